@@ -1,0 +1,30 @@
+# make demo: the main job on rendered scenes. make test: every test. Both install into .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test lint clean install
+
+demo: $(INSTALLED)
+	$(BIN)/python tools/prepare_data.py scenes --out data/scenes --size 64
+	$(BIN)/python tools/compare.py configs/scenes/demo.py --work-dir runs/demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+install: $(INSTALLED)
+
+# torch and torchvision come from the registry as a pair; constraints.txt holds the versions that were run.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vssl needs Python 3.11 or newer; run: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,tracking]'
+	touch $@
+
+clean:
+	rm -rf .venv runs data/scenes build vssl.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

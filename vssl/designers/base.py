@@ -1,0 +1,47 @@
+"""The designer φ: it turns a batch of images into the views that the objective sees."""
+
+from dataclasses import dataclass, field
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vssl.draws import Draws
+from vssl.views.crops import Views
+
+
+@dataclass
+class Construction:
+    """c_φ(B_u): the constructed views and what the loop needs beside them.
+
+    penalty: the designer's regularisers, already weighted; a scalar with a graph to φ.
+    statistics: scalars for the log, e.g. ``{"mask/mean": ...}``; detached.
+    mask: μ per global crop, 1 keeps the pixel and 0 blurs it; None for designers without a mask.
+    """
+
+    views: Views
+    penalty: Float[Tensor, ""]
+    statistics: dict[str, Tensor] = field(default_factory=dict)
+    mask: Float[Tensor, "views batch 1 height width"] | None = None
+
+
+class Designer(nn.Module):
+    """Base class: a fixed recipe, and in subclasses learned parameters φ that change what it makes.
+
+    A designer sees images, never labels. The same `images` and `draws` give the same base views whatever φ is, so
+    that views before and after a designer step, or of two arms, can be compared.
+    """
+
+    def __init__(self, recipe: nn.Module):
+        super().__init__()
+        self.recipe = recipe
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+        raise TypeError(f"{type(self).__name__} does not say how it constructs views")
+
+
+class Identity(Designer):
+    """No designer: the recipe's views as they are. The fixed-recipe baseline."""
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+        views = self.recipe(images, draws)
+        return Construction(views, penalty=views.global_crops.new_zeros(()))

@@ -1,0 +1,52 @@
+"""Random numbers that depend on (seed, stream, step) and on nothing else.
+
+Every random choice in a training step (crop windows, jitter, token masks) is drawn from a `Draws`. Nothing has to be
+saved to resume a run exactly, two arms of a comparison can be given the same draws, and a batch split over ranks
+gets the numbers that the whole batch would have got on one rank.
+"""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+
+class Draws:
+    """Random numbers for one batch.
+
+    Args:
+        seed: the run's seed.
+        stream: what the numbers are for, e.g. ``"views"`` or ``"meta views"``; streams are independent.
+        step: the learner step.
+        rank, world_size: this rank's share. Row ``i`` here is row ``i * world_size + rank`` of the whole batch, the
+            order in which `vssl.datasets.PositionSampler` deals images to ranks.
+        device: where the numbers are put; they are always drawn on the CPU, so that devices agree.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        stream: str,
+        step: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | str = "cpu",
+    ):
+        digest = hashlib.sha256(f"{seed}/{stream}/{step}".encode()).digest()
+        self._generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+        self._rank, self._world_size, self.device = rank, world_size, torch.device(device)
+
+    def uniform(self, batch: int, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """(batch, *shape) float32 numbers, uniform in [low, high)."""
+        return self._share(torch.rand(batch * self._world_size, *shape, generator=self._generator)) * (high - low) + low
+
+    def normal(self, batch: int, *shape: int) -> Tensor:
+        """(batch, *shape) float32 standard normal numbers."""
+        return self._share(torch.randn(batch * self._world_size, *shape, generator=self._generator))
+
+    def permutation(self, batch: int, length: int) -> Tensor:
+        """(batch, length) int64, each row a random permutation of 0..length-1."""
+        return self.uniform(batch, length).argsort(dim=1)
+
+    def _share(self, whole: Tensor) -> Tensor:
+        return whole[self._rank :: self._world_size].to(self.device, non_blocking=True)
