@@ -1,0 +1,165 @@
+"""The learner's backbone: any timm ViT, split into a trunk and a tail at block L − K.
+
+The tail (last K blocks and the final norm) holds the aligned parameters S. Only the tail depends on θ_S, so that the
+meta-gradient runs the trunk once (see vssl/value/metagradient.py).
+"""
+
+from contextlib import nullcontext
+from typing import NamedTuple
+
+import timm
+import torch
+from jaxtyping import Float, Int
+from timm.layers import PatchEmbed
+from timm.models import Eva, VisionTransformer
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint as recompute
+
+from vssl.learner.weights import load_weights
+
+
+class Tokens(NamedTuple):
+    """Tokens between two blocks. `rope` is the rotary embedding that the next blocks need (DINOv3), or None."""
+
+    x: Float[Tensor, "batch tokens dim"]
+    rope: Tensor | None = None
+
+
+class TimmBackbone(nn.Module):
+    """A timm ViT (`VisionTransformer` or `Eva`, the class of DINOv3), images in [0, 1] in, normalised tokens out.
+
+    Args:
+        name: timm model name, e.g. ``"vit_base_patch16_dinov3"``.
+        pretrained: load timm's released weights (needs the network or timm's cache).
+        checkpoint: a local checkpoint to start from (timm key names), instead of `pretrained`.
+        aligned_blocks: K, how many of the last blocks belong to S; 1..depth.
+        grad_checkpointing: recompute blocks in the backward pass to save memory.
+        **model_args: anything `timm.create_model` takes, e.g. ``embed_dim=96, depth=4`` for a small model.
+
+    Raises:
+        ValueError: K is not in 1..depth, or the model is not a ViT that can be split.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pretrained: bool = False,
+        checkpoint: str | None = None,
+        aligned_blocks: int = 2,
+        grad_checkpointing: bool = False,
+        **model_args,
+    ):
+        super().__init__()
+        if pretrained and checkpoint:
+            raise ValueError(f"backbone {name}: give pretrained=True or checkpoint={checkpoint!r}, not both")
+        self.name, self.model_args = name, dict(model_args)
+        self.vit = timm.create_model(
+            name, pretrained=pretrained, num_classes=0, global_pool="", **{"dynamic_img_size": True, **model_args}
+        )
+        if not isinstance(self.vit, (VisionTransformer, Eva)) or getattr(self.vit, "rope_mixed", False):
+            raise ValueError(
+                f"backbone {name} is a {type(self.vit).__name__}; a timm VisionTransformer or Eva is needed"
+            )
+        _check_patches(name, self.vit)
+        if checkpoint:
+            load_weights(self.vit, checkpoint)
+        self.depth, self.embed_dim = len(self.vit.blocks), self.vit.embed_dim
+        self.patch_size = self.vit.patch_embed.patch_size[0]
+        self.num_prefix_tokens = self.vit.num_prefix_tokens
+        self.has_class_token = self.vit.cls_token is not None
+        self.grad_checkpointing = grad_checkpointing
+        if not 1 <= aligned_blocks <= self.depth:
+            raise ValueError(f"aligned_blocks={aligned_blocks} (K) must be in 1..{self.depth}, the depth of {name}")
+        self.aligned_blocks = aligned_blocks
+        data = timm.data.resolve_model_data_config(self.vit)
+        self.register_buffer("mean", torch.tensor(data["mean"]).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(data["std"]).view(3, 1, 1), persistent=False)
+
+    def aligned_parameters(self) -> dict[str, nn.Parameter]:
+        """S by name: the last K blocks and the final norm."""
+        prefixes = [f"vit.blocks.{i}." for i in range(self.depth - self.aligned_blocks, self.depth)] + ["vit.norm."]
+        return {n: p for n, p in self.named_parameters() if n.startswith(tuple(prefixes)) and p.requires_grad}
+
+    def grid(self, images: Float[Tensor, "batch 3 height width"]) -> tuple[int, int]:
+        """(rows, columns) of patches; raises ValueError when a side is not a multiple of the patch."""
+        height, width = images.shape[-2:]
+        if height % self.patch_size or width % self.patch_size:
+            nearest = [max(round(side / self.patch_size), 1) * self.patch_size for side in (height, width)]
+            raise ValueError(
+                f"images of {height}x{width} px are not a multiple of the patch of {self.name} ({self.patch_size} px); "
+                f"use e.g. {nearest[0]}x{nearest[1]}"
+            )
+        return height // self.patch_size, width // self.patch_size
+
+    def embed(self, images: Float[Tensor, "batch 3 height width"]) -> Tokens:
+        """Patch and position embedding, prefix tokens first."""
+        self.grid(images)
+        x = self.vit.patch_embed((images - self.mean) / self.std)
+        if isinstance(self.vit, Eva):
+            x, rope = self.vit._pos_embed(x)
+            return Tokens(self.vit.norm_pre(x), rope)
+        return Tokens(self.vit.norm_pre(self.vit._pos_embed(x)))
+
+    def trunk(
+        self, images: Float[Tensor, "batch 3 height width"], keep: Int[Tensor, "batch kept"] | None = None
+    ) -> Tokens:
+        """Everything that does not depend on S: embedding and the first L − K blocks.
+
+        Args:
+            keep: indices of the patches that enter the blocks (MAE's visible ones); prefix tokens always do.
+        """
+        tokens = self.embed(images)
+        if keep is not None:
+            tokens = self._keep(tokens, keep)
+        return self._run(tokens, self.vit.blocks[: self.depth - self.aligned_blocks])
+
+    def tail(self, tokens: Tokens) -> Float[Tensor, "batch tokens dim"]:
+        """The last K blocks and the final norm."""
+        return self.vit.norm(self._run(tokens, self.vit.blocks[self.depth - self.aligned_blocks :]).x)
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch tokens dim"]:
+        return self.tail(self.trunk(images))
+
+    def class_token(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch dim"]:
+        if not self.has_class_token:
+            raise ValueError(f"{self.name} has no class token; use pooled patch tokens instead")
+        return tokens[:, 0]
+
+    def patch_tokens(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch patches dim"]:
+        return tokens[:, self.num_prefix_tokens :]
+
+    def _keep(self, tokens: Tokens, keep: Int[Tensor, "batch kept"]) -> Tokens:
+        prefix, patches = tokens.x[:, : self.num_prefix_tokens], self.patch_tokens(tokens.x)
+        kept = patches.gather(1, keep.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
+        rope = tokens.rope
+        if rope is not None:  # (patches, dim) -> (batch, 1, kept, dim), one rotary table per sample
+            rope = rope[keep].unsqueeze(1)
+        return Tokens(torch.cat([prefix, kept], dim=1), rope)
+
+    def _run(self, tokens: Tokens, blocks: nn.Sequential) -> Tokens:
+        x, extra = tokens.x, {} if tokens.rope is None else {"rope": tokens.rope}
+        for block in blocks:
+            if self.grad_checkpointing and torch.is_grad_enabled():
+                x = recompute(block, x, use_reentrant=False, **extra)
+            else:
+                x = block(x, **extra)
+        return Tokens(x, tokens.rope)
+
+
+def _check_patches(name: str, vit: nn.Module) -> None:
+    """Refuse what `embed` does not do: convolutional stems, oblong patches, patch dropout."""
+    size = vit.patch_embed.patch_size
+    # A hybrid's stem reports the patch on its feature map, not in pixels.
+    if type(vit.patch_embed) is not PatchEmbed or size[0] != size[1]:
+        raise ValueError(
+            f"backbone {name} embeds patches with {type(vit.patch_embed).__name__} {size}; "
+            "a model with plain square patches is needed, e.g. vit_small_patch16_224"
+        )
+    if not isinstance(getattr(vit, "patch_drop", None), (nn.Identity, type(None))):
+        raise ValueError(f"backbone {name}: patch_drop_rate must be 0; MAE chooses visible patches by itself")
+
+
+def twice_differentiable(needed: bool = True):
+    """Context in which attention has a second derivative (math kernel); fused kernels have only the first."""
+    return sdpa_kernel(SDPBackend.MATH) if needed else nullcontext()

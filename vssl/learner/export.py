@@ -1,0 +1,49 @@
+"""Backbones in and out of safetensors files with timm's own key names."""
+
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from vssl.learner.backbone import TimmBackbone
+
+METADATA_KEY = "vssl"
+
+
+def export_backbone(backbone: TimmBackbone, path: str | Path, card: dict | None = None) -> None:
+    """Write the backbone's weights; the model name, its arguments and `card` go into the file's metadata.
+
+    ``timm.create_model(name, num_classes=0, global_pool="", checkpoint_path=path, **model_args)`` loads the file.
+    The file appears under its final name only when it is complete.
+    """
+    path = Path(path)
+    about = {"name": backbone.name, "model_args": backbone.model_args, "card": card or {}}
+    weights = {name: value.detach().contiguous().cpu() for name, value in backbone.vit.state_dict().items()}
+    partial = path.with_name(path.name + ".partial")
+    save_file(weights, partial, metadata={"format": "pt", METADATA_KEY: json.dumps(about)})
+    partial.replace(path)
+
+
+def read_card(path: str | Path) -> dict:
+    """``{"name", "model_args", "card"}`` of an exported backbone; ValueError if the file is not one of ours."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"backbone {path} does not exist; give a backbone.safetensors that a run wrote")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except Exception as error:  # safetensors raises its own class for every kind of damage
+        raise ValueError(f"backbone {path} is not a readable safetensors file: {error}") from error
+    if METADATA_KEY not in metadata:
+        raise ValueError(
+            f"backbone {path} does not say which timm model it holds; give the model name beside it "
+            "(e.g. --model vit_base_patch16_224)"
+        )
+    return json.loads(metadata[METADATA_KEY])
+
+
+def load_backbone(path: str | Path, **overrides) -> TimmBackbone:
+    """The `TimmBackbone` that `export_backbone` wrote to `path`."""
+    about = read_card(path)
+    return TimmBackbone(about["name"], checkpoint=str(path), **{**about["model_args"], **overrides})
