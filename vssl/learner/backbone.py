@@ -4,7 +4,7 @@ The tail (last K blocks and the final norm) holds the aligned parameters S. Only
 meta-gradient runs the trunk once (see vssl/value/metagradient.py).
 """
 
-from contextlib import nullcontext
+from difflib import get_close_matches
 from typing import NamedTuple
 
 import timm
@@ -13,7 +13,6 @@ from jaxtyping import Float, Int
 from timm.layers import PatchEmbed
 from timm.models import Eva, VisionTransformer
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint as recompute
 
 from vssl.learner.weights import load_weights
@@ -38,7 +37,8 @@ class TimmBackbone(nn.Module):
         **model_args: anything `timm.create_model` takes, e.g. ``embed_dim=96, depth=4`` for a small model.
 
     Raises:
-        ValueError: K is not in 1..depth, or the model is not a ViT that can be split.
+        ValueError: timm has no such model or it does not take these arguments, the model is not a ViT that can be
+            split, K is not in 1..depth, or the checkpoint is of another architecture.
     """
 
     def __init__(
@@ -54,9 +54,7 @@ class TimmBackbone(nn.Module):
         if pretrained and checkpoint:
             raise ValueError(f"backbone {name}: give pretrained=True or checkpoint={checkpoint!r}, not both")
         self.name, self.model_args = name, dict(model_args)
-        self.vit = timm.create_model(
-            name, pretrained=pretrained, num_classes=0, global_pool="", **{"dynamic_img_size": True, **model_args}
-        )
+        self.vit = _create(name, pretrained, model_args)
         if not isinstance(self.vit, (VisionTransformer, Eva)) or getattr(self.vit, "rope_mixed", False):
             raise ValueError(
                 f"backbone {name} is a {type(self.vit).__name__}; a timm VisionTransformer or Eva is needed"
@@ -147,6 +145,20 @@ class TimmBackbone(nn.Module):
         return Tokens(x, tokens.rope)
 
 
+def _create(name: str, pretrained: bool, model_args: dict) -> nn.Module:
+    if ":" not in name and not timm.is_model(name):  # "hf-hub:…" and "local-dir:…" are timm's to resolve
+        near = get_close_matches(name.split(".")[0], timm.list_models(), n=3)
+        raise ValueError(f"backbone {name} is not a model of timm {timm.__version__}; close to it: {', '.join(near)}")
+    arguments = {"dynamic_img_size": True, **model_args}
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **arguments)
+    except TypeError as error:  # an argument that the model's class does not have
+        raise ValueError(
+            f"backbone {name} cannot be built with {arguments}: {error}. "
+            "A timm VisionTransformer or Eva is needed, with arguments of that class"
+        ) from error
+
+
 def _check_patches(name: str, vit: nn.Module) -> None:
     """Refuse what `embed` does not do: convolutional stems, oblong patches, patch dropout."""
     size = vit.patch_embed.patch_size
@@ -158,8 +170,3 @@ def _check_patches(name: str, vit: nn.Module) -> None:
         )
     if not isinstance(getattr(vit, "patch_drop", None), (nn.Identity, type(None))):
         raise ValueError(f"backbone {name}: patch_drop_rate must be 0; MAE chooses visible patches by itself")
-
-
-def twice_differentiable(needed: bool = True):
-    """Context in which attention has a second derivative (math kernel); fused kernels have only the first."""
-    return sdpa_kernel(SDPBackend.MATH) if needed else nullcontext()

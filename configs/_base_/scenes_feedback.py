@@ -1,0 +1,51 @@
+"""Feedback on scenes: segmentation and depth, a few hundred labeled images each, and how a step is valued."""
+
+from torch.optim import AdamW
+
+from vssl.datasets import DepthImages, SegmentationImages, joint_transform
+from vssl.feedback import Depth, Feedback, Pool, Segmentation
+from vssl.value import Cosine, GradientAverage, UnitNorm, central_difference
+
+feedback = dict(
+    type=Feedback,
+    tasks=dict(segmentation=dict(type=Segmentation, num_classes=12), depth=dict(type=Depth)),
+    pools=dict(
+        segmentation=dict(
+            type=Pool,
+            dataset=dict(
+                type=SegmentationImages,
+                root="data/scenes/ade20k",
+                split="training",
+                transform=dict(type=joint_transform, size=64, flip=True),
+            ),
+            train=384,
+            meta=128,
+            batch_size=32,
+            meta_batch_size=64,
+        ),
+        depth=dict(
+            type=Pool,
+            dataset=dict(
+                type=DepthImages,
+                root="data/scenes/nyuv2",
+                split="train",
+                transform=dict(type=joint_transform, size=64, flip=True),
+            ),
+            train=384,
+            meta=128,
+            batch_size=32,
+            meta_batch_size=64,
+        ),
+    ),
+    head_lr=1e-3,
+    first_head_steps=100,
+)
+value = dict(
+    rule=dict(type=Cosine),
+    combine=dict(type=UnitNorm, weights=dict(segmentation=1.0, depth=1.0)),
+    average_g_down=dict(type=GradientAverage, momentum=0.9),
+    estimator=dict(type=central_difference),
+    period=2,
+    batch_size=64,
+)
+designer_optimizer = dict(type=AdamW, lr=1e-3, weight_decay=0.0)

@@ -1,0 +1,22 @@
+"""The start checkpoint: MAE from scratch on rendered scenes.
+
+Command:  python tools/train.py configs/scenes/mae_start.py
+Expected: not yet measured
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.runtime import *
+    from .._base_.scenes_data import *
+    from .._base_.scenes_learner import *
+
+from vssl.designers import Identity
+from vssl.objectives import MAE
+from vssl.views import MultiCrop
+
+objective = dict(type=MAE, decoder_dim=64, decoder_depth=1)
+recipe = dict(type=MultiCrop, global_size=64, n_global=1, global_scale=(0.4, 1.0), jitter=None, grayscale=0.0, blur=None)
+designer = dict(type=Identity)
+optimizer.update(lr=2e-3)
+budget = dict(steps=300)

@@ -1,0 +1,30 @@
+"""Continued pretraining with the fixed recipe: SimCLR on pooled patch tokens. The baseline of the scenes comparison.
+
+Command:  python tools/train.py configs/scenes/simclr_fixed.py --cfg-options backbone.checkpoint=START
+          (START: backbone.safetensors of configs/scenes/mae_start.py)
+Expected: not yet measured
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.runtime import *
+    from .._base_.scenes_data import *
+    from .._base_.scenes_learner import *
+
+from vssl.designers import Identity
+from vssl.objectives import SimCLR
+from vssl.views import MultiCrop
+
+objective = dict(type=SimCLR, pool="patch", hidden_dim=256, out_dim=64, temperature=0.2)
+recipe = dict(
+    type=MultiCrop,
+    global_size=64,
+    n_global=2,
+    global_scale=(0.32, 1.0),
+    jitter=dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8),
+    grayscale=0.2,
+    blur=dict(sigma=(0.1, 1.0), p=0.5),
+)
+designer = dict(type=Identity)
+budget = dict(steps=250)

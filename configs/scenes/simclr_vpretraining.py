@@ -1,0 +1,16 @@
+"""V-Pretraining on scenes: as simclr_fixed.py, with a U-Net mask designed by segmentation and depth feedback.
+
+Command:  python tools/train.py configs/scenes/simclr_vpretraining.py --cfg-options backbone.checkpoint=START
+          (START: backbone.safetensors of configs/scenes/mae_start.py)
+Expected: not yet measured
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .simclr_fixed import *
+    from .._base_.scenes_feedback import *
+
+from vssl.designers import UNetMask
+
+designer = dict(type=UNetMask, width=8, keep_ratio=0.6, lambda_spars=0.131, lambda_tv=0.144)

@@ -1,0 +1,35 @@
+import time
+
+import pytest
+
+from vssl.engine.budget import Budget
+
+
+def test_a_budget_in_steps():
+    budget = Budget(steps=10)
+    assert [budget.progress(step) for step in (0, 5, 10, 11)] == [0.0, 0.5, 1.0, 1.0]
+
+
+def test_a_budget_in_seconds_counts_training_time_only():
+    budget = Budget(seconds=100.0)
+    budget.start()
+    time.sleep(0.02)
+    with budget.not_counted():
+        before = budget.elapsed
+        time.sleep(0.05)
+        assert budget.elapsed == before
+    budget.stop()
+    assert 0.02 <= budget.elapsed < 0.06
+    assert budget.progress(step=10**6) == pytest.approx(budget.elapsed / 100)
+
+
+def test_a_resumed_clock_goes_on():
+    budget = Budget(seconds=10.0)
+    budget.load_state_dict({"elapsed": 9.0})
+    assert budget.progress(0) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("settings", [{}, {"steps": 1, "seconds": 1.0}, {"steps": 0}, {"seconds": -1.0}])
+def test_an_impossible_budget_is_refused(settings):
+    with pytest.raises(ValueError, match="budget"):
+        Budget(**settings)

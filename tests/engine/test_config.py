@@ -1,0 +1,80 @@
+import pytest
+
+from vssl.engine import ConfigError, load_config
+from vssl.engine.config import check_training_config
+from vssl.engine.train import train
+
+CONFIG = """
+from torch.optim import AdamW
+from vssl.designers import Identity
+from vssl.learner import TimmBackbone
+from vssl.objectives import SimCLR
+from vssl.views import MultiCrop
+from vssl.datasets import UnlabeledImages
+
+backbone = dict(type=TimmBackbone, name="vit_tiny_patch16_224", embed_dim=32)
+objective = dict(type=SimCLR, pool="patch")
+recipe = dict(type=MultiCrop, global_size=32)
+designer = dict(type=Identity)
+optimizer = dict(type=AdamW, lr=1e-3)
+unlabeled = dict(type=UnlabeledImages, root="somewhere", size=32)
+batch_size = 8
+budget = dict(steps=3)
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "config.py").write_text(CONFIG)
+    return tmp_path / "config.py"
+
+
+def test_options_replace_and_add_known_keys(path):
+    config = load_config(path, {"budget.steps": 7, "objective.temperature": 0.5, "seed": 3})
+    assert (config.budget.steps, config.objective.temperature, config.seed) == (7, 0.5, 3)
+    check_training_config(config)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("batch_sise", "did you mean 'batch_size'"),
+        ("objective.temprature", "did you mean 'temperature'"),
+        ("objective.pool.x", "objective.pool holds 'patch'"),
+    ],
+)
+def test_an_unknown_option_is_named_with_its_neighbour(path, option, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(path, {option: 1})
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("learning_rate = 1", "unknown key 'learning_rate'"),
+        (
+            "objective['temprature'] = 1",
+            "objective.temprature is not an argument of SimCLR; did you mean 'temperature'",
+        ),
+        ("del budget", "has no budget"),
+    ],
+)
+def test_a_wrong_config_is_refused_before_anything_is_built(path, tmp_path, line, message):
+    path.write_text(CONFIG + line + "\n")
+    with pytest.raises(ConfigError, match=message):
+        train(load_config(path), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_or_broken_config_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.py does not exist"):
+        load_config(tmp_path / "nowhere.py")
+    (tmp_path / "broken.py").write_text("batch_size = (")
+    with pytest.raises(ConfigError, match=r"broken\.py cannot be read"):
+        load_config(tmp_path / "broken.py")
+
+
+def test_a_dumped_config_loads_and_checks(path, tmp_path):
+    load_config(path).dump(tmp_path / "dumped.py")
+    config = load_config(tmp_path / "dumped.py", {"objective.temperature": 0.3})
+    check_training_config(config)

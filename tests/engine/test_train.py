@@ -1,0 +1,167 @@
+"""Runs as a user starts them: what they write, resume, refuse."""
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+
+from vssl.engine.loop import NonFiniteError
+from vssl.engine.train import build_runner, train
+from vssl.learner import load_backbone
+
+ROOT = Path(__file__).parents[2]
+
+
+def lines(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_writes_what_it_promises(designed_config, tmp_path):
+    run = train(designed_config, tmp_path / "run", seed=1)
+    log = lines(run)
+    assert [line["step"] for line in log] == [2, 4, 6]
+    expected = {
+        "seconds", "loss", "lr", "designer_lr", "value", "cosine", "cosine/segmentation", "cosine/depth",
+        "g_down_norm/segmentation", "g_down_norm/depth", "g_pre_norm", "mask/mean", "mask/std", "time/data",
+        "time/augment", "time/learner", "time/feedback", "time/designer", "images_per_second", "peak_memory_mb",
+        "rankme",
+    }  # fmt: skip
+    assert expected <= log[0].keys()
+    phases = sum(value for key, value in log[-1].items() if key.startswith("time/"))
+    assert phases * 2 <= log[-1]["seconds"] - log[-2]["seconds"] + 1e-3
+    about = json.loads((run / "run.json").read_text())
+    assert (about["steps"], about["finished"], about["seed"], about["designer"]) == (6, True, 1, "UNetMask")
+    assert (run / "config.py").is_file() and (run / "views.npz").is_file()
+
+
+def test_the_exported_backbone_loads_in_timm(fixed_config, tmp_path):
+    run = train(fixed_config, tmp_path / "run")
+    settings = {k: v for k, v in fixed_config.backbone.items() if k not in ("type", "name", "aligned_blocks")}
+    vit = timm.create_model(
+        fixed_config.backbone.name,
+        checkpoint_path=str(run / "backbone.safetensors"),
+        num_classes=0,
+        global_pool="",
+        **settings,
+    )
+    ours, images = load_backbone(run / "backbone.safetensors").eval(), torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(vit.eval().forward_features((images - ours.mean) / ours.std), ours(images))
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(designed_config, tmp_path):
+    runs = [
+        train(copy.deepcopy(designed_config), tmp_path / name, seed=s) for name, s in [("a", 0), ("b", 0), ("c", 1)]
+    ]
+    a, b, c = (load_file(run / "backbone.safetensors") for run in runs)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not all(torch.equal(a[name], c[name]) for name in a)
+
+
+def test_a_budget_in_seconds_ends_the_run(fixed_config, tmp_path):
+    fixed_config.budget = dict(seconds=0.5)
+    run = train(fixed_config, tmp_path / "run")
+    about = json.loads((run / "run.json").read_text())
+    assert 0.5 <= about["seconds"] < 2.0 and about["steps"] > 1
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_a_run_that_stopped_between_checkpoints_resumes_bit_for_bit(designed_config, tmp_path, after):
+    whole = train(copy.deepcopy(designed_config), tmp_path / "whole")
+    runner = build_runner(copy.deepcopy(designed_config), tmp_path / "part", seed=0)
+    loop, ordinary = runner.train_loop, runner.train_loop.run_iter
+
+    def killed(progress):
+        if loop.step == 2 + after:
+            raise KeyboardInterrupt
+        ordinary(progress)
+
+    loop.run_iter = killed
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    resumed = train(copy.deepcopy(designed_config), tmp_path / "part", resume=True)
+    a, b = load_file(whole / "backbone.safetensors"), load_file(resumed / "backbone.safetensors")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert [line["step"] for line in lines(resumed)] == [2, 4, 6]
+
+
+def test_a_run_killed_with_sigkill_resumes_bit_for_bit(designed_config, tmp_path):
+    designed_config.budget = dict(steps=40)
+    designed_config.checkpoint_interval = 5
+    designed_config.dump(tmp_path / "config.py")
+    command = [sys.executable, str(ROOT / "tools/train.py"), str(tmp_path / "config.py"), "--work-dir"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, env=environment, capture_output=True)
+    process = subprocess.Popen(
+        [*command, str(tmp_path / "part")], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not (tmp_path / "part" / "checkpoint.pth").exists() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "part" / "backbone.safetensors").exists(), "killed too late to show anything"
+    subprocess.run([*command, str(tmp_path / "part"), "--resume"], check=True, env=environment, capture_output=True)
+    a, b = (load_file(tmp_path / name / "backbone.safetensors") for name in ("whole", "part"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_directory_is_never_overwritten(fixed_config, tmp_path):
+    run = train(copy.deepcopy(fixed_config), tmp_path / "run")
+    before = (run / "checkpoint.pth").read_bytes()
+    with pytest.raises(FileExistsError, match="--resume"):
+        train(fixed_config, run)
+    assert (run / "checkpoint.pth").read_bytes() == before
+
+
+def test_a_non_finite_loss_stops_the_run_and_keeps_the_last_checkpoint(fixed_config, tmp_path):
+    runner = build_runner(fixed_config, tmp_path / "run", seed=0)
+    loop, ordinary = runner.train_loop, runner.train_loop.run_iter
+
+    def poisoned(progress):
+        if loop.step == 3:
+            loop.learner.objective.temperature = float("nan")
+        ordinary(progress)
+
+    loop.run_iter = poisoned
+    with pytest.raises(NonFiniteError, match=r"step 3: loss nan.*checkpoint\.pth.*metrics\.jsonl"):
+        runner.train()
+    kept = torch.load(tmp_path / "run" / "checkpoint.pth", weights_only=True)
+    assert kept["step"] == 2
+    assert all(torch.isfinite(value).all() for value in kept["learner"].values())
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"unlabeled.root": "/nowhere/images"}, FileNotFoundError, "/nowhere/images"),
+        ({"backbone.aligned_blocks": 9}, ValueError, r"aligned_blocks=9 \(K\) must be in 1..3"),
+        ({"recipe.global_size": 30}, ValueError, "not a multiple of the patch"),
+        ({"feedback.pools.segmentation.train": 100}, ValueError, "100"),
+        ({"feedback.tasks.segmentation.num_classes": 1}, ValueError, "label"),
+        ({"backbone.checkpoint": "missing.safetensors"}, FileNotFoundError, r"missing\.safetensors"),
+        ({"precision": "fp8"}, ValueError, "fp8"),
+        ({"precision": "bf16"}, ValueError, "double_backward"),
+        ({"value.period": 0}, ValueError, "period=0"),
+    ],
+)
+def test_bad_input_is_named_before_any_work(designed_config, tmp_path, change, error, message):
+    designed_config.merge_from_dict(change)
+    with pytest.raises(error, match=message):
+        train(designed_config, tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(fixed_config, tmp_path):
+    run = train(copy.deepcopy(fixed_config), tmp_path / "run")
+    fixed_config.backbone.update(embed_dim=48, checkpoint=str(run / "backbone.safetensors"))
+    with pytest.raises(ValueError, match="another architecture"):
+        train(fixed_config, tmp_path / "other")

@@ -1,0 +1,144 @@
+"""The split backbone against timm's own forward pass, for every kind of ViT; what is refused."""
+
+import pytest
+import timm
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from vssl.learner import TimmBackbone
+
+PREFIX = {"vit": 1, "registers": 5, "no class token": 0, "dinov3": 5, "eva02": 1}
+
+
+def timm_features(backbone, images):
+    return backbone.vit.forward_features((images - backbone.mean) / backbone.std)
+
+
+@pytest.mark.parametrize("aligned_blocks", [1, 2, 4])
+def test_trunk_and_tail_are_timms_forward(make_backbone, kind, images, aligned_blocks):
+    backbone = make_backbone(kind, aligned_blocks=aligned_blocks).eval()
+    expected = timm_features(backbone, images)
+    torch.testing.assert_close(backbone.tail(backbone.trunk(images)), expected, rtol=1e-6, atol=1e-6)
+    assert torch.equal(backbone(images), backbone.tail(backbone.trunk(images)))
+
+
+def test_other_image_sizes_are_timms_too(make_backbone, kind):
+    backbone, images = make_backbone(kind).eval(), torch.rand(2, 3, 48, 64)
+    assert backbone.grid(images) == (6, 8)
+    torch.testing.assert_close(backbone(images), timm_features(backbone, images), rtol=1e-6, atol=1e-6)
+
+
+def test_prefix_tokens_come_first(make_backbone, kind, images):
+    backbone = make_backbone(kind)
+    tokens = backbone(images)
+    assert backbone.num_prefix_tokens == PREFIX[kind] and tokens.shape == (2, PREFIX[kind] + 16, 32)
+    assert torch.equal(backbone.patch_tokens(tokens), tokens[:, PREFIX[kind] :])
+    if kind == "no class token":
+        with pytest.raises(ValueError, match="vit_base_patch16_siglip_224 has no class token; use pooled"):
+            backbone.class_token(tokens)
+    else:
+        assert torch.equal(backbone.class_token(tokens), tokens[:, 0])
+
+
+def test_images_are_normalised_with_timms_statistics(make_backbone):
+    for kind in ("vit", "dinov3"):
+        backbone = make_backbone(kind)
+        data = timm.data.resolve_model_data_config(backbone.vit)
+        assert backbone.mean.flatten().tolist() == pytest.approx(data["mean"])
+        assert backbone.std.flatten().tolist() == pytest.approx(data["std"])
+        assert "mean" not in backbone.state_dict()
+
+
+def test_the_aligned_parameters_are_the_last_blocks_and_the_norm(make_backbone, kind, images):
+    """The tail's gradient reaches them all, and nothing else."""
+    backbone = make_backbone(kind, aligned_blocks=3)
+    tokens = backbone.trunk(images)
+    backbone.tail(tokens._replace(x=tokens.x.detach())).square().sum().backward()
+    reached = {name for name, parameter in backbone.named_parameters() if parameter.grad is not None}
+    assert reached == backbone.aligned_parameters().keys()
+    assert {name.split(".")[2] for name in reached if ".blocks." in name} == {"1", "2", "3"}
+    assert {"vit.norm.weight", "vit.norm.bias"} <= reached
+
+
+def test_the_trunk_runs_kept_patches_only(make_backbone, kind, images):
+    backbone = make_backbone(kind)
+    keep = torch.tensor([[3, 0, 7], [15, 2, 1]])
+    tokens = backbone.trunk(images, keep)
+    assert tokens.x.shape == (2, PREFIX[kind] + 3, 32)
+    assert backbone.tail(tokens).shape == (2, PREFIX[kind] + 3, 32)
+    one_by_one = [backbone.tail(backbone.trunk(images[i : i + 1], keep[i : i + 1])) for i in range(2)]
+    torch.testing.assert_close(backbone.tail(tokens), torch.cat(one_by_one), rtol=1e-5, atol=1e-5)
+
+
+def test_grad_checkpointing_changes_neither_output_nor_gradient(make_backbone, kind, images):
+    plain, recomputing = make_backbone(kind), make_backbone(kind, grad_checkpointing=True)
+    recomputing.load_state_dict(plain.state_dict())
+    for backbone in (plain, recomputing):
+        backbone(images).square().mean().backward()
+    assert torch.equal(plain(images), recomputing(images))
+    assert all(torch.equal(a.grad, b.grad) for a, b in zip(plain.parameters(), recomputing.parameters(), strict=True))
+
+
+def test_the_tail_has_a_second_derivative_with_math_attention(make_backbone, kind):
+    """d/dh ⟨v, ∇_{θ_S} loss⟩ against finite differences, fp64."""
+    backbone = make_backbone(kind, aligned_blocks=1).double()
+    tokens = backbone.trunk(torch.rand(2, 3, 32, 32).double())
+    h, parameters = tokens.x.detach().requires_grad_(), list(backbone.aligned_parameters().values())
+    v = [torch.randn_like(p) for p in parameters]
+
+    def along(h):
+        loss = backbone.tail(tokens._replace(x=h)).pow(3).mean()
+        gradient = torch.autograd.grad(loss, parameters, create_graph=True)
+        return sum((g * d).sum() for g, d in zip(gradient, v, strict=True))
+
+    with sdpa_kernel(SDPBackend.MATH):
+        (exact,) = torch.autograd.grad(along(h), h)
+        direction, step = torch.randn_like(h), 1e-6
+        expected = (along(h + step * direction) - along(h - step * direction)) / (2 * step)
+    assert (exact * direction).sum().item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_k_beyond_the_depth_is_refused(make_backbone):
+    for aligned_blocks in (0, 5):
+        with pytest.raises(ValueError, match=rf"aligned_blocks={aligned_blocks} \(K\) must be in 1..4"):
+            make_backbone(aligned_blocks=aligned_blocks)
+    assert make_backbone(aligned_blocks=4).trunk(torch.rand(1, 3, 32, 32)).x.shape == (1, 17, 32)
+
+
+@pytest.mark.parametrize(("height", "width", "use"), [(30, 32, "32x32"), (32, 36, "32x32"), (3, 45, "8x48")])
+def test_images_that_are_no_multiple_of_the_patch_are_refused(make_backbone, height, width, use):
+    message = rf"{height}x{width} px are not a multiple .*\(8 px\); use e.g. {use}"
+    for run in (make_backbone(), make_backbone("dinov3")):
+        with pytest.raises(ValueError, match=message):
+            run(torch.rand(1, 3, height, width))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("resnet18", {}, "resnet18 cannot be built .* A timm VisionTransformer or Eva is needed"),
+        ("vit_tiny_patch61_224", {}, "not a model of timm .* close to it: .*vit_tiny_patch16_224"),
+        ("vit_tiny_patch16_224", {"dpeth": 2}, "cannot be built .*'dpeth'"),
+        ("beit_base_patch16_224", {}, "A timm VisionTransformer or Eva is needed"),
+        ("vit_tiny_r_s16_p8_224", {}, r"embeds patches with HybridEmbed .*plain square patches"),
+        ("vit_tiny_patch16_224", {"patch_size": (8, 16)}, r"PatchEmbed \(8, 16\)"),
+        ("vit_tiny_patch16_224", {"patch_drop_rate": 0.5}, "patch_drop_rate must be 0"),
+        ("vit_base_patch16_rope_mixed_224", {"depth": 1, "embed_dim": 32, "num_heads": 2}, "rope_mixed_224"),
+    ],
+)
+def test_models_that_cannot_be_split_are_refused(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        TimmBackbone(name, aligned_blocks=1, **settings)
+
+
+def test_two_sources_of_weights_are_refused():
+    with pytest.raises(ValueError, match=r"give pretrained=True or checkpoint='weights.pth', not both"):
+        TimmBackbone("vit_tiny_patch16_224", pretrained=True, checkpoint="weights.pth")
+
+
+def test_the_backbone_works_inside_another_module_in_half_precision(make_backbone, kind, images):
+    backbone = nn.Sequential(make_backbone(kind))
+    with torch.autocast("cpu", torch.bfloat16):
+        tokens = backbone(images)
+    assert torch.isfinite(tokens).all()

@@ -1,0 +1,66 @@
+"""Tiny fp64 backbones and views, so that finite differences are exact to many digits."""
+
+import pytest
+import torch
+
+from vssl.learner import TimmBackbone
+from vssl.learner.teacher import EMATeacher
+from vssl.objectives import DINO, MAE, SimCLR
+from vssl.views.crops import Views
+
+SMALL = {"patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
+BACKBONES = {
+    "vit": lambda: TimmBackbone("vit_tiny_patch16_224", img_size=32, **SMALL),
+    # LayerScale starts at 1e-5 in DINOv3: at 1 the blocks matter.
+    "dinov3": lambda: TimmBackbone("vit_small_patch16_dinov3", init_values=1.0, **SMALL),
+}
+OBJECTIVES = {
+    "simclr": lambda backbone: SimCLR(backbone, hidden_dim=32, out_dim=16),
+    "mae": lambda backbone: MAE(backbone, decoder_dim=32, decoder_depth=1, decoder_heads=2),
+    "dino": lambda backbone: DINO(backbone, n_local_crops=3, out_dim=24, hidden_dim=32, bottleneck_dim=16),
+}
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(params=BACKBONES)
+def backbone(request):
+    return BACKBONES[request.param]().double()
+
+
+@pytest.fixture
+def vit():
+    return BACKBONES["vit"]().double()
+
+
+@pytest.fixture(params=OBJECTIVES)
+def objective(request, backbone):
+    return OBJECTIVES[request.param](backbone).double()
+
+
+@pytest.fixture
+def make_views():
+    def make(objective, batch=4, size=32):
+        local = torch.rand(objective.n_local_crops, batch, 3, 16, 16).double() if objective.n_local_crops else None
+        return Views(torch.rand(objective.n_global_crops, batch, 3, size, size).double(), local)
+
+    return make
+
+
+@pytest.fixture
+def make_teacher():
+    """A teacher that is not equal to the student, as after some steps."""
+
+    def make(backbone, objective):
+        if not objective.uses_teacher:
+            return None
+        teacher = EMATeacher(backbone, objective.teacher_modules())
+        with torch.no_grad():
+            for parameter in teacher.parameters():
+                parameter.add_(0.02 * torch.randn_like(parameter))
+        return teacher
+
+    return make

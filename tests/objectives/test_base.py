@@ -1,0 +1,146 @@
+"""What holds for every objective: the two halves, the gradient to the views, nothing changed by evaluating."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from vssl.draws import Draws
+from vssl.objectives import MAE, Objective, SimCLR
+from vssl.views.crops import Views
+
+
+def loss_of(objective, backbone, teacher, views):
+    return objective(backbone, teacher, views, Draws(0, "views"))
+
+
+def test_begin_then_finish_is_the_whole_loss(objective, backbone, make_views, make_teacher):
+    views, teacher = make_views(objective), make_teacher(backbone, objective)
+    state = objective.begin(backbone, teacher, views, Draws(0, "views"))
+    assert all(isinstance(entry, torch.Tensor) for entry in state.values())
+    assert torch.equal(objective.finish(backbone, state), loss_of(objective, backbone, teacher, views))
+
+
+def test_only_finish_depends_on_the_aligned_parameters(objective, backbone, make_views, make_teacher):
+    views, teacher = make_views(objective), make_teacher(backbone, objective)
+    before = objective.begin(backbone, teacher, views, Draws(0, "views"))
+    loss = objective.finish(backbone, before)
+    with torch.no_grad():
+        for parameter in backbone.aligned_parameters().values():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    after = objective.begin(backbone, teacher, views, Draws(0, "views"))
+    assert before.keys() == after.keys() and all(torch.equal(before[n], after[n]) for n in before)
+    assert (objective.finish(backbone, after) - loss).abs() > 1e-3
+
+
+def test_every_parameter_outside_the_aligned_ones_acts_through_the_state(objective, backbone, make_views, make_teacher):
+    state = objective.begin(backbone, make_teacher(backbone, objective), make_views(objective), Draws(0, "views"))
+    cut = {name: entry.detach() for name, entry in state.items()}
+    objective.finish(backbone, cut).backward()
+    reached = {name for name, parameter in backbone.named_parameters() if parameter.grad is not None}
+    assert reached == set(backbone.aligned_parameters())
+
+
+def test_gradient_to_the_views_is_that_of_finite_differences(objective, backbone, make_views, make_teacher):
+    views, teacher = make_views(objective), make_teacher(backbone, objective)
+    crops = views.global_crops.requires_grad_()
+    state = objective.begin(backbone, teacher, views, Draws(0, "views"))
+    (gradient,) = torch.autograd.grad(objective.finish(backbone, state), crops)
+    constants = {name: entry for name, entry in state.items() if name == "targets"}  # DINO's teacher is detached
+    direction, step = torch.randn_like(crops), 1e-5
+
+    def moved(sign):
+        elsewhere = replace(views, global_crops=crops.detach() + sign * step * direction)
+        return objective.finish(backbone, objective.begin(backbone, teacher, elsewhere, Draws(0, "views")) | constants)
+
+    with torch.no_grad():
+        expected = (moved(+1) - moved(-1)) / (2 * step)
+    assert (gradient * direction).sum().item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_finish_has_a_second_derivative_with_math_attention(objective, backbone, make_views, make_teacher):
+    """d/dh ⟨v, ∇_{θ_S} loss⟩, h the trunk's output, against finite differences; MAE's decoder included."""
+    state = objective.begin(backbone, make_teacher(backbone, objective), make_views(objective), Draws(0, "views"))
+    name = next(name for name in state if name.endswith(".x"))
+    h, parameters = state[name].detach().requires_grad_(), list(backbone.aligned_parameters().values())
+    v = [torch.randn_like(p) for p in parameters]
+
+    def along(h):
+        gradient = torch.autograd.grad(objective.finish(backbone, state | {name: h}), parameters, create_graph=True)
+        return sum((g * d).sum() for g, d in zip(gradient, v, strict=True))
+
+    with sdpa_kernel(SDPBackend.MATH):
+        (exact,) = torch.autograd.grad(along(h), h)
+        direction, step = torch.randn_like(h), 1e-6
+        expected = (along(h + step * direction) - along(h - step * direction)) / (2 * step)
+    assert (exact * direction).sum().item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_detached_views_give_the_learner_the_same_gradient(objective, backbone, make_views, make_teacher):
+    views, teacher = make_views(objective), make_teacher(backbone, objective)
+    parameters = [p for p in [*backbone.parameters(), *objective.parameters()] if p.requires_grad]
+
+    def gradient(views):
+        loss = loss_of(objective, backbone, teacher, views)
+        return torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+
+    with_graph = gradient(replace(views, global_crops=views.global_crops.clone().requires_grad_()))
+    assert all(torch.equal(a, b) for a, b in zip(with_graph, gradient(views.detach()), strict=True))
+
+
+def test_evaluating_changes_nothing(objective, backbone, make_views, make_teacher):
+    views, teacher = make_views(objective), make_teacher(backbone, objective)
+    before = {name: value.clone() for name, value in objective.state_dict().items()}
+    loss_of(objective, backbone, teacher, views)
+    assert all(torch.equal(value, before[name]) for name, value in objective.state_dict().items())
+
+
+def test_a_split_state_adds_up_to_the_loss_and_its_rest_has_no_gradient_to_the_global_crops(
+    objective, backbone, make_views, make_teacher
+):
+    views, teacher = make_views(objective), make_teacher(backbone, objective)
+    crops = views.global_crops.requires_grad_()
+    state = objective.begin(backbone, teacher, views, Draws(0, "views"))
+    first, rest = objective.split(state)
+    whole = objective.finish(backbone, state)
+    if rest is None:
+        assert first is state and objective.n_local_crops == 0
+        return
+    parts = objective.finish(backbone, first), objective.finish(backbone, rest)
+    assert sum(parts).item() == pytest.approx(whole.item(), rel=1e-12)
+    by_whole, by_first = (torch.autograd.grad(loss, crops, retain_graph=True)[0] for loss in (whole, parts[0]))
+    torch.testing.assert_close(by_first, by_whole, rtol=1e-10, atol=1e-14)
+    assert torch.autograd.grad(parts[1], crops, allow_unused=True) == (None,)
+
+
+def test_the_objective_owns_its_head_and_not_the_backbone(objective, backbone):
+    assert not {id(p) for p in objective.parameters()} & {id(p) for p in backbone.parameters()}
+
+
+def test_a_few_steps_on_one_batch_reduce_the_loss(objective, backbone, make_views, make_teacher):
+    views, teacher = make_views(objective), make_teacher(backbone, objective)
+    optimizer = torch.optim.Adam([*backbone.parameters(), *objective.parameters()], lr=2e-3)
+    losses = []
+    for _ in range(12):
+        losses.append(loss_of(objective, backbone, teacher, views))
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_another_number_of_global_crops_is_refused(vit):
+    with pytest.raises(ValueError, match=r"SimCLR needs 2 global crop.* have 1; give the recipe n_global_crops=2"):
+        SimCLR(vit)(vit, None, Views(torch.rand(1, 2, 3, 32, 32).double()), Draws(0, "views"))
+
+
+def test_an_objective_without_a_teacher_has_no_momentum(vit):
+    with pytest.raises(TypeError, match="MAE has no teacher"):
+        MAE(vit, decoder_dim=32, decoder_depth=1, decoder_heads=2).teacher_momentum(0.5)
+    assert MAE(vit, decoder_dim=32, decoder_depth=1, decoder_heads=2).teacher_modules() == {}
+
+
+def test_a_subclass_must_say_how_its_loss_is_computed(vit):
+    with pytest.raises(TypeError, match="Objective does not say how its loss begins"):
+        Objective()(vit, None, Views(torch.rand(1, 2, 3, 32, 32)), Draws(0, "views"))

@@ -1,0 +1,74 @@
+"""Two gloo ranks with half of the batch each agree with one process that has all of it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from vssl.objectives.simclr import nt_xent
+
+SCRIPT = Path(__file__).with_name("two_ranks.py")
+
+
+@pytest.fixture(scope="module")
+def whole():
+    torch.manual_seed(0)
+    names = ("first", "second", "v_first", "v_second")
+    return {name: torch.randn(6, 5).double() for name in names} | {"teacher_logits": torch.randn(6, 4)}
+
+
+@pytest.fixture(scope="module")
+def ranks(whole, tmp_path_factory):
+    """What the two ranks computed."""
+    folder = tmp_path_factory.mktemp("ranks")
+    torch.save(whole, folder / "whole.pt")
+    root = str(SCRIPT.parents[2])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    command = [sys.executable, str(SCRIPT)]
+    runs = [
+        subprocess.Popen([*command, str(rank), str(folder)], env=environment, stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    for run in runs:
+        _, complaint = run.communicate(timeout=120)
+        assert run.returncode == 0, complaint
+    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def interleave(parts):
+    """Rows of the two ranks in the order of the whole batch."""
+    return torch.stack(parts, dim=1).flatten(0, 1)
+
+
+def test_nt_xent_of_the_ranks_averages_to_that_of_the_whole_batch(ranks, whole):
+    expected = nt_xent(whole["first"], whole["second"], 0.2)
+    assert (ranks[0]["loss"] + ranks[1]["loss"]).item() / 2 == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_nt_xent_gradient_crosses_ranks(ranks, whole):
+    """Averaged over ranks, as DDP does: a row's gradient on its rank is that of the *sum* of the ranks' losses."""
+    views = [whole[name].clone().requires_grad_() for name in ("first", "second")]
+    expected = torch.autograd.grad(nt_xent(*views, 0.2), views)
+    for view in range(2):
+        got = interleave([rank["gradient"][view] for rank in ranks]) / 2
+        torch.testing.assert_close(got, expected[view], rtol=1e-10, atol=1e-13)
+
+
+def test_nt_xent_second_derivative_crosses_ranks(ranks, whole):
+    """What double backward through the gathered loss needs: d⟨v, ∇L⟩ over all rows."""
+    views = [whole[name].clone().requires_grad_() for name in ("first", "second")]
+    gradient = torch.autograd.grad(nt_xent(*views, 0.2), views, create_graph=True)
+    along = sum((g * whole[v]).sum() for g, v in zip(gradient, ("v_first", "v_second"), strict=True))
+    expected = torch.autograd.grad(along, views)
+    for view in range(2):
+        got = interleave([rank["second_derivative"][view] for rank in ranks]) / 2
+        torch.testing.assert_close(got, expected[view], rtol=1e-9, atol=1e-12)
+
+
+def test_dino_centre_is_the_mean_over_all_ranks(ranks, whole):
+    expected = 0.1 * whole["teacher_logits"].mean(0)
+    for rank in ranks:
+        torch.testing.assert_close(rank["center"], expected, rtol=1e-5, atol=1e-7)

@@ -1,0 +1,65 @@
+"""Endless, resumable batches: the unlabeled stream and the labeled pools."""
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from vssl.datasets.sampler import PositionSampler
+
+
+class Stream:
+    """Batches of a dataset for ever, in an order that depends on the seed alone.
+
+    Where it stands is one number, `position`: how many images all ranks together have taken. Loading it into a new
+    `Stream` continues with exactly the batch that would have come next, whatever the workers had prefetched.
+
+    Args:
+        dataset: indexed by (index, position), see `PositionSampler`.
+        batch_size: images per batch on this rank.
+        device: where batches are put; uint8 images become float32 in [0, 1] there.
+        num_workers: decoding processes; 0 decodes in this process.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        num_workers: int = 0,
+        device: torch.device | str = "cpu",
+    ):
+        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
+        self.rank, self.world_size, self.num_workers, self.device = rank, world_size, num_workers, torch.device(device)
+        self.position = 0
+        self._batches = None
+
+    def next(self) -> tuple[Tensor, ...]:
+        """The next batch, a tuple whose first entry is the images (batch, 3, H, W) in [0, 1]."""
+        if self._batches is None:
+            self._batches = iter(self._loader())
+        batch = next(self._batches)
+        self.position += self.batch_size * self.world_size
+        batch = batch if isinstance(batch, (list, tuple)) else (batch,)
+        batch = [entry.to(self.device, non_blocking=True) for entry in batch]
+        return tuple(entry.float() / 255 if entry.dtype == torch.uint8 else entry for entry in batch)
+
+    def state_dict(self) -> dict[str, int]:
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.position, self._batches = state["position"], None
+
+    def _loader(self) -> DataLoader:
+        sampler = PositionSampler(len(self.dataset), self.seed, self.rank, self.world_size, start=self.position)
+        return DataLoader(
+            self.dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=default_collate,
+            pin_memory=self.device.type == "cuda",
+            # its own generator: a loader that draws its workers' seed from the global one would change dropout
+            generator=torch.Generator().manual_seed(self.seed),
+        )

@@ -1,0 +1,131 @@
+"""Config files in, checked; objects out.
+
+A config is an mmengine pure-Python file (``with read_base():``, ``type=ClassObject``). Every key is checked against
+what its type accepts before anything is built, so that a misspelt key never costs a run.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.utils import get_object_from_string
+
+# What a training config may hold at its top level, and what is needed.
+REQUIRED = ("backbone", "objective", "recipe", "designer", "optimizer", "unlabeled", "batch_size", "budget")
+OPTIONAL = (
+    "schedule", "clip_grad", "export", "feedback", "value", "designer_optimizer", "designer_checkpoint",
+    "seed", "num_workers", "precision", "compile", "threads", "device", "find_unused_parameters",
+    "log_interval", "checkpoint_interval", "rankme_interval", "sample_views", "custom_hooks", "visualizer", "arm",
+)  # fmt: skip
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run; the message names the file or key, and the fix."""
+
+
+def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
+    """Read a config file and apply ``--cfg-options``.
+
+    Args:
+        options: dotted keys and their values, e.g. ``{"designer.keep_ratio": 0.5}``. A key must exist in the config, or
+            be an argument that its ``type`` accepts.
+
+    Raises:
+        ConfigError: the file is missing or cannot be run, or an option names an unknown key.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"config {path} does not exist; the configs are under configs/")
+    try:
+        config = Config.fromfile(str(path))
+    except Exception as error:  # a config is a program: anything can go wrong in it
+        raise ConfigError(f"config {path} cannot be read ({type(error).__name__}: {error})") from error
+    for key in options or {}:
+        _check_option(config, key)
+    config.merge_from_dict(options or {})
+    return config
+
+
+def check_training_config(config: Config) -> None:
+    """Raises ConfigError for a missing or unknown key anywhere in a training config."""
+    name = config.filename or "config"
+    missing = [key for key in REQUIRED if key not in config]
+    if missing:
+        raise ConfigError(f"{name} has no {', '.join(missing)}; see configs/scenes/ for complete examples")
+    for key in config:
+        imported = inspect.ismodule(config[key]) or callable(config[key])
+        if key not in REQUIRED + OPTIONAL and not imported:
+            raise ConfigError(f"{name}: unknown key {key!r}{_suggest(key, REQUIRED + OPTIONAL)}")
+    for key, node in _typed(config.to_dict(), ""):
+        kind = resolve(node["type"], key)
+        accepted = _arguments(kind)
+        for argument in node:
+            if argument != "type" and accepted is not None and argument not in accepted:
+                raise ConfigError(
+                    f"{name}: {key}.{argument} is not an argument of {kind.__name__}{_suggest(argument, accepted)}"
+                )
+
+
+def build(node: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+    """The object that ``dict(type=Class, **settings)`` describes; `args`, `kwargs` are what a config cannot know."""
+    settings = dict(node)
+    kind = resolve(settings.pop("type"), "type")
+    return kind(*args, **settings, **kwargs)
+
+
+def resolve(kind: Any, key: str) -> Callable[..., Any]:
+    """A class from a config; saved configs hold its dotted name instead."""
+    found = get_object_from_string(kind) if isinstance(kind, str) else kind
+    if not callable(found):
+        raise ConfigError(f"{key}: {kind!r} is not a class; give the class itself or its full dotted name")
+    return found
+
+
+def _typed(node: Any, where: str) -> Iterator[tuple[str, dict]]:
+    """All dicts with a ``type``, and their dotted keys."""
+    if isinstance(node, dict):
+        if "type" in node:
+            yield where, node
+        for key, value in node.items():
+            yield from _typed(value, f"{where}.{key}".lstrip("."))
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            yield from _typed(value, f"{where}.{index}")
+
+
+def _arguments(kind: Callable[..., Any]) -> list[str] | None:
+    """Names that a class accepts; None when it takes any."""
+    parameters = inspect.signature(kind).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return [p.name for p in parameters]
+
+
+def _check_option(config: Config, key: str) -> None:
+    node, parts = config, key.split(".")
+    for depth, part in enumerate(parts):
+        if isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+            continue
+        where = ".".join(parts[:depth]) or "the config"
+        if not hasattr(node, "keys"):
+            raise ConfigError(f"--cfg-options {key}: {where} holds {node!r}, it has no {part!r}")
+        if part in node:
+            node = node[part]
+            continue
+        known = list(node.keys())
+        if depth == 0:
+            known += OPTIONAL
+        elif "type" in node:
+            known = _arguments(resolve(node["type"], where)) or [part]
+        if part not in known:
+            raise ConfigError(f"--cfg-options {key}: {where} has no {part!r}{_suggest(part, known)}")
+        return
+
+
+def _suggest(key: str, known: list[str] | tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"

@@ -1,0 +1,209 @@
+"""What a run writes while it trains: metrics, progress, sample views, checkpoints. None of it counts in the budget."""
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from tqdm import tqdm
+
+from vssl.distributed import rank_and_size
+from vssl.draws import Draws
+from vssl.learner.backbone import TimmBackbone
+from vssl.learner.rankme import rankme
+from vssl.views.crops import Views
+
+
+class MetricsHook(Hook):
+    """One line of ``metrics.jsonl`` every `interval` steps: means over the interval; and the same to the visualizer.
+
+    Args:
+        interval: learner steps between lines.
+        rankme_interval: learner steps between RankMe of the pooled patch features, 0 for never.
+    """
+
+    priority = "NORMAL"
+
+    def __init__(self, interval: int, rankme_interval: int = 0):
+        self.interval, self.rankme_interval = interval, rankme_interval
+
+    def before_train(self, runner) -> None:
+        self.file = Path(runner.work_dir) / "metrics.jsonl"
+        self.panel = fixed_images(runner.train_loop, 512) if self.rankme_interval else None
+        self.last_step, self.last_seconds = runner.train_loop.step, runner.train_loop.budget.elapsed
+        if rank_and_size()[0] == 0:
+            runner.write_summary(finished=False)
+            self._forget_lines_after(self.last_step)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        loop = runner.train_loop
+        if loop.step % self.interval == 0:
+            with loop.budget.not_counted():
+                self._write(runner)
+
+    def after_train(self, runner) -> None:
+        if runner.train_loop.step > self.last_step:
+            self._write(runner)
+
+    def _write(self, runner) -> None:
+        loop = runner.train_loop
+        steps, seconds = loop.step - self.last_step, loop.budget.elapsed - self.last_seconds
+        images = steps * loop.stream.batch_size * loop.stream.world_size
+        line = {
+            "step": loop.step,
+            "seconds": loop.budget.elapsed,
+            "lr": max(group["lr"] for group in runner.optim_wrapper.optimizer.param_groups),
+            **{name: torch.stack([v.float() for v in values]).mean().item() for name, values in loop.recent.items()},
+            **{f"time/{phase}": spent / steps for phase, spent in loop.clock.take().items()},
+            "images_per_second": images / max(seconds, 1e-9),
+            "peak_memory_mb": _peak_memory_mb(loop.device),
+        }
+        if loop.designer_update is not None:
+            line["designer_lr"] = loop.designer_update.optimizer.param_groups[0]["lr"]
+        if self.rankme_interval and loop.step % self.rankme_interval == 0:
+            line["rankme"] = _feature_rank(loop.learner.student, self.panel)
+        loop.recent.clear()
+        self.last_step, self.last_seconds = loop.step, loop.budget.elapsed
+        if rank_and_size()[0] == 0:
+            with self.file.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            runner.visualizer.add_scalars({k: v for k, v in line.items() if k != "step"}, step=loop.step)
+
+    def _forget_lines_after(self, step: int) -> None:
+        """A run that was killed after its last checkpoint has lines of steps that are now done again."""
+        if not self.file.is_file():
+            return
+        lines = []
+        for line in self.file.read_text().splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    lines.append(line + "\n")
+            except (json.JSONDecodeError, KeyError):  # cut off in the middle by the kill
+                break
+        partial = self.file.with_name(self.file.name + ".partial")
+        partial.write_text("".join(lines))
+        partial.replace(self.file)
+
+
+class ProgressHook(Hook):
+    """A progress bar with the time that is left; on a pipe, a line now and then."""
+
+    priority = "LOW"
+
+    def __init__(self, interval: int):
+        self.interval = interval
+
+    def before_train(self, runner) -> None:
+        budget, step = runner.train_loop.budget, runner.train_loop.step
+        in_seconds = budget.steps is None
+        self.bar = tqdm(
+            total=budget.seconds if in_seconds else budget.steps,
+            initial=min(budget.elapsed, budget.seconds) if in_seconds else step,
+            desc=str(runner.about["arm"]),
+            unit="s" if in_seconds else "step",
+            bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}{postfix}]",
+            disable=rank_and_size()[0] != 0,
+            mininterval=0.5 if _is_terminal() else 30.0,
+        )
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        loop = runner.train_loop
+        if loop.recent["loss"] and loop.step % self.interval == self.interval - 1:
+            self.bar.set_postfix_str(f"loss {loop.recent['loss'][-1].item():.3f}, step {loop.step}", refresh=False)
+        here = loop.step if loop.budget.steps is not None else min(loop.budget.elapsed, loop.budget.seconds)
+        self.bar.update(here - self.bar.n)
+
+    def after_train(self, runner) -> None:
+        self.bar.close()
+
+
+class SampleViewsHook(Hook):
+    """``views.npz`` at the end: base and designed global crops of the first `count` images of the stream, and masks."""
+
+    priority = "LOW"
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def after_train(self, runner) -> None:
+        if self.count and rank_and_size()[0] == 0:
+            arrays = sample_views(runner.train_loop, self.count)
+            partial = Path(runner.work_dir) / "views.partial.npz"
+            np.savez_compressed(partial, **arrays)
+            partial.replace(Path(runner.work_dir) / "views.npz")
+
+
+class CheckpointHook(Hook):
+    """``checkpoint.pth`` every `interval` steps and at the end, with the exported backbone."""
+
+    priority = "VERY_LOW"  # after the hooks whose state it saves
+
+    def __init__(self, interval: int):
+        if interval < 1:
+            raise ValueError(f"checkpoint_interval={interval} must be at least 1 step")
+        self.interval = interval
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if runner.train_loop.step % self.interval == 0:
+            with runner.train_loop.budget.not_counted():
+                runner.save()
+
+    def after_train(self, runner) -> None:
+        runner.save()
+        if rank_and_size()[0] == 0:
+            runner.export()
+            runner.write_summary(finished=True)
+
+
+@torch.no_grad()
+def sample_views(loop, count: int) -> dict[str, np.ndarray]:
+    """Fixed images with fixed draws, so that snapshots of different steps and arms can be laid side by side."""
+    images = fixed_images(loop, count)
+
+    def draws() -> Draws:
+        return Draws(0, "sample views", device=loop.device)
+
+    base: Views = loop.designer.recipe(images, draws())
+    construction = loop.designer(images, draws())
+    arrays = {
+        "base": _pixels(base.global_crops),
+        "designed": _pixels(construction.views.global_crops),
+        "steps": np.asarray(loop.step),
+    }
+    if construction.mask is not None:
+        arrays["mask"] = construction.mask[:, :, 0].cpu().numpy().astype(np.float16)
+    return arrays
+
+
+def _pixels(views: torch.Tensor) -> np.ndarray:
+    """(V, N, 3, H, W) in [0, 1] to (V, N, H, W, 3) uint8."""
+    return (views.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 1, 3, 4, 2).cpu().numpy()
+
+
+def fixed_images(loop, count: int) -> torch.Tensor:
+    """(count, 3, H, W) in [0, 1]: the first images of the unlabeled set, or as many as it has."""
+    dataset = loop.stream.dataset
+    images = [dataset[index, 0] for index in range(min(count, len(dataset)))]
+    return torch.stack(images).to(loop.device).float() / 255
+
+
+@torch.no_grad()
+def _feature_rank(student: TimmBackbone, images: torch.Tensor) -> float:
+    """RankMe of the mean patch tokens."""
+    student.eval()
+    features = torch.cat([student.patch_tokens(student(part)).mean(1) for part in images.split(64)])
+    student.train()
+    return rankme(features)
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty()

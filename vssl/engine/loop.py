@@ -1,0 +1,149 @@
+"""The training loop: one iteration reads like the algorithm of V-Pretraining."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from jaxtyping import Float
+from mmengine.runner import BaseLoop
+from torch import Tensor
+
+from vssl.datasets.stream import Stream
+from vssl.designers.base import Designer
+from vssl.distributed import rank_and_size
+from vssl.draws import Draws
+from vssl.engine.budget import Budget
+from vssl.engine.clock import PhaseClock
+from vssl.engine.designer_update import DesignerUpdate
+from vssl.learner.learner import Learner
+
+
+class NonFiniteError(FloatingPointError):
+    """Loss or gradient became NaN or infinite; the message says where to look."""
+
+
+class PretrainLoop(BaseLoop):
+    """Algorithm 1. Labels enter through `designer_update` alone, which steps φ and nothing else.
+
+    Args:
+        runner: the mmengine runner; `runner.model` is the learner, DDP-wrapped with several ranks.
+        dataloader: the unlabeled stream.
+        meta_stream: the stream of unlabeled meta batches, or None without a designer to train.
+        designer: constructs the views.
+        designer_update: the meta step, or None (fixed recipe, untrained or frozen designer).
+        budget: steps or seconds.
+        learning_rate: progress in [0, 1] -> factor on every group's `peak_lr`.
+        clip_grad: largest gradient norm of the learner, or None.
+        autocast: context for the learner's and the feedback's forward passes.
+    """
+
+    def __init__(
+        self,
+        runner,
+        dataloader: Stream,
+        meta_stream: Stream | None,
+        designer: Designer,
+        designer_update: DesignerUpdate | None,
+        budget: Budget,
+        learning_rate: Callable[[float], float],
+        clip_grad: float | None,
+        seed: int,
+        device: torch.device,
+        autocast: Callable = nullcontext,
+    ):
+        super().__init__(runner, dataloader)
+        self.stream, self.meta_stream, self.designer, self.designer_update = (
+            dataloader,
+            meta_stream,
+            designer,
+            designer_update,
+        )
+        self.budget, self.learning_rate, self.clip_grad = budget, learning_rate, clip_grad
+        self.seed, self.device, self.autocast = seed, device, autocast
+        self.clock = PhaseClock(device)
+        self.step = 0
+        self.recent: dict[str, list[Tensor]] = defaultdict(list)
+
+    # what mmengine's Runner asks of a loop
+    epoch, max_epochs = 0, 1
+    iter = property(lambda self: self.step)
+    max_iters = property(lambda self: self.budget.steps or 0)
+
+    @property
+    def learner(self) -> Learner:
+        return getattr(self.runner.model, "module", self.runner.model)
+
+    def run(self) -> Learner:
+        self.runner.call_hook("before_train")
+        self.learner.train()
+        self.budget.start()
+        while (progress := self.budget.progress(self.step)) < 1:
+            self.runner.call_hook("before_train_iter", batch_idx=self.step)
+            self.run_iter(progress)
+            self.step += 1
+            self.runner.call_hook("after_train_iter", batch_idx=self.step - 1, outputs=None)
+        self.budget.stop()
+        self.runner.call_hook("after_train")
+        return self.learner
+
+    def run_iter(self, progress: float) -> None:
+        self.follow_schedules(progress)
+        with self.clock("data"):
+            (images,) = self.stream.next()  # 1. sample B_u
+        if self.designer_update is not None and self.designer_update.due(self.step):
+            self.update_designer()  # 2. every r steps: labels -> g_down -> φ
+        with self.clock("augment"), torch.no_grad():
+            construction = self.designer(images, self.draws("views"))  # 3. views of B_u with the updated φ ...
+        with self.clock("learner"):
+            with self.autocast():
+                loss, state = self.runner.model(construction.views.detach(), self.draws("objective"))
+            self.step_learner(loss)  # ... an ordinary SSL step on θ
+            self.learner.update_teacher(state, progress)
+        self.record(loss=loss.detach(), **construction.statistics)
+
+    def update_designer(self) -> None:
+        try:
+            logged = self.designer_update(
+                self.step, lambda: self.meta_stream.next()[0], self.draws, self.clock, self.autocast
+            )
+        except FloatingPointError as error:
+            self.stop_non_finite(str(error))
+        self.record(**logged)
+
+    def step_learner(self, loss: Float[Tensor, ""]) -> None:
+        optimizer = self.runner.optim_wrapper.optimizer
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.learner.objective.before_optimizer_step()
+        parameters = [p for p in self.learner.parameters() if p.grad is not None]
+        gradient_norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_grad or float("inf"))
+        # the one device synchronisation of a step: weights are never moved by a gradient that is not finite
+        if not torch.isfinite(loss.detach() + gradient_norm):
+            self.stop_non_finite(f"loss {loss.item():.4g}, gradient norm {gradient_norm.item():.4g}")
+        optimizer.step()
+        self.record(gradient_norm=gradient_norm)
+
+    def follow_schedules(self, progress: float) -> None:
+        factor = self.learning_rate(progress)
+        for group in self.runner.optim_wrapper.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+        self.learner.objective.on_step(self.step, progress)
+
+    def draws(self, stream: str) -> Draws:
+        """The random numbers of this step for one purpose."""
+        rank, world_size = rank_and_size()
+        return Draws(self.seed, stream, self.step, rank, world_size, self.device)
+
+    def record(self, **scalars: Tensor) -> None:
+        """Keep scalars until the next log line; they stay on the device until then."""
+        for name, value in scalars.items():
+            self.recent[name].append(value)
+
+    def stop_non_finite(self, what: str) -> None:
+        saved = self.runner.checkpoint_path
+        where = f"the last good checkpoint is {saved}" if saved.is_file() else "no checkpoint was written yet"
+        raise NonFiniteError(
+            f"step {self.step}: {what}. The learner was not updated; {where}. Look at loss, gradient_norm, g_pre_norm "
+            f"in {saved.parent / 'metrics.jsonl'}; usual cures: a lower learning rate, clip_grad, precision='fp32'"
+        )

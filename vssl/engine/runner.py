@@ -1,0 +1,184 @@
+"""mmengine's Runner, with a checkpoint that resumes exactly and a start that also works on CPUs."""
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from vssl import __version__, distributed
+from vssl.engine import checkpoint
+from vssl.engine.hooks import CheckpointHook, MetricsHook, ProgressHook, SampleViewsHook
+from vssl.engine.loop import PretrainLoop
+from vssl.learner.export import export_backbone
+from vssl.learner.learner import Learner
+
+# mmengine's own hooks assume epochs, message-hub logging and its checkpoint format; ours take their place.
+_NO_DEFAULT_HOOKS = dict.fromkeys(["runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"])
+
+
+class PretrainRunner(Runner):
+    """Runs a `PretrainLoop`.
+
+    Args:
+        learner: what is trained.
+        optimizer: over the learner, its groups carrying `peak_lr`.
+        loop: keyword arguments of `PretrainLoop` (its ``dataloader`` as ``stream``).
+        config: the whole training config; written to ``config.py``.
+        work_dir: the run directory.
+        about: what ``run.json`` says of the run from its start.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        optimizer: torch.optim.Optimizer,
+        loop: dict[str, Any],
+        config: Config,
+        work_dir: Path,
+        about: dict[str, Any],
+        device: torch.device,
+        launcher: str = "none",
+        resume: bool = False,
+    ):
+        self.device_of_run, self.about = device, about
+        self.checkpoint_path = Path(work_dir) / "checkpoint.pth"
+        loop = dict(loop)
+        every = config.get("log_interval", 10)
+        super().__init__(
+            model=learner,
+            work_dir=str(work_dir),
+            train_dataloader=loop.pop("stream"),
+            train_cfg=dict(type=PretrainLoop, device=device, **loop),
+            optim_wrapper=OptimWrapper(optimizer),
+            default_hooks=_NO_DEFAULT_HOOKS,
+            custom_hooks=[
+                MetricsHook(every, config.get("rankme_interval", 0)),
+                ProgressHook(every),
+                SampleViewsHook(config.get("sample_views", 8)),
+                CheckpointHook(config.get("checkpoint_interval", 500)),
+                *config.get("custom_hooks", []),
+            ],
+            resume=resume,
+            launcher=launcher,
+            env_cfg=dict(dist_cfg=dict(backend="nccl"), mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0)),
+            visualizer=config.get("visualizer"),
+            randomness=dict(seed=about["seed"]),
+            log_level="WARNING",
+            # mmengine keys its global loggers by this name: two runs of one second must not share them
+            experiment_name=f"{Path(work_dir).name}-{uuid.uuid4().hex[:8]}",
+            cfg=config,
+        )
+
+    @property
+    def learner(self) -> Learner:
+        return getattr(self.model, "module", self.model)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """DDP when there are several ranks. On a CPU `device_ids` must be None (mmengine gives one)."""
+        model = model.to(self.device_of_run)
+        if distributed.rank_and_size()[1] == 1:
+            return model
+        return DistributedDataParallel(
+            model,
+            device_ids=[self.device_of_run.index] if self.device_of_run.type == "cuda" else None,
+            broadcast_buffers=False,  # every rank computes the same buffers
+            find_unused_parameters=self.cfg.get("find_unused_parameters", False),
+        )
+
+    def dump_config(self) -> None:
+        if distributed.rank_and_size()[0] == 0:
+            self.cfg.dump(Path(self.work_dir) / "config.py")
+
+    def _log_env(self, env_cfg: dict) -> None:
+        """mmengine prints a page about the machine here; run.json says what matters."""
+
+    def load_or_resume(self) -> None:
+        if self._resume:
+            self.restore(checkpoint.load(self.checkpoint_path))
+
+    def save(self) -> None:
+        """Write ``checkpoint.pth``: everything that the next step depends on. Collective: every rank calls it."""
+        loop: PretrainLoop = self.train_loop
+        random_states = [checkpoint.random_state()]
+        if dist.is_initialized():
+            random_states = [None] * dist.get_world_size()
+            dist.all_gather_object(random_states, checkpoint.random_state())
+        if distributed.rank_and_size()[0] != 0:
+            return
+        content = {
+            "step": loop.step,
+            "seed": self.about["seed"],
+            "budget": loop.budget.state_dict(),
+            "learner": self.learner.state_dict(),
+            "optimizer": self.optim_wrapper.optimizer.state_dict(),
+            "stream": loop.stream.state_dict(),
+            "designer": loop.designer.state_dict(),
+            "meta_stream": None if loop.meta_stream is None else loop.meta_stream.state_dict(),
+            "designer_update": None if loop.designer_update is None else loop.designer_update.state_dict(),
+            "random_states": random_states,
+        }
+        checkpoint.save(self.checkpoint_path, content)
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Continue from `content`; ValueError when it belongs to another run."""
+        loop: PretrainLoop = self.train_loop
+        rank, world_size = distributed.rank_and_size()
+        if content["seed"] != self.about["seed"]:
+            raise ValueError(
+                f"checkpoint {self.checkpoint_path} has seed {content['seed']}, this run seed {self.about['seed']}; "
+                "resume with the same --seed or choose another --work-dir"
+            )
+        if len(content["random_states"]) != world_size:
+            raise ValueError(
+                f"checkpoint {self.checkpoint_path} is of {len(content['random_states'])} rank(s), not {world_size}"
+            )
+        if (content["designer_update"] is None) != (loop.designer_update is None):
+            raise ValueError(f"checkpoint {self.checkpoint_path} is of another kind of run; resume with its config.py")
+        try:
+            self.learner.load_state_dict(content["learner"])
+            loop.designer.load_state_dict(content["designer"])
+            self.optim_wrapper.optimizer.load_state_dict(content["optimizer"])
+            if loop.designer_update is not None:
+                loop.designer_update.load_state_dict(content["designer_update"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ValueError(f"checkpoint {self.checkpoint_path} does not fit this config: {error}") from error
+        loop.step = content["step"]
+        loop.budget.load_state_dict(content["budget"])
+        loop.stream.load_state_dict(content["stream"])
+        if loop.meta_stream is not None:
+            loop.meta_stream.load_state_dict(content["meta_stream"])
+        checkpoint.restore_random_state(content["random_states"][rank])
+
+    def write_summary(self, finished: bool) -> None:
+        """``run.json``: which run this is and how far it came."""
+        loop: PretrainLoop = self.train_loop
+        summary = {
+            **self.about,
+            "steps": loop.step,
+            "seconds": round(loop.budget.elapsed, 3),
+            "finished": finished,
+            "vssl_version": __version__,
+        }
+        write_text(Path(self.work_dir) / "run.json", json.dumps(summary, indent=2))
+
+    def export(self) -> None:
+        """``backbone.safetensors``: the weights that probes and users load."""
+        which = self.cfg.get("export") or ("student" if self.learner.teacher is None else "teacher")
+        backbone = self.learner.student if which == "student" else self.learner.teacher.backbone
+        card = {**self.about, "steps": self.train_loop.step, "weights": which}
+        export_backbone(backbone, Path(self.work_dir) / "backbone.safetensors", card)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears under its name only when it is whole."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)

@@ -1,0 +1,236 @@
+"""From a config to a finished run directory."""
+
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch.optim import Optimizer
+from torch.utils.data import Dataset
+
+from vssl import compat, distributed
+from vssl.datasets.stream import Stream
+from vssl.designers.base import Designer
+from vssl.draws import Draws
+from vssl.engine import checkpoint
+from vssl.engine.budget import Budget
+from vssl.engine.config import ConfigError, build, check_training_config, resolve
+from vssl.engine.designer_update import DesignerUpdate
+from vssl.engine.runner import PretrainRunner
+from vssl.feedback import Feedback
+from vssl.learner.backbone import TimmBackbone
+from vssl.learner.learner import Learner
+from vssl.learner.schedules import warmup_cosine
+from vssl.value.metagradient import central_difference
+
+PRECISIONS = ("fp32", "bf16")
+
+
+def train(
+    config: Config,
+    work_dir: str | Path,
+    seed: int | None = None,
+    resume: bool = False,
+    launcher: str = "none",
+) -> Path:
+    """Run one pretraining and return its directory (``config.py``, ``metrics.jsonl``, ``run.json``,
+    ``checkpoint.pth``, ``backbone.safetensors``, ``views.npz``).
+
+    Everything that can be wrong with config and data is checked before the first step.
+
+    Args:
+        config: a training config, see `load_config`.
+        seed: overrides the config's seed.
+        resume: continue from ``work_dir/checkpoint.pth``; without a checkpoint there the run starts anew.
+
+    Raises:
+        ConfigError, ValueError, FileNotFoundError: the message names the file or key, and the fix.
+        FileExistsError: `work_dir` holds a run already and `resume` is False.
+        NonFiniteError: a loss or gradient was not finite; the last checkpoint is intact.
+    """
+    check_training_config(config)
+    work_dir = Path(work_dir)
+    seed = config.get("seed", 0) if seed is None else seed
+    saved = work_dir / "checkpoint.pth"
+    if saved.exists() and not resume:
+        raise FileExistsError(f"{work_dir} holds a run already: continue it with --resume or give another --work-dir")
+    if config.get("threads"):
+        torch.set_num_threads(config.threads)
+    distributed.start(launcher)
+    runner = build_runner(config, work_dir, seed, resume=resume and saved.exists(), launcher=launcher)
+    runner.train()
+    return work_dir
+
+
+def build_runner(
+    config: Config, work_dir: Path, seed: int, resume: bool = False, launcher: str = "none"
+) -> PretrainRunner:
+    """Build every part of a run and try them on two images."""
+    compat.prepare_mmseg()
+    device = _device(config)
+    rank, world_size = distributed.rank_and_size()
+    torch.manual_seed(seed)  # the same initial weights on every rank
+
+    backbone = build(config.backbone)
+    learner = Learner(backbone, build(config.objective, backbone)).to(device)
+    recipe = build(config.recipe)
+    designer: Designer = build(config.designer, recipe).to(device)
+    if config.get("designer_checkpoint"):
+        _load_designer(designer, Path(config.designer_checkpoint))
+    dataset = build_dataset(config.unlabeled)
+    placement = dict(rank=rank, world_size=world_size, num_workers=config.get("num_workers", 0), device=device)
+    stream = Stream(dataset, config.batch_size, seed, **placement)
+    optimizer = build(_optimizer_settings(config.optimizer), parameter_groups(learner, config.optimizer))
+    for group in optimizer.param_groups:
+        group["peak_lr"] = group["lr"]
+
+    designer_update, meta_stream = None, None
+    if config.get("designer_optimizer"):
+        designer_update = _build_designer_update(config, learner, designer, optimizer, seed, placement)
+        meta_stream = Stream(dataset, config["value"].get("batch_size", config.batch_size), seed + 7919, **placement)
+    elif config.get("feedback"):
+        raise ConfigError("config has feedback but no designer_optimizer, so feedback could not change anything")
+    feedback = None if designer_update is None else designer_update.feedback
+    _try_out(learner, designer, feedback, dataset, device)
+
+    schedule = dict(warmup_share=0.0, final_ratio=1.0) | dict(config.get("schedule", {}))
+    return PretrainRunner(
+        learner=learner,
+        optimizer=optimizer,
+        loop=dict(
+            stream=stream,
+            meta_stream=meta_stream,
+            designer=designer,
+            designer_update=designer_update,
+            budget=Budget(**config.budget),
+            learning_rate=partial(warmup_cosine, **schedule),
+            clip_grad=config.get("clip_grad"),
+            seed=seed,
+            autocast=_autocast(config, device),
+        ),
+        config=config,
+        work_dir=work_dir,
+        about={
+            "arm": config.get("arm", Path(config.filename or "run").stem),
+            "seed": seed,
+            "objective": type(learner.objective).__name__,
+            "designer": type(designer).__name__,
+            "budget": dict(config.budget),
+            "world_size": world_size,
+        },
+        device=device,
+        launcher=launcher,
+        resume=resume,
+    )
+
+
+def parameter_groups(learner: Learner, optimizer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Two groups: weight decay for matrices; none for biases, norms, tokens and position embeddings."""
+    named = [
+        (n, p)
+        for module in (learner.student, learner.objective)
+        for n, p in module.named_parameters()
+        if p.requires_grad
+    ]
+    plain = {n for n, p in named if p.ndim <= 1 or n.endswith(("cls_token", "reg_token", "pos_embed", "mask_token"))}
+    return [
+        {"params": [p for n, p in named if n not in plain], "weight_decay": optimizer.get("weight_decay", 0.0)},
+        {"params": [p for n, p in named if n in plain], "weight_decay": 0.0},
+    ]
+
+
+def _build_designer_update(
+    config: Config,
+    learner: Learner,
+    designer: Designer,
+    learner_optimizer: Optimizer,
+    seed: int,
+    placement: dict[str, Any],
+) -> DesignerUpdate:
+    missing = [key for key in ("feedback", "value") if not config.get(key)]
+    if missing:
+        raise ConfigError(f"designer_optimizer needs {' and '.join(missing)} in the config too")
+    parameters = [p for p in designer.parameters() if p.requires_grad]
+    if not parameters:
+        raise ConfigError(f"designer {type(designer).__name__} has no parameters; remove designer_optimizer")
+    settings = {key: node for key, node in config["value"].items() if key != "batch_size"}
+    for key in ("rule", "combine", "average_g_down"):
+        if settings.get(key):
+            settings[key] = build(settings[key])
+    estimator = dict(settings.get("estimator") or dict(type=central_difference))
+    kind = resolve(estimator.pop("type"), "value.estimator")
+    if kind is central_difference and config.get("precision", "fp32") != "fp32":
+        raise ConfigError("precision='bf16' needs value.estimator=dict(type=double_backward): differences need fp32")
+    settings["estimator"] = partial(kind, **estimator)
+    feedback = _build_feedback(config.feedback, learner.student, seed, placement)
+    optimizer = build(config.designer_optimizer, parameters)
+    return DesignerUpdate(learner, designer, feedback, optimizer, learner_optimizer, **settings)
+
+
+def _build_feedback(node: dict[str, Any], backbone: TimmBackbone, seed: int, placement: dict[str, Any]) -> Feedback:
+    settings = {key: value for key, value in node.items() if key not in ("type", "tasks", "pools")}
+    if node["tasks"].keys() != node["pools"].keys():
+        raise ConfigError(
+            f"feedback: tasks {sorted(node['tasks'])} and pools {sorted(node['pools'])} must have the same names"
+        )
+    shuffle = settings.get("control") == "shuffled_labels"
+    tasks = {name: build(task, backbone.embed_dim) for name, task in node["tasks"].items()}
+    pools = {}
+    for name, pool in node["pools"].items():
+        dataset = build_dataset(pool["dataset"])
+        pools[name] = build({**pool, "dataset": dataset}, seed=seed, shuffle_labels=shuffle, **placement)
+    kind = resolve(node.get("type", Feedback), "feedback")
+    return kind(tasks, pools, seed=seed, **settings).to(placement["device"])
+
+
+def build_dataset(node: dict[str, Any]) -> Dataset:
+    """A dataset and the joint transform inside it."""
+    node = dict(node)
+    if node.get("transform"):
+        node["transform"] = build(node["transform"])
+    return build(node)
+
+
+def _try_out(
+    learner: Learner, designer: Designer, feedback: Feedback | None, dataset: Dataset, device: torch.device
+) -> None:
+    """Two images through everything, so that wrong sizes and unreadable data show before the run begins."""
+    images = torch.stack([dataset[index, 0] for index in (0, len(dataset) - 1)]).to(device).float() / 255
+    with torch.random.fork_rng(), torch.no_grad():
+        views = designer(images, Draws(0, "trial", device=device)).views
+        learner(views, Draws(0, "trial", device=device))
+        for pool in {} if feedback is None else feedback.pools.values():
+            learner.student.grid(pool.train.dataset[0, 0][0][None])
+    if feedback is not None:
+        feedback.check_pools()
+
+
+def _load_designer(designer: Designer, path: Path) -> None:
+    """φ of another run, from its checkpoint."""
+    content = checkpoint.load(path)
+    try:
+        designer.load_state_dict(content["designer"])
+    except RuntimeError as error:
+        raise ConfigError(f"designer_checkpoint {path} holds another designer: {error}") from error
+
+
+def _device(config: Config) -> torch.device:
+    asked = config.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
+    if asked == "cuda":
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    return torch.device(asked)
+
+
+def _autocast(config: Config, device: torch.device) -> Callable:
+    precision = config.get("precision", "fp32")
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision={precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")
+    return nullcontext if precision == "fp32" else partial(torch.autocast, device.type, torch.bfloat16)
+
+
+def _optimizer_settings(node: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if key != "weight_decay"}

@@ -1,0 +1,69 @@
+"""Labeled images of one task: a part that fits the head, a disjoint part that g_down is taken from."""
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset, Subset
+
+from vssl.datasets import disjoint_splits
+from vssl.datasets.stream import Stream
+
+
+class ShuffledLabels(Dataset):
+    """Control: every image with the label of another one (a fixed permutation without fixed points)."""
+
+    def __init__(self, dataset: Dataset, seed: int):
+        self.dataset = dataset
+        order = np.random.default_rng(seed).permutation(len(dataset))
+        self.other = {int(a): int(b) for a, b in zip(order, np.roll(order, 1), strict=True)}
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        index, position = key
+        return self.dataset[index, position][0], self.dataset[self.other[index], position][1]
+
+
+class Pool:
+    """The two streams of a task's labeled images.
+
+    Args:
+        dataset: yields (image, label) for a key (index, position).
+        train, meta: number of images in either part.
+        batch_size, meta_batch_size: images per batch on this rank.
+        shuffle_labels: the shuffled-labels control.
+        stream: keyword arguments for both `Stream`s (rank, world_size, num_workers, device).
+    """
+
+    def __init__(
+        self,
+        dataset,
+        train: int,
+        meta: int,
+        batch_size: int,
+        meta_batch_size: int,
+        seed: int,
+        shuffle_labels=False,
+        **stream,
+    ):
+        train_indices, meta_indices = disjoint_splits(len(dataset), train, meta, seed=0)
+        parts = _KeyedSubset(dataset, train_indices), _KeyedSubset(dataset, meta_indices)
+        if shuffle_labels:
+            parts = tuple(ShuffledLabels(part, seed) for part in parts)
+        self.train = Stream(parts[0], batch_size, seed=seed * 2 + 1, **stream)
+        self.meta = Stream(parts[1], meta_batch_size, seed=seed * 2 + 2, **stream)
+
+    def state_dict(self) -> dict:
+        return {"train": self.train.state_dict(), "meta": self.meta.state_dict()}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.train.load_state_dict(state["train"])
+        self.meta.load_state_dict(state["meta"])
+
+
+class _KeyedSubset(Subset):
+    """A subset that passes the position of a draw on."""
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        index, position = key
+        return self.dataset[int(self.indices[index]), position]

@@ -1,0 +1,97 @@
+"""What every self-supervised objective offers to the loop and to the meta-gradient.
+
+A loss is computed in two halves. `begin` runs everything that does not depend on the aligned parameters θ_S (the last K
+blocks and the final norm): the trunk, the teacher, the targets. `finish` runs the tail, the head and the loss. The
+meta-gradient calls `begin` once and differentiates `finish` only (vssl/value).
+"""
+
+from typing import TYPE_CHECKING
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vssl.draws import Draws
+from vssl.learner.backbone import TimmBackbone, Tokens
+from vssl.views.crops import Views
+
+if TYPE_CHECKING:
+    from vssl.learner.teacher import EMATeacher
+
+State = dict[str, Tensor]
+
+
+class Objective(nn.Module):
+    """Base class. A subclass implements `begin` and `finish` and sets the class attributes that differ.
+
+    An objective is built as ``SomeObjective(backbone, **settings)``: it reads the backbone's sizes and owns the head,
+    never the backbone, so that `objective.parameters()` are the head's alone.
+    """
+
+    n_global_crops: int = 1
+    """How many global crops a batch must have."""
+    n_local_crops: int = 0
+    """How many local crops a batch must have."""
+    uses_teacher: bool = False
+    """Whether the loop must keep an `EMATeacher` of the backbone and of `teacher_modules()`."""
+
+    def begin(self, student: TimmBackbone, teacher: "EMATeacher | None", views: Views, draws: Draws) -> State:
+        """All that does not depend on θ_S, with a graph to the views wherever a gradient to φ shall flow.
+
+        Returns tensors by name. Calling it changes nothing in the objective.
+        """
+        raise TypeError(f"{type(self).__name__} does not say how its loss begins")
+
+    def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
+        """The loss from a state: the only place where θ_S and the objective's head enter. Changes nothing."""
+        raise TypeError(f"{type(self).__name__} does not say how its loss ends")
+
+    def forward(
+        self, student: TimmBackbone, teacher: "EMATeacher | None", views: Views, draws: Draws
+    ) -> Float[Tensor, ""]:
+        return self.finish(student, self.begin(student, teacher, views, draws))
+
+    def split(self, state: State) -> tuple[State, State | None]:
+        """(what depends on the global crops, the rest or None): two states whose losses add up to the state's loss.
+
+        A designer changes the global crops only, so the second loss has no gradient to φ. Without such terms the
+        state is returned as it is.
+        """
+        return state, None
+
+    def teacher_modules(self) -> dict[str, nn.Module]:
+        """The objective's own modules that the teacher mirrors."""
+        return {}
+
+    def teacher_momentum(self, progress: float) -> float:
+        """The EMA momentum at this share of the budget; only for objectives with a teacher."""
+        raise TypeError(f"{type(self).__name__} has no teacher, so it has no EMA momentum")
+
+    def on_step(self, step: int, progress: float) -> None:
+        """Called before a learner step and its meta step: sets whatever follows a schedule."""
+
+    def before_optimizer_step(self) -> None:
+        """Called between backward and the learner's optimizer step."""
+
+    def update(self, state: State) -> None:
+        """Called once after a learner step with that step's state, never after a meta step."""
+
+    def crops_of(self, views: Views) -> Float[Tensor, "views batch 3 height width"]:
+        """The global crops; ValueError if the recipe made another number than the objective needs."""
+        given = views.global_crops.shape[0]
+        if given != self.n_global_crops:
+            raise ValueError(
+                f"{type(self).__name__} needs {self.n_global_crops} global crop(s) per image, the views have {given}; "
+                f"give the recipe n_global_crops={self.n_global_crops}"
+            )
+        return views.global_crops
+
+
+def pack(tokens: Tokens, name: str) -> State:
+    """Tokens as state entries ``{name}.x`` and, for rotary models, ``{name}.rope``."""
+    entries = {f"{name}.x": tokens.x}
+    return entries if tokens.rope is None else {**entries, f"{name}.rope": tokens.rope}
+
+
+def unpack(state: State, name: str) -> Tokens:
+    """The tokens that `pack` put under `name`."""
+    return Tokens(state[f"{name}.x"], state.get(f"{name}.rope"))

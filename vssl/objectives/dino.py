@@ -1,0 +1,206 @@
+"""DINO: the student predicts, from every crop, what the EMA teacher says of the global crops (Caron et al. 2021).
+
+arXiv 2104.14294; defaults from the V-Pretraining paper where it states them (output 8192, temperatures 0.1 and 0.04,
+centre momentum 0.9, teacher momentum from 0.996).
+"""
+
+from contextlib import nullcontext
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vssl.distributed import average
+from vssl.draws import Draws
+from vssl.learner.backbone import TimmBackbone
+from vssl.learner.schedules import cosine, linear, warmup
+from vssl.learner.teacher import EMATeacher
+from vssl.objectives.base import Objective, State, pack, unpack
+from vssl.views.crops import Views
+
+
+class DINO(Objective):
+    """Multi-crop self-distillation on the class token.
+
+    The loss is the mean over pairs (teacher's global crop t, student's crop s ≠ t). With a detached teacher the pairs
+    whose s is a local crop do not depend on the global crops through the student: `split` separates them, and views
+    without local crops leave those pairs out. In both cases each pair keeps the weight that it has in the whole loss.
+
+    Args:
+        backbone: read for its width only; must have a class token.
+        n_local_crops: how many local crops the recipe makes; fixes the number of pairs.
+        out_dim, hidden_dim, bottleneck_dim: the head's widths.
+        student_temperature, teacher_temperature: divide the logits; > 0.
+        warmup_temperature, warmup_share: the teacher's temperature rises linearly from the one to
+            `teacher_temperature` over this share of the budget. No warm-up by default.
+        center_momentum: of the running mean of teacher logits that is subtracted from them.
+        teacher_momentum_start, teacher_momentum_end: the EMA momentum follows a cosine between the two.
+        freeze_last_layer_steps: for how many first steps the head's last layer stays as it is (the paper: one epoch).
+        flow_through_teacher: let the gradient to the views flow through the teacher's targets too.
+
+    Raises:
+        ValueError: the backbone has no class token, or a setting is out of range.
+    """
+
+    n_global_crops = 2
+    uses_teacher = True
+
+    def __init__(
+        self,
+        backbone: TimmBackbone,
+        n_local_crops: int = 6,
+        out_dim: int = 8192,
+        hidden_dim: int = 2048,
+        bottleneck_dim: int = 256,
+        student_temperature: float = 0.1,
+        teacher_temperature: float = 0.04,
+        warmup_temperature: float = 0.04,
+        warmup_share: float = 0.0,
+        center_momentum: float = 0.9,
+        teacher_momentum_start: float = 0.996,
+        teacher_momentum_end: float = 1.0,
+        freeze_last_layer_steps: int = 0,
+        flow_through_teacher: bool = False,
+    ):
+        super().__init__()
+        if not backbone.has_class_token:
+            raise ValueError(f"DINO needs a class token, {backbone.name} has none; use SimCLR(pool='patch') or MAE")
+        for name, value in [
+            ("student_temperature", student_temperature),
+            ("teacher_temperature", teacher_temperature),
+            ("warmup_temperature", warmup_temperature),
+        ]:
+            if not value > 0:
+                raise ValueError(f"DINO {name}={value} must be positive, e.g. 0.1 (student) or 0.04 (teacher)")
+        if n_local_crops < 0:
+            raise ValueError(f"DINO n_local_crops={n_local_crops} must be 0 or more")
+        self.n_local_crops = n_local_crops
+        self.student_temperature = student_temperature
+        self.temperature_start, self.temperature_end = warmup_temperature, teacher_temperature
+        self.warmup_share, self.center_momentum = warmup_share, center_momentum
+        self.momentum_start, self.momentum_end = teacher_momentum_start, teacher_momentum_end
+        self.freeze_last_layer_steps, self.flow_through_teacher = freeze_last_layer_steps, flow_through_teacher
+        self.head = DINOHead(backbone.embed_dim, out_dim, hidden_dim, bottleneck_dim)
+        self.register_buffer("center", torch.zeros(out_dim))
+        self.on_step(0, 0.0)
+
+    def begin(self, student: TimmBackbone, teacher: EMATeacher, views: Views, draws: Draws) -> State:
+        crops = self.crops_of(views)
+        with nullcontext() if self.flow_through_teacher else torch.no_grad():
+            tokens = teacher.backbone(crops.flatten(0, 1))
+            logits = _full_precision(teacher.heads["head"](teacher.backbone.class_token(tokens)))
+            logits = logits.unflatten(0, crops.shape[:2])
+            targets = ((logits - self.center) / self.teacher_temperature).softmax(-1)
+        state = {
+            **pack(student.trunk(crops.flatten(0, 1)), "global"),
+            "targets": targets,
+            "teacher_mean": logits.detach().mean((0, 1)),
+        }
+        if views.local_crops is not None:
+            state |= pack(student.trunk(self._local_crops_of(views).flatten(0, 1)), "local")
+        return state
+
+    def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
+        pairs = self.n_global_crops * (self.n_global_crops + self.n_local_crops - 1)
+        targets, total = state["targets"], state["targets"].new_zeros(())
+        if "global.x" in state:
+            total = total + _pair_sum(targets, self._log_probabilities(student, state, "global"), skip_diagonal=True)
+        if "local.x" in state:
+            total = total + _pair_sum(targets, self._log_probabilities(student, state, "local"), skip_diagonal=False)
+        return total / pairs
+
+    def split(self, state: State) -> tuple[State, State | None]:
+        if "local.x" not in state or self.flow_through_teacher:  # then the targets of local pairs depend on φ too
+            return state, None
+        first = {name: value for name, value in state.items() if not name.startswith("local.")}
+        rest = {name: value for name, value in state.items() if not name.startswith("global.")}
+        return first, rest
+
+    def teacher_modules(self) -> dict[str, nn.Module]:
+        return {"head": self.head}
+
+    def teacher_momentum(self, progress: float) -> float:
+        return cosine(self.momentum_start, self.momentum_end, progress)
+
+    def on_step(self, step: int, progress: float) -> None:
+        self.last_layer_frozen = step < self.freeze_last_layer_steps
+        self.teacher_temperature = linear(
+            self.temperature_start, self.temperature_end, warmup(progress, self.warmup_share)
+        )
+
+    def before_optimizer_step(self) -> None:
+        if self.last_layer_frozen:  # no gradient at all, so that weight decay does not move it either
+            self.head.last.weight.grad = None
+
+    @torch.no_grad()
+    def update(self, state: State) -> None:
+        """Move the centre towards this step's mean teacher logits, over all ranks.
+
+        Raises:
+            ValueError: the step had no local crops although `n_local_crops` are in the loss's denominator.
+        """
+        if self.n_local_crops and "local.x" not in state:
+            raise ValueError(
+                f"DINO expects n_local_crops={self.n_local_crops}, but the learner was trained on views without any; "
+                "give the recipe that many local crops or set n_local_crops=0"
+            )
+        (mean,) = average([state["teacher_mean"].clone()])
+        self.center.lerp_(mean.to(self.center.dtype), 1.0 - self.center_momentum)
+
+    def _local_crops_of(self, views: Views) -> Float[Tensor, "local_views batch 3 height width"]:
+        given = len(views.local_crops)
+        if given != self.n_local_crops:
+            raise ValueError(
+                f"DINO expects n_local_crops={self.n_local_crops}, the views have {given}; "
+                "set the recipe and the objective to the same number"
+            )
+        return views.local_crops
+
+    def _log_probabilities(
+        self, student: TimmBackbone, state: State, name: str
+    ) -> Float[Tensor, "views batch prototypes"]:
+        logits = _full_precision(self.head(student.class_token(student.tail(unpack(state, name)))))
+        batch = state["targets"].shape[1]
+        return (logits / self.student_temperature).log_softmax(-1).unflatten(0, (-1, batch))
+
+
+class DINOHead(nn.Module):
+    """Three-layer MLP to a bottleneck on the unit sphere, then cosine similarities to `out_dim` prototypes.
+
+    The last layer is weight-normalised with its gain fixed at 1 (the authors' ``norm_last_layer=True``), written out:
+    the rows of the weight are normalised in every pass.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, hidden_dim: int = 2048, bottleneck_dim: int = 256):
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(in_dim, hidden_dim),
+            nn.GELU(),
+            nn.Linear(hidden_dim, hidden_dim),
+            nn.GELU(),
+            nn.Linear(hidden_dim, bottleneck_dim),
+        )
+        self.last = nn.Linear(bottleneck_dim, out_dim, bias=False)
+        for layer in self.mlp:
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prototypes"]:
+        return F.linear(F.normalize(self.mlp(x), dim=-1), F.normalize(self.last.weight, dim=-1))
+
+
+def _full_precision(logits: Tensor) -> Tensor:
+    """At least fp32: a softmax at temperature 0.04 over thousands of prototypes is not for half precision."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _pair_sum(
+    targets: Float[Tensor, "teachers batch prototypes"],
+    log_probabilities: Float[Tensor, "views batch prototypes"],
+    skip_diagonal: bool,
+) -> Float[Tensor, ""]:
+    """Sum over pairs (t, s) of the cross-entropy, averaged over the batch; without the pairs t = s if asked."""
+    entropy = -torch.einsum("tbk,sbk->ts", targets, log_probabilities) / targets.shape[1]
+    return entropy.sum() - entropy.diagonal().sum() if skip_diagonal else entropy.sum()
