@@ -8,7 +8,7 @@ from vssl.value import Cosine, GradientAverage, UnitNorm, central_difference
 
 feedback = dict(
     type=Feedback,
-    tasks=dict(segmentation=dict(type=Segmentation, num_classes=12), depth=dict(type=Depth)),
+    tasks=dict(segmentation=dict(type=Segmentation, num_classes=14), depth=dict(type=Depth)),
     pools=dict(
         segmentation=dict(
             type=Pool,

@@ -1,20 +1,10 @@
 """A complete training config on miniature data: 32-px images in the real layouts, a ViT of width 32 and depth 3."""
 
-import copy
-
 import numpy as np
 import pytest
-from mmengine.config import Config
 from PIL import Image
-from torch.optim import AdamW
 
-from vssl.datasets import DepthImages, SegmentationImages, UnlabeledImages, joint_transform
-from vssl.designers import Identity, UNetMask
-from vssl.feedback import Depth, Feedback, Pool, Segmentation
-from vssl.learner import TimmBackbone
-from vssl.objectives import SimCLR
-from vssl.value import Cosine, GradientAverage, UnitNorm, central_difference
-from vssl.views import MultiCrop
+from vssl.engine import load_config
 
 SIZE = 32
 
@@ -44,62 +34,77 @@ def miniature(tmp_path_factory):
     return root
 
 
-def _pool(kind, root, split):
-    dataset = dict(type=kind, root=str(root), split=split, transform=dict(type=joint_transform, size=SIZE))
-    return dict(type=Pool, dataset=dataset, train=10, meta=6, batch_size=4, meta_batch_size=4)
+FIXED = """
+from torch.optim import AdamW
+from vssl.datasets import UnlabeledImages
+from vssl.designers import Identity
+from vssl.learner import TimmBackbone
+from vssl.objectives import SimCLR
+from vssl.views import MultiCrop
+
+backbone = dict(
+    type=TimmBackbone, name="vit_tiny_patch16_224", img_size=32, patch_size=8, embed_dim=32, depth=3, num_heads=2,
+    aligned_blocks=2,
+)
+objective = dict(type=SimCLR, pool="patch", hidden_dim=32, out_dim=16)
+recipe = dict(type=MultiCrop, global_size=32, n_global=2)
+designer = dict(type=Identity)
+optimizer = dict(type=AdamW, lr=1e-3, weight_decay=0.04)
+schedule = dict(warmup_share=0.2, final_ratio=0.1)
+clip_grad = 1.0
+unlabeled = dict(type=UnlabeledImages, root="ROOT/imagenet/train", size=32)
+batch_size = 8
+budget = dict(steps=6)
+log_interval = 2
+checkpoint_interval = 2
+rankme_interval = 2
+threads = 1
+"""
+
+DESIGNED = """
+from vssl.datasets import DepthImages, SegmentationImages, joint_transform
+from vssl.designers import UNetMask
+from vssl.feedback import Depth, Feedback, Pool, Segmentation
+from vssl.value import Cosine, GradientAverage, UnitNorm, central_difference
+
+designer = dict(type=UNetMask, width=4)
+designer_optimizer = dict(type=AdamW, lr=1e-2, weight_decay=0.0)
+crop = dict(type=joint_transform, size=32)
+seg_images = dict(type=SegmentationImages, root="ROOT/ade20k", split="training", transform=crop)
+depth_images = dict(type=DepthImages, root="ROOT/nyuv2", split="train", transform=crop)
+feedback = dict(
+    type=Feedback,
+    tasks=dict(segmentation=dict(type=Segmentation, num_classes=3), depth=dict(type=Depth)),
+    pools=dict(
+        segmentation=dict(type=Pool, dataset=seg_images, train=10, meta=6, batch_size=4, meta_batch_size=4),
+        depth=dict(type=Pool, dataset=depth_images, train=10, meta=6, batch_size=4, meta_batch_size=4),
+    ),
+    first_head_steps=3,
+)
+del crop, seg_images, depth_images
+value = dict(
+    rule=dict(type=Cosine),
+    combine=dict(type=UnitNorm, weights=dict(segmentation=1.0, depth=1.0)),
+    average_g_down=dict(type=GradientAverage, momentum=0.5),
+    estimator=dict(type=central_difference),
+    period=2,
+    batch_size=8,
+)
+"""
+
+
+def _config(text, miniature, path):
+    path.write_text(text.replace("ROOT", str(miniature)))
+    return load_config(path)
 
 
 @pytest.fixture
-def fixed_config(miniature):
+def fixed_config(miniature, tmp_path):
     """The fixed-recipe baseline: SimCLR, 6 steps."""
-    return Config(
-        dict(
-            backbone=dict(
-                type=TimmBackbone, name="vit_tiny_patch16_224", img_size=SIZE, patch_size=8, embed_dim=32, depth=3,
-                num_heads=2, aligned_blocks=2,
-            ),
-            objective=dict(type=SimCLR, pool="patch", hidden_dim=32, out_dim=16),
-            recipe=dict(type=MultiCrop, global_size=SIZE, n_global=2),
-            designer=dict(type=Identity),
-            optimizer=dict(type=AdamW, lr=1e-3, weight_decay=0.04),
-            schedule=dict(warmup_share=0.2, final_ratio=0.1),
-            clip_grad=1.0,
-            unlabeled=dict(type=UnlabeledImages, root=str(miniature / "imagenet" / "train"), size=SIZE),
-            batch_size=8,
-            budget=dict(steps=6),
-            log_interval=2,
-            checkpoint_interval=2,
-            rankme_interval=2,
-            threads=1,
-        )
-    )  # fmt: skip
+    return _config(FIXED, miniature, tmp_path / "fixed.py")
 
 
 @pytest.fixture
-def designed_config(fixed_config, miniature):
+def designed_config(miniature, tmp_path):
     """The same run with a U-Net mask designed by segmentation and depth feedback, a meta step every 2 steps."""
-    config = copy.deepcopy(fixed_config)
-    config.merge_from_dict(
-        dict(
-            designer=dict(type=UNetMask, width=4),
-            designer_optimizer=dict(type=AdamW, lr=1e-2, weight_decay=0.0),
-            feedback=dict(
-                type=Feedback,
-                tasks=dict(segmentation=dict(type=Segmentation, num_classes=3), depth=dict(type=Depth)),
-                pools=dict(
-                    segmentation=_pool(SegmentationImages, miniature / "ade20k", "training"),
-                    depth=_pool(DepthImages, miniature / "nyuv2", "train"),
-                ),
-                first_head_steps=3,
-            ),
-            value=dict(
-                rule=dict(type=Cosine),
-                combine=dict(type=UnitNorm, weights=dict(segmentation=1.0, depth=1.0)),
-                average_g_down=dict(type=GradientAverage, momentum=0.5),
-                estimator=dict(type=central_difference),
-                period=2,
-                batch_size=8,
-            ),
-        )
-    )
-    return config
+    return _config(FIXED + DESIGNED, miniature, tmp_path / "designed.py")

@@ -20,6 +20,7 @@ OPTIONAL = (
     "seed", "num_workers", "precision", "compile", "threads", "device", "find_unused_parameters",
     "log_interval", "checkpoint_interval", "rankme_interval", "sample_views", "custom_hooks", "visualizer", "arm",
 )  # fmt: skip
+PRECISIONS = ("fp32", "bf16")
 
 
 class ConfigError(ValueError):
@@ -59,6 +60,8 @@ def check_training_config(config: Config) -> None:
         imported = inspect.ismodule(config[key]) or callable(config[key])
         if key not in REQUIRED + OPTIONAL and not imported:
             raise ConfigError(f"{name}: unknown key {key!r}{_suggest(key, REQUIRED + OPTIONAL)}")
+    if config.get("precision", "fp32") not in PRECISIONS:
+        raise ConfigError(f"{name}: precision={config.precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")
     for key, node in _typed(config.to_dict(), ""):
         kind = resolve(node["type"], key)
         accepted = _arguments(kind)

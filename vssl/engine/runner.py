@@ -93,6 +93,15 @@ class PretrainRunner(Runner):
             find_unused_parameters=self.cfg.get("find_unused_parameters", False),
         )
 
+    def train(self) -> Learner:
+        """Run the loop. mmengine's own `train` asks the model for a `train_step`; here the loop holds the algorithm."""
+        loop = self.train_loop
+        self.call_hook("before_run")
+        self.load_or_resume()
+        loop.run()
+        self.call_hook("after_run")
+        return self.learner
+
     def dump_config(self) -> None:
         if distributed.rank_and_size()[0] == 0:
             self.cfg.dump(Path(self.work_dir) / "config.py")

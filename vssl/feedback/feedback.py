@@ -56,9 +56,8 @@ class Feedback(nn.Module):
     def check_pools(self) -> None:
         """Read every labeled image once: a bad file or label is named here and not after an hour of training."""
         for name, task in self.tasks.items():
-            for part in (self.pools[name].train, self.pools[name].meta):
-                for index in range(len(part.dataset)):
-                    task.check(part.dataset[index, 0][1], f"{name} pool, image {index}")
+            for label, path in self.pools[name].labels():
+                task.check(label, str(path))
 
     def fit_heads(self, backbone: TimmBackbone) -> dict[str, Tensor]:
         """2a: update the heads on the train pools, features frozen. Returns the last loss per task.

@@ -1,9 +1,10 @@
 """The evaluator's heads: standardise frozen patch features, then one 1×1 convolution."""
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from vssl.distributed import average, rank_and_size
 
 
 class FeatureNorm(nn.BatchNorm2d):
@@ -20,14 +21,12 @@ class FeatureNorm(nn.BatchNorm2d):
         if x.requires_grad:
             raise ValueError("FeatureNorm in train mode takes frozen features; call backbone and head under eval()")
         mean, square = x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))
-        if dist.is_initialized() and dist.get_world_size() > 1:
-            moments = torch.stack([mean, square])
-            dist.all_reduce(moments)
-            mean, square = moments / dist.get_world_size()
-        variance = square - mean.square()
+        mean, square = average([mean, square])
+        variance = (square - mean.square()).clamp_min(0)
+        count = x.numel() // x.shape[1] * rank_and_size()[1]
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance, self.momentum)
+            self.running_var.lerp_(variance * count / max(count - 1, 1), self.momentum)
         return nn.functional.batch_norm(x, mean, variance, self.weight, self.bias, training=False, eps=self.eps)
 
 

@@ -1,8 +1,11 @@
 """Labeled images of one task: a part that fits the head, a disjoint part that g_down is taken from."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 from torch import Tensor
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
 from vssl.datasets import disjoint_splits
 from vssl.datasets.stream import Stream
@@ -47,11 +50,17 @@ class Pool:
         **stream,
     ):
         train_indices, meta_indices = disjoint_splits(len(dataset), train, meta, seed=0)
-        parts = _KeyedSubset(dataset, train_indices), _KeyedSubset(dataset, meta_indices)
+        self.dataset, self.indices = dataset, train_indices + meta_indices
+        parts = _Part(dataset, train_indices), _Part(dataset, meta_indices)
         if shuffle_labels:
             parts = tuple(ShuffledLabels(part, seed) for part in parts)
         self.train = Stream(parts[0], batch_size, seed=seed * 2 + 1, **stream)
         self.meta = Stream(parts[1], meta_batch_size, seed=seed * 2 + 2, **stream)
+
+    def labels(self) -> Iterator[tuple[Tensor, Path]]:
+        """Every label of both parts, with its file."""
+        for index in self.indices:
+            yield self.dataset[index, 0][1], self.dataset.paths(index)[1]
 
     def state_dict(self) -> dict:
         return {"train": self.train.state_dict(), "meta": self.meta.state_dict()}
@@ -61,9 +70,15 @@ class Pool:
         self.meta.load_state_dict(state["meta"])
 
 
-class _KeyedSubset(Subset):
-    """A subset that passes the position of a draw on."""
+class _Part(Dataset):
+    """Some of a dataset's images. torch's Subset would not pass the position of a draw on."""
+
+    def __init__(self, dataset: Dataset, indices: list[int]):
+        self.dataset, self.indices = dataset, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         index, position = key
-        return self.dataset[int(self.indices[index]), position]
+        return self.dataset[self.indices[index], position]

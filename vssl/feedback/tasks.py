@@ -1,11 +1,11 @@
 """The downstream tasks that value a step: a head and a loss each."""
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vssl.distributed import average
 from vssl.feedback.heads import LinearHead
 
 IGNORE = 255
@@ -13,10 +13,7 @@ IGNORE = 255
 
 def _mean_over(total: Tensor, count: Tensor) -> Tensor:
     """total / count, where `count` is taken over all ranks: the mean over the whole batch once ranks are averaged."""
-    if dist.is_initialized() and dist.get_world_size() > 1:
-        count = count.clone()
-        dist.all_reduce(count)
-        count = count / dist.get_world_size()
+    (count,) = average([count])
     return total / count.clamp_min(1.0)
 
 
