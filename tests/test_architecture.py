@@ -1,0 +1,69 @@
+"""Who may know whom: the rooms of the house import only what their row allows."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "vssl"
+
+# room -> the rooms of vssl that it may import from. "draws" and "distributed" are modules of their own.
+MAY_IMPORT = {
+    "datasets": {"compat"},
+    "views": {"draws"},
+    "designers": {"draws", "views"},
+    "learner": {"draws", "objectives", "views"},  # objectives: for type annotations only
+    "objectives": {"distributed", "draws", "learner", "views"},
+    "feedback": {"datasets", "distributed", "draws", "learner"},
+    "value": set(),
+    "engine": {
+        "compat", "datasets", "designers", "distributed", "draws", "feedback", "learner", "objectives", "value", "views",
+    },
+    "probes": {"compat", "datasets", "learner"},
+    "reports": set(),
+    "comparison": {"engine", "probes", "reports"},
+}  # fmt: skip
+OPENMMLAB = {"mmengine", "mmseg", "mmcv"}
+WITHOUT_OPENMMLAB = {"views", "designers", "objectives", "learner", "feedback", "value", "reports"}
+
+
+def imports(room: str) -> set[tuple[str, str]]:
+    """(file, imported module) for every import in a room, also inside functions."""
+    found = set()
+    for path in (PACKAGE / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                modules = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            else:
+                continue
+            found |= {(str(path.relative_to(PACKAGE)), module) for module in modules}
+    return found
+
+
+def test_every_room_is_in_the_table():
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert rooms == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_knows_only_its_neighbours(room):
+    strangers = [
+        (file, module)
+        for file, module in imports(room)
+        if module.startswith("vssl.")
+        and (other := module.split(".")[1]) not in MAY_IMPORT[room] | {room, "__version__"}
+    ]
+    assert not strangers
+
+
+@pytest.mark.parametrize("room", sorted(WITHOUT_OPENMMLAB))
+def test_the_maths_does_not_depend_on_openmmlab(room):
+    assert not [(file, module) for file, module in imports(room) if module.split(".")[0] in OPENMMLAB]
+
+
+def test_the_value_room_imports_torch_alone():
+    strangers = {module.split(".")[0] for _, module in imports("value")} - sys.stdlib_module_names
+    assert strangers <= {"torch", "jaxtyping", "vssl"}

@@ -1,0 +1,28 @@
+import torch
+
+from vssl.draws import Draws
+
+
+def test_the_same_key_gives_the_same_numbers_and_another_key_others():
+    first = Draws(0, "views", 3).uniform(4, 2)
+    assert torch.equal(first, Draws(0, "views", 3).uniform(4, 2))
+    for other in (Draws(1, "views", 3), Draws(0, "masks", 3), Draws(0, "views", 4)):
+        assert not torch.equal(first, other.uniform(4, 2))
+
+
+def test_ranks_share_the_numbers_of_the_whole_batch():
+    whole = Draws(0, "views", 3)
+    ranks = [Draws(0, "views", 3, rank, world_size=2) for rank in (0, 1)]
+    for kind in ("uniform", "normal"):
+        rows = getattr(whole, kind)(6, 2)
+        for rank, draws in enumerate(ranks):
+            assert torch.equal(getattr(draws, kind)(3, 2), rows[rank::2])
+
+
+def test_distributions():
+    draws = Draws(0, "test")
+    uniform = draws.uniform(20000, low=-1.0, high=3.0)
+    assert uniform.min() >= -1 and uniform.max() < 3 and abs(uniform.mean() - 1) < 0.05
+    assert abs(draws.normal(20000).std() - 1) < 0.02
+    permutation = draws.permutation(5, 7)
+    assert torch.equal(permutation.sort(dim=1).values, torch.arange(7).expand(5, 7))
