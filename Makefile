@@ -22,7 +22,7 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vssl needs Python 3.11 or newer; run: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,tracking]'
+	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[test,tracking]'
 	touch $@
 
 clean:

@@ -16,7 +16,8 @@ feedback = dict(
                 type=SegmentationImages,
                 root="data/scenes/ade20k",
                 split="training",
-                transform=dict(type=joint_transform, size=64, flip=True),
+                transform=dict(type=joint_transform, size=64, scale=None),
+                in_memory=True,
             ),
             train=384,
             meta=128,
@@ -29,7 +30,8 @@ feedback = dict(
                 type=DepthImages,
                 root="data/scenes/nyuv2",
                 split="train",
-                transform=dict(type=joint_transform, size=64, flip=True),
+                transform=dict(type=joint_transform, size=64, scale=None),
+                in_memory=True,
             ),
             train=384,
             meta=128,
@@ -45,7 +47,7 @@ value = dict(
     combine=dict(type=UnitNorm, weights=dict(segmentation=1.0, depth=1.0)),
     average_g_down=dict(type=GradientAverage, momentum=0.9),
     estimator=dict(type=central_difference),
-    period=2,
+    period=4,
     batch_size=64,
 )
 designer_optimizer = dict(type=AdamW, lr=1e-3, weight_decay=0.0)

@@ -16,7 +16,9 @@ from vssl.objectives import MAE
 from vssl.views import MultiCrop
 
 objective = dict(type=MAE, decoder_dim=64, decoder_depth=1)
-recipe = dict(type=MultiCrop, global_size=64, n_global=1, global_scale=(0.4, 1.0), jitter=None, grayscale=0.0, blur=None)
+recipe = dict(
+    type=MultiCrop, global_size=64, n_global=1, global_scale=(0.4, 1.0), jitter=None, grayscale=0.0, blur=None
+)
 designer = dict(type=Identity)
 optimizer.update(lr=2e-3)
 budget = dict(steps=300)

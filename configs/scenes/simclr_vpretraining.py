@@ -8,8 +8,8 @@ Expected: not yet measured
 from mmengine.config import read_base
 
 with read_base():
-    from .simclr_fixed import *
     from .._base_.scenes_feedback import *
+    from .simclr_fixed import *
 
 from vssl.designers import UNetMask
 

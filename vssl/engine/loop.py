@@ -77,6 +77,8 @@ class PretrainLoop(BaseLoop):
     def run(self) -> Learner:
         self.runner.call_hook("before_train")
         self.learner.train()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
         self.budget.start()
         while (progress := self.budget.progress(self.step)) < 1:
             self.runner.call_hook("before_train_iter", batch_idx=self.step)

@@ -1,0 +1,22 @@
+"""The demo with its controls: what is left of the effect when feedback or learning of the designer is taken away?
+
+Command:  python tools/compare.py configs/scenes/controls.py      (about 20 minutes on two cores)
+          Runs that `make demo` has finished are used again: the work directory is the same.
+Expected: docs/compare.md
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .demo import *
+
+_untrained = dict(feedback=None, value=None, designer_optimizer=None)
+arms.update(
+    untrained=dict(config=_designed, budget=dict(seconds=40), cfg_options=_untrained, label="untrained designer"),
+    random=dict(config=_designed, budget=dict(seconds=40), cfg_options={"feedback.control": "random"}, label="random feedback"),
+    negated=dict(config=_designed, budget=dict(seconds=40), cfg_options={"feedback.control": "negated"}, label="negated feedback"),
+    shuffled=dict(
+        config=_designed, budget=dict(seconds=40), cfg_options={"feedback.control": "shuffled_labels"}, label="shuffled labels"
+    ),
+)
+correction = "holm"

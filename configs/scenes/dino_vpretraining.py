@@ -1,0 +1,16 @@
+"""DINO on scenes with a U-Net mask on the global crops, designed by segmentation and depth feedback.
+
+Command:  python tools/train.py configs/scenes/dino_vpretraining.py --cfg-options backbone.checkpoint=START
+          (START: backbone.safetensors of configs/scenes/mae_start.py)
+Expected: not yet measured
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.scenes_feedback import *
+    from .dino_fixed import *
+
+from vssl.designers import UNetMask
+
+designer = dict(type=UNetMask, width=8, keep_ratio=0.6, sparsity=0.131, smoothness=0.144)

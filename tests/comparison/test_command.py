@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from vssl.comparison.command import main, run_command
+from vssl.comparison.listing import format_plan
+
+
+@pytest.fixture
+def config_file(config) -> str:
+    Path("compare.py").write_text("\n".join(f"{key} = {value!r}" for key, value in config.items()) + "\n_own = 1\n")
+    return "compare.py"
+
+
+def test_run_writes_results_page_and_table(config_file, fakes, capsys):
+    run_command([config_file], fakes.workers())
+    out = capsys.readouterr().out
+    results = json.loads(Path("runs/results.json").read_text())
+    # 10 s: 40 steps at 0.25 s for the fixed recipe, 25 at 0.4 s for V-Pretraining, 25 for the step-matched arm
+    steps = {arm: {run["steps"] for run in about["runs"].values()} for arm, about in results["arms"].items()}
+    assert steps == {"fixed_steps": {25}, "fixed": {40}, "vpretraining": {25}}
+    assert results["arms"]["vpretraining"]["difference"]["segmentation/mIoU"]["mean"] == pytest.approx(1.1)
+    assert results["command"] == "python tools/compare.py compare.py"
+    assert "+1.10 [0.85, 1.35]" in out and "+1.10 [0.85, 1.35]" in Path("runs/index.html").read_text()
+    assert out.rstrip().endswith("runs/index.html")
+
+
+def test_results_so_far_remain_when_a_run_fails(config_file, fakes):
+    fakes.fail_at = ("fixed", 2)
+    with pytest.raises(FloatingPointError) as caught:
+        run_command([config_file], fakes.workers())
+    assert any("The same command goes on from here" in note for note in caught.value.__notes__)
+    results = json.loads(Path("runs/results.json").read_text())
+    assert list(results["arms"]["fixed"]["runs"]) == ["0", "1"]
+    assert {"arm": "fixed", "seed": 2, "why": "not finished (step 20)"} in results["missing"]
+    assert Path("runs/index.html").is_file()
+    fakes.fail_at = None
+    run_command([config_file], fakes.workers())
+    assert json.loads(Path("runs/results.json").read_text())["missing"] == []
+
+
+def test_collect_only_runs_nothing(config_file, fakes):
+    run_command([config_file], fakes.workers())
+    before = list(fakes.trained)
+    Path("runs/results.json").unlink()
+    run_command([config_file, "--collect-only"], fakes.workers())
+    assert fakes.trained == before and Path("runs/results.json").is_file()
+
+
+def test_list_prints_order_state_and_time_and_runs_nothing(config_file, fakes, comparison, capsys):
+    run_command([config_file, "--list"], fakes.workers())
+    out = capsys.readouterr().out
+    assert fakes.trained == [] and not Path("runs").exists()
+    assert "training time still to come: 90 s" in out and "probe sets still to come: 10 (length not measured" in out
+    run_command([config_file, "--seeds", "0"], fakes.workers())
+    lines = format_plan(comparison).splitlines()
+    assert [line.split()[1] for line in lines[1:4]] == ["fixed", "vpretraining", "fixed_steps"]
+    assert all("finished" in line for line in lines[1:4]) and "steps of vpretraining" in lines[3]
+    assert lines[-2] == "training time still to come: 60 s"
+    assert lines[-1] == "probe sets still to come: 6 (about 2 s each)"
+
+
+def test_list_learns_the_length_of_step_budgets_from_finished_seeds(config, fakes):
+    from vssl.comparison import execute, read_comparison
+
+    config["budget"] = {"steps": 100}
+    comparison = read_comparison(config)
+    assert format_plan(comparison).splitlines()[-2] == "training time still to come: 0 s, and 9 runs of unknown length"
+    execute(comparison, fakes.workers(), seeds=[0], say=lambda line: None)
+    # two seeds left: 100 steps at 0.25 s and at 0.4 s, and the step-matched arm at most the latter
+    assert format_plan(comparison).splitlines()[-2] == "training time still to come: 210 s"
+
+
+def test_seeds_and_arms_on_the_command_line(config_file, fakes):
+    run_command(
+        [config_file, "--seeds", "4", "--arms", "fixed", "vpretraining", "--work-dir", "other"], fakes.workers()
+    )
+    assert [pair[:2] for pair in fakes.trained] == [("fixed", 4), ("vpretraining", 4)]
+    assert json.loads(Path("other/results.json").read_text())["seeds"] == [4]
+
+
+def test_errors_are_one_message_and_status_one(config_file, capsys):
+    assert main([config_file, "--arms", "fixd"]) == 1
+    assert "--arms: no arm named 'fixd'" in capsys.readouterr().err
+    assert main([config_file, "--seeds", "1", "1"]) == 1
+    assert "seed 1 is given twice" in capsys.readouterr().err
+    assert main(["nothing.py"]) == 1
+    assert capsys.readouterr().err == "error: comparison config nothing.py does not exist\n"

@@ -1,0 +1,132 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from vssl.comparison import execute, read_comparison
+
+
+def run(comparison, fakes, **options):
+    execute(comparison, fakes.workers(), say=lambda line: None, **options)
+
+
+def test_everything_is_trained_once_and_probed_once(comparison, fakes):
+    run(comparison, fakes)
+    assert len(fakes.trained) == 9 and all(not resume for *_, resume in fakes.trained)
+    assert sorted(fakes.probed) == sorted({(arm, seed) for arm, seed, _ in fakes.trained} | {("start", 0)})
+    assert set(fakes.starts.values()) == {"start.safetensors"}
+
+
+def test_a_second_call_does_nothing(comparison, fakes):
+    run(comparison, fakes)
+    trained, probed = list(fakes.trained), list(fakes.probed)
+    run(comparison, fakes)
+    assert (fakes.trained, fakes.probed) == (trained, probed)
+
+
+def test_step_matched_arm_gets_the_steps_of_the_same_seed(comparison, fakes):
+    run(comparison, fakes, seeds=[0])
+    record = Path("runs/vpretraining/seed1/run.json")
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"steps": 19, "seconds": 10.0, "finished": True}))
+    (record.parent / "backbone.safetensors").write_text("by hand")
+    run(comparison, fakes, seeds=[1])
+    assert fakes.budgets["vpretraining", 0] == {"seconds": 10}
+    assert fakes.budgets["fixed_steps", 0] == {"steps": 25}  # 10 s at 0.4 s per step
+    assert fakes.budgets["fixed_steps", 1] == {"steps": 19}
+
+
+@pytest.mark.parametrize("error", [FloatingPointError, KeyboardInterrupt])
+def test_a_stopped_run_keeps_what_was_finished_and_resumes(comparison, fakes, error):
+    fakes.fail_at, fakes.error = ("vpretraining", 1), error
+    with pytest.raises(error, match="stopped halfway") as caught:
+        run(comparison, fakes)
+    assert "arm 'vpretraining', seed 1" in caught.value.__notes__[0]
+    done = [pair[:2] for pair in fakes.trained[:-1]]
+    assert done == [("fixed", 0), ("vpretraining", 0), ("fixed_steps", 0), ("fixed", 1)]
+    fakes.fail_at, fakes.trained = None, []
+    run(comparison, fakes)
+    assert fakes.trained[0] == ("vpretraining", 1, True)
+    assert [pair[:2] for pair in fakes.trained[1:]] == [
+        ("fixed_steps", 1), ("vpretraining", 2), ("fixed_steps", 2), ("fixed", 2),
+    ]  # fmt: skip
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(comparison, fakes):
+    fakes.fail_at = ("fixed", 0)
+    with pytest.raises(FloatingPointError):
+        run(comparison, fakes)
+    Path("runs/fixed/seed0/checkpoint.pth").unlink()
+    fakes.fail_at = None
+    run(comparison, fakes, seeds=[0])
+    assert fakes.trained[1] == ("fixed", 0, False)
+
+
+def test_a_failed_probe_is_run_again_without_training(comparison, fakes):
+    fakes.fail_probe_at = ("fixed", 0)
+    with pytest.raises(RuntimeError, match="probe failed"):
+        run(comparison, fakes)
+    fakes.fail_probe_at, fakes.trained = None, []
+    run(comparison, fakes, seeds=[0])
+    assert ("fixed", 0, False) not in fakes.trained and fakes.probed.count(("fixed", 0)) == 2
+
+
+def test_only_the_asked_arms_run(comparison, fakes):
+    run(comparison, fakes, arms=["fixed"], seeds=[2])
+    assert fakes.trained == [("fixed", 2, False)]
+    with pytest.raises(ValueError, match=r"as many steps as 'vpretraining', which has not been run with seed 2"):
+        run(comparison, fakes, arms=["fixed_steps"], seeds=[2])
+
+
+def test_a_start_with_a_config_is_trained_first_and_once(config, fakes):
+    config["start"] = {"config": "fixed.py", "budget": {"steps": 3}, "seed": 7, "probe_seeds": [0, 2]}
+    run(read_comparison(config), fakes)
+    assert fakes.trained[0] == ("start", 7, False) and fakes.budgets["start", 7] == {"steps": 3}
+    assert fakes.starts["fixed", 0] == "runs/start/run/backbone.safetensors"
+    assert fakes.probed[:2] == [("start", 0), ("start", 2)]
+    run(read_comparison(config), fakes)
+    assert sum(arm == "start" for arm, *_ in fakes.trained) == 1
+
+
+def test_other_settings_on_disk_are_refused_not_mixed(config, fakes):
+    run(read_comparison(config), fakes, seeds=[0])
+    config["arms"]["vpretraining"]["cfg_options"] = {"designer.lr": 0.5}
+    with pytest.raises(ValueError, match=r"vpretraining/seed0/origin\.json .*designer\.lr: 0\.01 then, 0\.5 now"):
+        run(read_comparison(config), fakes)
+    shutil.rmtree("runs/vpretraining")
+    run(read_comparison(config), fakes, seeds=[0])
+
+
+def test_another_start_checkpoint_is_refused(comparison, fakes):
+    run(comparison, fakes, seeds=[0])
+    Path("start.safetensors").write_text("another")
+    Path("runs/start/seed0/probed.json").unlink()
+    with pytest.raises(ValueError, match=r"fixed/seed0/origin\.json was made with other settings \(start_sha256"):
+        run(comparison, fakes)
+
+
+def test_another_probe_config_is_refused(config, fakes):
+    run(read_comparison(config), fakes, seeds=[0])
+    config["probes"] = {"steps": 60}
+    with pytest.raises(ValueError, match=r"start/seed0/probed\.json .*steps: 50 then, 60 now"):
+        run(read_comparison(config), fakes)
+
+
+def test_a_broken_arm_config_stops_before_any_training(comparison, fakes):
+    Path("vp.py").write_text("backbone = (")
+    with pytest.raises(SyntaxError) as caught:
+        run(comparison, fakes)
+    assert "arm 'vpretraining'" in caught.value.__notes__[-1] and fakes.trained == []
+
+
+def test_training_that_does_not_finish_is_an_error(comparison, fakes):
+    fakes.train = lambda config, run_dir, seed, resume: None
+    with pytest.raises(RuntimeError, match=r"run\.json does not say that the run is finished"):
+        run(comparison, fakes)
+
+
+def test_after_each_is_called_whenever_results_changed(comparison, fakes):
+    calls = []
+    run(comparison, fakes, seeds=[0], after_each=lambda: calls.append(len(fakes.probed)))
+    assert calls == [1, 2, 3, 4]  # the start, then three arms

@@ -1,0 +1,77 @@
+import copy
+
+import pytest
+
+from vssl.comparison.plan import read_comparison, run_order
+
+
+def test_defaults_and_the_shared_budget(comparison):
+    assert (comparison.baseline, comparison.candidate, comparison.seeds) == ("fixed", "vpretraining", [0, 1, 2])
+    assert comparison.arms["fixed"].budget == {"seconds": 10} and comparison.arms["fixed_steps"].budget is None
+    assert comparison.arms["vpretraining"].label == "V-Pretraining"
+    assert comparison.start.probe_seeds == [0]
+
+
+def test_command_line_replaces_seeds_and_folder(config):
+    comparison = read_comparison(config, seeds=[5], work_dir="elsewhere")
+    assert (comparison.seeds, comparison.start.probe_seeds, str(comparison.work_dir)) == ([5], [5], "elsewhere")
+
+
+def test_arms_take_turns_and_step_matched_follows_its_source(comparison):
+    order = run_order(comparison.arms, [0, 1, 2])
+    assert order == [
+        ("fixed", 0), ("vpretraining", 0), ("fixed_steps", 0),
+        ("fixed", 1), ("vpretraining", 1), ("fixed_steps", 1),
+        ("vpretraining", 2), ("fixed_steps", 2), ("fixed", 2),
+    ]  # fmt: skip
+
+
+def test_the_first_place_rotates(comparison):
+    arms = {name: comparison.arms[name] for name in ("fixed", "vpretraining")}
+    firsts = [pair[0] for pair in run_order(arms, [0, 1, 2, 3])][::2]
+    assert firsts == ["fixed", "vpretraining", "fixed", "vpretraining"]
+
+
+def test_own_variables_of_a_config_are_ignored(config):
+    assert read_comparison({**config, "_note": 1}).seeds == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("sedes",), [0], r"unknown key 'sedes' .*did you mean 'seeds'\?"),
+        (("arms", "fixed", "bugdet"), {}, r"arm 'fixed': unknown key 'bugdet' .*did you mean 'budget'\?"),
+        (("start", "seeds"), [0], r"start: unknown key 'seeds'"),
+        (("seeds",), [0, 1, 1], "seed 1 is given twice"),
+        (("seeds",), [], "expected at least one whole number"),
+        (("seeds",), ["a"], "expected at least one whole number"),
+        (("baseline",), "fixd", r"baseline: no arm named 'fixd' .*did you mean 'fixed'\?"),
+        (("candidate",), "mine", r"candidate: no arm named 'mine' \(arms: fixed_steps, fixed, vpretraining\)"),
+        (("arms", "fixed_steps", "steps_of"), "vp", "arm 'fixed_steps': steps_of: no arm named 'vp'"),
+        (("arms", "vpretraining", "steps_of"), "fixed_steps", "round in a circle: fixed_steps → vpretraining"),
+        (("arms", "fixed_steps", "budget"), {"steps": 3}, "budget and steps_of exclude each other"),
+        (("arms", "fixed", "budget"), {"hours": 3}, r"arm 'fixed': budget is \{'hours': 3\}"),
+        (("arms", "fixed", "budget"), {"seconds": 0}, r"expected dict\(seconds=S\) or dict\(steps=N\), positive"),
+        (("arms", "start"), {"config": "fixed.py"}, "arm 'start': not a usable name"),
+        (("arms", "a/b"), {"config": "fixed.py"}, "arm 'a/b': not a usable name"),
+        (("arms", "fixed"), {}, "arm 'fixed': missing config"),
+        (("start",), {}, "give either backbone=FILE"),
+        (("start",), {"backbone": "start.safetensors", "seed": 1}, "seed only apply to a start that is trained"),
+        (("correction",), "sidak", "correction is 'sidak'"),
+        (("work_dir",), None, "no work_dir; set it there or give --work-dir"),
+    ],
+)
+def test_a_wrong_config_is_named_with_its_key(config, path, value, message):
+    wrong = copy.deepcopy(config)
+    node = wrong
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    with pytest.raises(ValueError, match=message):
+        read_comparison(wrong, "compare.py")
+
+
+def test_a_missing_file_is_found_before_any_work(config):
+    config["arms"]["fixed"]["config"] = "configs/none.py"
+    with pytest.raises(FileNotFoundError, match=r"arm 'fixed': configs/none.py does not exist"):
+        read_comparison(config)

@@ -1,0 +1,122 @@
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from vssl.reports import collect, write_page, write_results
+from vssl.reports.metrics import format_difference
+from vssl.reports.page import render_page
+from vssl.reports.table import format_summary
+
+
+class Balance(HTMLParser):
+    """Notes tags that are closed in the wrong order."""
+
+    VOID = frozenset({"meta", "link", "img", "br"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.wrong = [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append((tag, self.getpos()))
+
+
+@pytest.fixture
+def results(folder, layout, environment):
+    return collect(folder, layout, environment)
+
+
+def visible_text(html):
+    without = re.sub(r"<(style|svg).*?</\1>", " ", html, flags=re.S)
+    return re.sub(r"<[^>]+>", " ", without)
+
+
+def test_numbers_on_the_page_are_those_of_results_json(results, folder):
+    write_results(results, folder / "results.json")
+    write_page(results, folder)
+    saved = json.loads((folder / "results.json").read_text())
+    text = visible_text((folder / "index.html").read_text())
+    for metric in saved["metrics"]:
+        for arm in (saved["start"], *saved["arms"].values()):
+            assert format_summary(arm["aggregate"][metric["key"]], metric["digits"]) in text
+            difference = arm.get("difference", {}).get(metric["key"])
+            assert difference is None or format_difference(difference, metric["digits"]) in text
+    assert saved["verdict"]["headline"] in text
+    for line in saved["verdict"]["lines"]:
+        assert line["text"] in text
+
+
+def test_page_is_self_contained_and_well_formed(results, folder):
+    html = render_page(results, folder)
+    checker = Balance()
+    checker.feed(html)
+    assert checker.wrong == [] and checker.open == []
+    addresses = re.findall(r'(?:src|href|url\()\s*=?\s*"?([^")\s>]+)', html)
+    assert addresses and all(address.startswith(("data:", "#")) for address in addresses)
+    assert "<script" not in html
+
+
+def test_page_is_the_same_every_time(results, folder):
+    assert render_page(results, folder) == render_page(results, folder)
+
+
+def test_page_names_command_settings_protocol_and_environment(results, folder):
+    text = visible_text(render_page(results, folder))
+    assert "python tools/compare.py configs/a.py --work-dir &#x27;my runs&#x27;" in text
+    assert "Designer of vpretraining" in text and "objective.type" not in text  # shared settings are not listed
+    assert "BN + 1×1 → softplus" in text
+    assert "torch 2.15.0" in text and "2026-01-01" in text
+
+
+def test_verdict_picture_is_written(results, folder):
+    write_page(results, folder)
+    assert (folder / "verdict.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_labels_cannot_inject_markup(folder, layout):
+    layout["arms"]["fixed"]["label"] = "<b>fixed & co</b>"
+    html = render_page(collect(folder, layout), folder)
+    assert "<b>fixed" not in html and "&lt;b&gt;fixed &amp; co&lt;/b&gt;" in html
+
+
+def test_missing_pieces_become_lines(folder, layout):
+    for pattern in ("*/*/metrics.jsonl", "*/*/views.npz", "*/*/origin.json", "*/*/probes/predictions.npz"):
+        for path in folder.glob(pattern):
+            path.unlink()
+    text = visible_text(render_page(collect(folder, layout), folder))
+    for line in (
+        "kept no log",
+        "no time per phase",
+        "No sample views",
+        "No predictions",
+        "settings of the runs were not",
+    ):
+        assert line in text
+
+
+def test_a_comparison_without_any_run_still_gives_a_page(tmp_path, layout):
+    text = visible_text(render_page(collect(tmp_path, layout), tmp_path))
+    assert "Undecided: no seed has finished in both arms." in text and "No probe has finished yet." in text
+
+
+def test_a_missing_arm_is_said_at_the_top(folder, layout):
+    shutil.rmtree(folder / "random_feedback")
+    html = render_page(collect(folder, layout), folder)
+    notes = re.search(r'<ul class="notes">(.*?)</ul>', html, flags=re.S).group(1)
+    assert "Missing, not run: random_feedback seed 0, random_feedback seed 1, random_feedback seed 2." in notes
+
+
+def test_scores_per_class_are_means_over_seeds(results, folder):
+    html = render_page(results, folder)
+    folded = re.search(r"segmentation, per class</summary>(.*?)</details>", html, flags=re.S).group(1)
+    box = re.search(r"<td>box</td>(.*?)</tr>", folded, flags=re.S).group(1)
+    # class number 2 has mIoU + 2 in every fabricated result
+    assert re.findall(r"<td>([^<]+)</td>", box) == ["42.00", "44.00", "45.00", "43.33", "43.97"]

@@ -1,0 +1,42 @@
+"""Every training config on scenes builds and takes two real steps, on a few rendered scenes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vssl.datasets.scenes import SPLITS, write_scenes
+from vssl.engine import load_config, train
+
+ROOT = Path(__file__).parents[1]
+NOT_TRAINING = {"demo"}  # comparisons
+CONFIGS = sorted(path.stem for path in (ROOT / "configs/scenes").glob("*.py") if path.stem not in NOT_TRAINING)
+
+
+@pytest.fixture(scope="session")
+def few_scenes(tmp_path_factory):
+    out = tmp_path_factory.mktemp("scenes")
+    write_scenes(out, size=64, counts=dict.fromkeys(SPLITS, 18), workers=1)
+    return out
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_takes_two_steps(name, few_scenes, tmp_path):
+    options = {
+        "budget": dict(steps=2),
+        "batch_size": 4,
+        "unlabeled.root": str(few_scenes / "imagenet/train"),
+        "threads": 1,
+    }
+    config = load_config(ROOT / "configs/scenes" / f"{name}.py", options)
+    if config.get("feedback"):
+        config["value"].update(batch_size=4, period=1)
+        config.feedback.first_head_steps = 1
+        for task, layout in (("segmentation", "ade20k"), ("depth", "nyuv2")):
+            pool = config.feedback.pools[task]
+            pool.update(train=10, meta=8, batch_size=4, meta_batch_size=4)
+            pool.dataset.root = str(few_scenes / layout)
+    run = train(config, tmp_path / "run")
+    assert json.loads((run / "run.json").read_text())["steps"] == 2
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert ("value" in last) == bool(config.get("feedback"))

@@ -1,0 +1,181 @@
+"""Run what is missing of a comparison, and keep what is there."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vssl.comparison.environment import describe_environment
+from vssl.comparison.plan import Arm, Comparison, run_order
+from vssl.comparison.settings import file_digest, flat_settings
+from vssl.comparison.workers import Workers, write_json
+from vssl.reports import ORIGIN_FILE, START, different_keys, read_json, run_directory
+
+PROBED_FILE = "probed.json"
+
+
+def execute(
+    comparison: Comparison,
+    workers: Workers,
+    arms: list[str] | None = None,
+    seeds: list[int] | None = None,
+    after_each: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Train and probe every arm × seed that is not finished, in this process.
+
+    A finished run is kept, a half-finished one is resumed from its checkpoint, one that finished without its probes is
+    probed. A run that stops with an error ends the comparison with that error; everything that was finished stays.
+
+    Args:
+        arms, seeds: do only these; default all.
+        after_each: called whenever a run has been finished and probed.
+        say: receives one line per run.
+
+    Raises:
+        ValueError: something on disk was made with other settings or from another start checkpoint.
+    """
+    arms = arms if arms is not None else list(comparison.arms)
+    wanted = [(arm, seed) for arm, seed in run_order(comparison.arms, seeds or comparison.seeds) if arm in arms]
+    _check_step_sources(comparison, wanted)
+    configs = {name: _load(comparison.arms[name], workers) for name in arms}  # a broken config fails before any work
+    probes = _ProbeSet(comparison, workers)
+    environment = describe_environment()
+
+    backbone = _start(comparison, workers, environment, say)
+    for seed in comparison.start.probe_seeds:
+        if seeds is None or seed in seeds:
+            probes.bring(backbone, run_directory(comparison.work_dir, START, seed), seed, say)
+    after_each()
+    digest = file_digest(backbone)
+    for position, (name, seed) in enumerate(wanted, start=1):
+        run_dir = run_directory(comparison.work_dir, name, seed)
+        say(f"[{position}/{len(wanted)}] {name}, seed {seed}: {state_of(run_dir)}")
+        config = copy.deepcopy(configs[name])
+        config.arm = name
+        config.budget = budget_of(comparison, comparison.arms[name], seed)
+        config.backbone.checkpoint = str(backbone)
+        origin = {
+            "arm": name,
+            "seed": seed,
+            "config": comparison.arms[name].config.as_posix(),
+            "cfg_options": comparison.arms[name].cfg_options,
+            "start_sha256": digest,
+            "settings": flat_settings(config),
+            "environment": environment,
+        }
+        try:
+            _train(config, run_dir, seed, origin, workers)
+            probes.bring(run_dir / "backbone.safetensors", run_dir, seed, say)
+        except BaseException as error:
+            error.add_note(f"arm {name!r}, seed {seed} ({run_dir}) stopped here; finished runs are kept.")
+            raise
+        after_each()
+
+
+def state_of(run_dir: Path) -> str:
+    """``"finished"``, ``"to probe"``, ``"to resume (step N)"`` or ``"to run"``."""
+    if is_trained(run_dir):
+        return "finished" if (run_dir / PROBED_FILE).is_file() else "to probe"
+    if (run_dir / "checkpoint.pth").is_file():
+        step = read_json(run_dir / "run.json").get("steps") if (run_dir / "run.json").is_file() else None
+        return "to resume" if step is None else f"to resume (step {step})"
+    return "to run"
+
+
+def is_trained(run_dir: Path) -> bool:
+    return (run_dir / "run.json").is_file() and bool(read_json(run_dir / "run.json").get("finished"))
+
+
+def budget_of(comparison: Comparison, arm: Arm, seed: int) -> dict:
+    """The arm's budget; for a step-matched arm the steps that the other arm took with the same seed."""
+    if arm.steps_of is None:
+        return dict(arm.budget)
+    record = run_directory(comparison.work_dir, arm.steps_of, seed) / "run.json"
+    return {"steps": int(read_json(record)["steps"])}
+
+
+class _ProbeSet:
+    """The probes, run once per backbone; results made with another probe config are refused rather than mixed."""
+
+    def __init__(self, comparison: Comparison, workers: Workers):
+        self._config, self._probe = workers.load_probes(comparison.probes), workers.probe
+        self._settings = flat_settings(self._config)
+
+    def bring(self, backbone: Path, run_dir: Path, seed: int, say: Callable[[str], None]) -> None:
+        marker = run_dir / PROBED_FILE
+        settings = {"backbone_sha256": file_digest(backbone), **self._settings}
+        if marker.is_file():
+            remove = f"remove {marker} to probe again"
+            _refuse_other_settings(read_json(marker)["settings"], settings, marker, remove)
+            return
+        say(f"probing {run_dir.parent.name}, seed {seed}")
+        self._probe(backbone, self._config, run_dir, seed)
+        write_json({"settings": settings}, marker)
+
+
+def _start(comparison: Comparison, workers: Workers, environment: dict, say: Callable[[str], None]) -> Path:
+    """The start checkpoint's backbone file, trained first when the comparison gives a config for it."""
+    start = comparison.start
+    if start.backbone is not None:
+        return start.backbone
+    run_dir = comparison.work_dir / START / "run"
+    config = workers.load_config(start.config, start.cfg_options)
+    if start.budget is not None:
+        config.budget = dict(start.budget)
+    say(f"start checkpoint: {'finished' if is_trained(run_dir) else state_of(run_dir)}")
+    origin = {
+        "arm": START,
+        "seed": start.seed,
+        "config": start.config.as_posix(),
+        "cfg_options": start.cfg_options,
+        "settings": flat_settings(config),
+        "environment": environment,
+    }
+    _train(config, run_dir, start.seed, origin, workers)
+    return run_dir / "backbone.safetensors"
+
+
+def _train(config: Any, run_dir: Path, seed: int, origin: dict, workers: Workers) -> None:
+    begun = run_dir / ORIGIN_FILE
+    if begun.is_file():
+        made = read_json(begun)
+        remove = f"remove {run_dir} to run it again, or give another --work-dir"
+        comparable = ("settings", "start_sha256")
+        before, now = ({**run.get("settings", {}), comparable[1]: run.get(comparable[1])} for run in (made, origin))
+        _refuse_other_settings(before, now, begun, remove)
+    if is_trained(run_dir):
+        return
+    resume = (run_dir / "checkpoint.pth").is_file()
+    if not resume:
+        write_json(origin, begun)
+    workers.train(config, run_dir, seed, resume)
+    if not is_trained(run_dir):
+        raise RuntimeError(f"{run_dir}: training returned, but run.json does not say that the run is finished")
+
+
+def _load(arm: Arm, workers: Workers) -> Any:
+    try:
+        return workers.load_config(arm.config, arm.cfg_options)
+    except Exception as error:
+        error.add_note(f"while loading the config of arm {arm.name!r}")
+        raise
+
+
+def _check_step_sources(comparison: Comparison, wanted: list[tuple[str, int]]) -> None:
+    for name, seed in wanted:
+        other = comparison.arms[name].steps_of
+        if other and (other, seed) not in wanted and not is_trained(run_directory(comparison.work_dir, other, seed)):
+            raise ValueError(
+                f"arm {name!r} takes as many steps as {other!r}, which has not been run with seed {seed}; add "
+                f"{other} to --arms"
+            )
+
+
+def _refuse_other_settings(before: dict, now: dict, file: Path, remedy: str) -> None:
+    changed = different_keys(before, now)
+    if not changed:
+        return
+    listed = "; ".join(f"{key}: {before.get(key)!r} then, {now.get(key)!r} now" for key in changed[:5])
+    more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+    raise ValueError(f"{file} was made with other settings ({listed}{more}); {remedy}")

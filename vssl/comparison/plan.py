@@ -1,0 +1,227 @@
+"""A comparison's config, checked before any work, and the order in which its runs are made."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vssl.reports import START
+
+LABELS = {"fixed": "fixed recipe", "vpretraining": "V-Pretraining", START: "start checkpoint"}
+
+_TOP_KEYS = {"title", "start", "arms", "seeds", "budget", "baseline", "candidate", "probes", "correction", "work_dir"}
+_START_KEYS = {"config", "cfg_options", "budget", "seed", "backbone", "probe_seeds", "label"}
+_ARM_KEYS = {"config", "cfg_options", "budget", "steps_of", "label"}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to continue pretraining.
+
+    budget: ``{"steps": N}`` or ``{"seconds": S}``; None when `steps_of` names the arm whose actual number of steps,
+    seed by seed, is this arm's budget.
+    """
+
+    name: str
+    label: str
+    config: Path
+    cfg_options: dict
+    budget: dict | None
+    steps_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """The checkpoint that every arm continues: a given `backbone` file, or the result of training `config`.
+
+    probe_seeds: the seeds that its own probes are run with; the first seed alone unless given, which is enough for
+    probes that do not depend on the seed.
+    """
+
+    label: str
+    probe_seeds: list[int]
+    backbone: Path | None = None
+    config: Path | None = None
+    cfg_options: dict = field(default_factory=dict)
+    budget: dict | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    title: str
+    work_dir: Path
+    start: Start
+    arms: dict[str, Arm]
+    seeds: list[int]
+    baseline: str
+    candidate: str
+    probes: str | dict
+    correction: str | None
+
+    def layout(self, command: str) -> dict:
+        """What `vssl.reports.collect` needs to know of this comparison."""
+        arms = {
+            arm.name: {
+                "label": arm.label,
+                "config": arm.config.as_posix(),
+                "cfg_options": arm.cfg_options,
+                "budget": arm.budget or {"steps_of": arm.steps_of},
+            }
+            for arm in self.arms.values()
+        }
+        start = {"label": self.start.label, "probe_seeds": self.start.probe_seeds}
+        start["source"] = (self.start.backbone or self.start.config).as_posix()
+        head = {"title": self.title, "command": command, "correction": self.correction, "seeds": self.seeds}
+        return {**head, "baseline": self.baseline, "candidate": self.candidate, "start": start, "arms": arms}
+
+
+def read_comparison(
+    config: Mapping, source: str = "the comparison config", seeds: list[int] | None = None, work_dir: str | None = None
+) -> Comparison:
+    """Check `config` (see docs/compare.md for its keys) and turn it into a `Comparison`.
+
+    Keys that begin with an underscore are the config's own variables. `seeds` and `work_dir` replace the config's.
+    ValueError or FileNotFoundError says what is wrong with which key.
+    """
+    config = {key: value for key, value in config.items() if not key.startswith("_")}
+    _check_keys(config, _TOP_KEYS, required={"start", "arms", "probes"}, where=source)
+    seeds = _check_seeds(list(config.get("seeds", [0, 1, 2])) if seeds is None else seeds, source)
+    arms = {name: _read_arm(name, about, config.get("budget"), source) for name, about in config["arms"].items()}
+    _check_references(arms, source)
+    work_dir = work_dir or config.get("work_dir")
+    if not work_dir:
+        raise ValueError(f"{source}: no work_dir; set it there or give --work-dir")
+    correction = config.get("correction")
+    if correction not in (None, "holm", "bonferroni"):
+        raise ValueError(f"{source}: correction is {correction!r}; expected None, 'holm' or 'bonferroni'")
+    return Comparison(
+        title=config.get("title", "V-Pretraining against the fixed recipe"),
+        work_dir=Path(work_dir),
+        start=_read_start(config["start"], seeds, source),
+        arms=arms,
+        seeds=seeds,
+        baseline=check_arm(config.get("baseline", "fixed"), arms, f"{source}: baseline"),
+        candidate=check_arm(config.get("candidate", "vpretraining"), arms, f"{source}: candidate"),
+        probes=config["probes"],
+        correction=correction,
+    )
+
+
+def run_order(arms: Mapping[str, Arm], seeds: Iterable[int]) -> list[tuple[str, int]]:
+    """(arm, seed) pairs in the order they are run.
+
+    Arms take turns within a seed, so that a machine that slows down slows every arm alike, and the first place rotates
+    from seed to seed, so that none is always the one that runs first. An arm with `steps_of` follows the arm it names.
+    """
+    names, order = list(arms), []
+    for turn, seed in enumerate(seeds):
+        shift = turn % len(names) if names else 0
+        waiting, done = names[shift:] + names[:shift], set()
+        while waiting:
+            ready = next(name for name in waiting if arms[name].steps_of not in waiting)
+            waiting.remove(ready)
+            done.add(ready)
+            order.append((ready, seed))
+    return order
+
+
+def check_arm(name: str, arms: Mapping[str, Arm], where: str) -> str:
+    if name not in arms:
+        close = difflib.get_close_matches(str(name), arms, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"{where}: no arm named {name!r} (arms: {', '.join(arms)}){hint}")
+    return name
+
+
+def _read_arm(name: str, about: Mapping, default_budget: Mapping | None, source: str) -> Arm:
+    where = f"{source}: arm {name!r}"
+    if name == START or not name.replace("-", "").replace("_", "").isalnum():
+        raise ValueError(
+            f"{where}: not a usable name; letters, digits, - and _ (and not {START!r}, the start's folder)"
+        )
+    _check_keys(about, _ARM_KEYS, required={"config"}, where=where)
+    if "budget" in about and "steps_of" in about:
+        raise ValueError(f"{where}: budget and steps_of exclude each other; keep one")
+    steps_of = about.get("steps_of")
+    budget = None if steps_of else about.get("budget", default_budget)
+    if not steps_of:
+        budget = _check_budget(budget, where)
+    return Arm(
+        name=name,
+        label=about.get("label", LABELS.get(name, name.replace("_", " "))),
+        config=_existing(about["config"], where),
+        cfg_options=dict(about.get("cfg_options") or {}),
+        budget=budget,
+        steps_of=steps_of,
+    )
+
+
+def _read_start(about: Mapping, seeds: list[int], source: str) -> Start:
+    where = f"{source}: start"
+    _check_keys(about, _START_KEYS, required=set(), where=where)
+    if ("backbone" in about) == ("config" in about):
+        raise ValueError(f"{where}: give either backbone=FILE (a safetensors file) or config=FILE (trained first)")
+    probe_seeds = _check_seeds(list(about.get("probe_seeds", seeds[:1])), f"{where}: probe_seeds")
+    common = {
+        "label": about.get("label", LABELS[START]),
+        "probe_seeds": [seed for seed in probe_seeds if seed in seeds],
+    }
+    if "backbone" in about:
+        stray = set(about) - {"backbone", "probe_seeds", "label"}
+        if stray:
+            raise ValueError(f"{where}: {', '.join(sorted(stray))} only apply to a start that is trained from a config")
+        return Start(backbone=_existing(about["backbone"], where), **common)
+    return Start(
+        config=_existing(about["config"], where),
+        cfg_options=dict(about.get("cfg_options") or {}),
+        budget=_check_budget(about["budget"], where) if "budget" in about else None,
+        seed=about.get("seed", 0),
+        **common,
+    )
+
+
+def _check_keys(given: Mapping, known: set[str], required: set[str], where: str) -> None:
+    for key in given:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"{where}: unknown key {key!r} (known: {', '.join(sorted(known))}){hint}")
+    missing = required - set(given)
+    if missing:
+        raise ValueError(f"{where}: missing {', '.join(sorted(missing))}")
+
+
+def _check_seeds(seeds: list, where: str) -> list[int]:
+    if not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
+        raise ValueError(f"{where}: seeds are {seeds}; expected at least one whole number ≥ 0")
+    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if repeated:
+        raise ValueError(f"{where}: seed {repeated[0]} is given twice; the same run counted twice would fake precision")
+    return seeds
+
+
+def _check_budget(budget: Mapping | None, where: str) -> dict:
+    budget = dict(budget or {})
+    if len(budget) != 1 or next(iter(budget)) not in ("steps", "seconds") or not next(iter(budget.values())) > 0:
+        raise ValueError(f"{where}: budget is {budget or None}; expected dict(seconds=S) or dict(steps=N), positive")
+    return budget
+
+
+def _check_references(arms: Mapping[str, Arm], source: str) -> None:
+    if not arms:
+        raise ValueError(f"{source}: no arms")
+    for arm in arms.values():
+        chain, following = [arm.name], arm
+        while following.steps_of is not None:
+            check_arm(following.steps_of, arms, f"{source}: arm {following.name!r}: steps_of")
+            chain.append(following.steps_of)
+            if len(set(chain)) < len(chain):
+                raise ValueError(f"{source}: steps_of goes round in a circle: {' → '.join(chain)}")
+            following = arms[following.steps_of]
+
+
+def _existing(path: str, where: str) -> Path:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{where}: {path} does not exist (paths are relative to {Path.cwd()})")
+    return Path(path)

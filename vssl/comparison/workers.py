@@ -1,0 +1,86 @@
+"""The three things a comparison has done for it: load a config, train a run, probe a backbone.
+
+They are passed in rather than imported, so that collecting results needs neither data nor the training code.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vssl.reports import PREDICTIONS_FILE
+
+
+@dataclass(frozen=True)
+class Workers:
+    """
+    load_config: (file, cfg_options) → the training config, an `mmengine.Config`.
+    load_probes: (the comparison's ``probes``: a file or a dict) → the probe set's config.
+    train: (config, run directory, seed, resume) → None; writes a run directory.
+    probe: (backbone file, probe set's config, run directory, seed) → None; writes ``probes/<name>.json`` and, when
+        the probes predict images, ``probes/predictions.npz``.
+    """
+
+    load_config: Callable[[Path, dict], Any]
+    load_probes: Callable[[Any], Any]
+    train: Callable[[Any, Path, int, bool], None]
+    probe: Callable[[Path, Any, Path, int], None]
+
+
+def default_workers() -> Workers:
+    """The real engine and probes, imported only when something has to be run."""
+    from vssl.engine import load_config, train
+    from vssl.engine.config import check_training_config
+
+    probes = _Probes()
+
+    def load_checked(path: Path, cfg_options: dict) -> Any:
+        config = load_config(path, cfg_options)
+        check_training_config(config)
+        return config
+
+    def train_run(config: Any, run_dir: Path, seed: int, resume: bool) -> None:
+        train(config, run_dir, seed, resume=resume)
+
+    return Workers(load_checked, probes.load, train_run, probes.run)
+
+
+class _Probes:
+    """The probe set, with its images decoded once for all runs."""
+
+    def __init__(self):
+        from vssl.probes.data import ProbeData
+
+        self._data = ProbeData()
+
+    def load(self, probes: str | Path | dict) -> Any:
+        """The config, after every probe in it has been built and has found its data."""
+        from mmengine import Config
+
+        from vssl.probes.run import build_probes
+
+        config = Config.fromfile(probes) if isinstance(probes, str | Path) else Config(probes)
+        for probe in build_probes(config).values():
+            probe.load(self._data)
+        return config
+
+    def run(self, backbone: Path, config: Any, run_dir: Path, seed: int) -> None:
+        from vssl.probes.run import run_probes
+
+        folder = run_dir / "probes"
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.iterdir():  # of an attempt that was stopped halfway
+            stale.unlink()
+        together = (folder / PREDICTIONS_FILE).with_suffix(".list")  # the pictures go beside it, as predictions.npz
+        for result in run_probes(backbone, config, together, seed=seed, data=self._data):
+            write_json(result, folder / f"{result['name']}.json")
+        together.unlink()
+
+
+def write_json(content: dict, path: Path) -> None:
+    """Write JSON under its final name only when complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,20 @@
+"""Tables, figures and pages from what runs wrote. Reads files; knows nothing of how they were made."""
+
+from vssl.reports.notes import different_keys
+from vssl.reports.page import write_page
+from vssl.reports.results import collect, write_results
+from vssl.reports.runs import ORIGIN_FILE, PREDICTIONS_FILE, START, read_json, run_directory
+from vssl.reports.table import format_table
+
+__all__ = [
+    "ORIGIN_FILE",
+    "PREDICTIONS_FILE",
+    "START",
+    "collect",
+    "different_keys",
+    "format_table",
+    "read_json",
+    "run_directory",
+    "write_page",
+    "write_results",
+]

@@ -1,0 +1,103 @@
+"""What changed over a run: its log, and its probe scores, over the budget clock."""
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vssl.reports.drawing import START_COLOUR, arm_colours, panels, with_unit
+from vssl.reports.results import scores_of
+
+Logs = dict[str, dict[int, list[dict]]]  # arm → seed → rows of metrics.jsonl
+
+# log key → panel title
+CURVES = {
+    "loss": "SSL loss",
+    "value": "value V",
+    "cosine": "cosine(g_down, g_pre)",
+    "feedback_loss/segmentation": "feedback loss, segmentation",
+    "feedback_loss/depth": "feedback loss, depth",
+    "g_pre_norm": "‖g_pre‖",
+    "mask/mean": "mean of the mask",
+    "rankme": "RankMe of the features",
+}
+
+
+def curves_figure(results: dict, logs: Logs) -> Figure | None:
+    """Log curves over the budget clock: a thin line per seed, a thick one for the mean over seeds.
+
+    Args:
+        logs: rows of metrics.jsonl per arm and seed.
+    """
+    rows = [row for by_seed in logs.values() for log in by_seed.values() for row in log]
+    keys = [key for key in CURVES if any(key in row for row in rows)]
+    return panels(
+        "curves",
+        results,
+        len(keys),
+        lambda index: CURVES[keys[index]],
+        lambda axes, index: _curves(axes, results, logs, keys[index]),
+    )
+
+
+def _curves(axes: Axes, results: dict, logs: Logs, key: str) -> None:
+    colours = arm_colours(results)
+    for name, by_seed in logs.items():
+        curves = [curve for curve in (_series(log, key) for log in by_seed.values()) if len(curve[0])]
+        for seconds, values in curves:
+            axes.plot(seconds, values, color=colours[name], lw=0.7, alpha=0.35)
+        if len(curves) > 1:
+            axes.plot(*_mean_curve(curves), color=colours[name], lw=1.8)
+        elif curves:
+            axes.plot(*curves[0], color=colours[name], lw=1.8)
+    if key == "cosine":
+        axes.axhline(0, color="#333333", lw=0.8)
+    axes.set_xlabel("seconds")
+
+
+def _series(log: list[dict], key: str) -> tuple[list[float], list[float]]:
+    points = [(row["seconds"], row[key]) for row in log if key in row and "seconds" in row]
+    points = [point for point in points if point[1] is not None and math.isfinite(point[1])]
+    return [seconds for seconds, _ in points], [value for _, value in points]
+
+
+def _mean_curve(curves: list[tuple[list[float], list[float]]]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the curves where all of them have values, each interpolated onto one grid of seconds."""
+    first, last = max(seconds[0] for seconds, _ in curves), min(seconds[-1] for seconds, _ in curves)
+    grid = np.linspace(first, max(first, last), 100)
+    return grid, np.mean([np.interp(grid, seconds, values) for seconds, values in curves], axis=0)
+
+
+def probe_curves_figure(results: dict, logs: Logs) -> Figure | None:
+    """Headline scores over the budget clock, from the start checkpoint (0 s) to each run's end.
+
+    Points in between come from log rows with ``probe/<probe>/<score>``, where a run was probed on its way.
+    """
+    metrics = [metric for metric in results["metrics"] if metric["headline"]]
+    return panels(
+        "probe-curves",
+        results,
+        len(metrics),
+        lambda index: with_unit(metrics[index]["title"], metrics[index]),
+        lambda axes, index: _probe_curve(axes, results, logs, metrics[index]),
+    )
+
+
+def _probe_curve(axes: Axes, results: dict, logs: Logs, metric: dict) -> None:
+    colours = arm_colours(results)
+    start = results["start"]["aggregate"].get(metric["key"])
+    start_scores = scores_of(results["start"], metric["key"])
+    for name, arm in results["arms"].items():
+        for seed, score in scores_of(arm, metric["key"]).items():
+            run = arm["runs"][str(seed)]
+            seconds, values = _series(logs.get(name, {}).get(seed, []), f"probe/{metric['key']}")
+            begin = start_scores.get(seed, start["mean"] if start else None)
+            if begin is not None:
+                seconds, values = [0.0, *seconds], [begin, *values]
+            axes.plot(
+                [*seconds, run["seconds"]], [*values, score], "o-", color=colours[name], lw=1.2, ms=3.5, alpha=0.7
+            )
+    if start:
+        axes.axhline(start["mean"], color=START_COLOUR, ls="--", lw=1.2)
+    axes.set_xlabel("seconds")

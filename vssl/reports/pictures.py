@@ -1,0 +1,200 @@
+"""What the runs looked at and what the probes made of it: sample views with masks, and predictions."""
+
+import zipfile
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Integer, UInt8
+from matplotlib import colormaps
+from matplotlib.colors import hsv_to_rgb
+
+from vssl.reports.markup import absent, image, table
+from vssl.reports.runs import PREDICTIONS_FILE
+
+IGNORED = 255
+_NO_LABEL = (225, 225, 225)
+_DEPTH_COLOURS = colormaps["viridis_r"]  # near is bright
+_SAMPLES = 4
+
+
+def views_section(results: dict, work_dir: Path) -> str:
+    """Base view, mask and designed view of each arm's first run that kept them."""
+    parts = []
+    for name, arm in results["arms"].items():
+        found = _first_file(arm, work_dir, "views.npz")
+        shown = absent("No sample views (views.npz) in this arm's runs.") if found is None else _views(*found)
+        label = escape(arm["label"])
+        if name in (results["baseline"], results["candidate"]):
+            parts.append(f"<h3>{label}</h3>{shown}")
+        else:
+            parts.append(f"<details><summary>{label}</summary>{shown}</details>")
+    return "\n".join(parts)
+
+
+def _views(path: Path, where: str) -> str:
+    arrays = read_arrays(path, ("base", "designed"))
+    # (V,N,H,W,3) → one row of tiles: both views of a sample stand side by side
+    base, designed = (_side_by_side(arrays[name]) for name in ("base", "designed"))
+    if np.array_equal(base, designed):
+        rows = [["view", *(image(tile, "view") for tile in base)]]
+        return table([], rows, "tiles") + absent(f"The recipe's views as they are, no mask ({where.lower()}).")
+    rows = [["base view", *(image(tile, "base view") for tile in base)]]
+    caption = f"{where}, step {int(arrays['steps'])}." if "steps" in arrays else f"{where}."
+    if "mask" in arrays:
+        mask = _side_by_side(arrays["mask"].astype(np.float32))
+        rows.append(["mask", *(image(_grey(tile), f"mask, mean {tile.mean():.2f}") for tile in mask)])
+        caption += (
+            f" Mask: white (1) keeps the pixel, black (0) blurs it; mean {mask.mean():.3f}, standard deviation "
+            f"{mask.std():.3f}, range {mask.min():.2f} to {mask.max():.2f}."
+        )
+    else:
+        caption += " This designer uses no mask."
+    rows.append(["designed view", *(image(tile, "designed view") for tile in designed)])
+    return table([], rows, "tiles") + absent(caption)
+
+
+def _side_by_side(views: np.ndarray) -> np.ndarray:
+    views = views[:2, :_SAMPLES]
+    return np.swapaxes(views, 0, 1).reshape(-1, *views.shape[2:])
+
+
+def _grey(mask: Float[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width 3"]:
+    return np.repeat((255 * np.clip(mask, 0, 1)).round().astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def predictions_section(results: dict, work_dir: Path) -> str:
+    """Segmentation and depth of the same images by the start checkpoint and by every arm."""
+    arms = [results["start"], *results["arms"].values()]
+    found = {arm["label"]: _first_file(arm, work_dir, f"probes/{PREDICTIONS_FILE}") for arm in arms}
+    kept = {label: read_arrays(file[0]) for label, file in found.items() if file is not None}
+    if not kept:
+        return absent(f"No predictions (probes/{PREDICTIONS_FILE}) were kept by the runs.")
+    parts = []
+    for title, kind, draw in (("Segmentation", "seg", _segmentation), ("Depth", "depth", _depth)):
+        columns, skipped = _columns(kept, kind)
+        skipped += [f"{label} kept no predictions" for label in found if label not in kept]
+        parts.append(f"<h3>{title}</h3>")
+        parts.append(draw(columns) if columns else absent(f"No {title.lower()} predictions were kept."))
+        parts.append(absent(f"Not shown: {'; '.join(skipped)}.") if columns and skipped else "")
+    return "\n".join(filter(None, parts))
+
+
+def _columns(kept: dict[str, dict], kind: str) -> tuple[dict[str, dict], list[str]]:
+    """``{arm label: {"image", "label", "pred", "classes"}}`` of one kind, and what is left out because the arm was
+    probed on other images than the first."""
+    columns: dict[str, dict] = {}
+    skipped = []
+    for label, arrays in kept.items():
+        if f"{kind}_pred" not in arrays:
+            continue
+        image_key = f"{kind}_image" if f"{kind}_image" in arrays else "image"
+        if image_key not in arrays:
+            skipped.append(f"{label} kept no images beside its predictions")
+            continue
+        column = {"image": arrays[image_key], "label": arrays.get(f"{kind}_label"), "pred": arrays[f"{kind}_pred"]}
+        column["classes"] = [str(name) for name in arrays.get("classes", arrays.get("class_names", ()))]
+        first = next(iter(columns.values()), column)
+        if np.array_equal(first["image"], column["image"]):
+            columns[label] = column
+        else:
+            skipped.append(f"{label} was probed on other images")
+    return columns, skipped
+
+
+def _segmentation(columns: dict[str, dict]) -> str:
+    first, maps = _label_and_predictions(columns)
+    names = first["classes"]
+    shown = sorted({int(c) for _, classes in maps for c in np.unique(classes)} - {IGNORED})
+    palette = class_colours(max([len(names), *(c + 1 for c in shown)], default=1))
+    rows = [
+        [
+            image(first["image"][i], "image"),
+            *(image(paint(c[i], palette), f"{label}, segmentation") for label, c in maps),
+        ]
+        for i in range(min(_SAMPLES, len(first["image"])))
+    ]
+    legend = [_legend_entry(palette[c].tolist(), names[c] if c < len(names) else f"class {c}") for c in shown]
+    legend.append(_legend_entry(_NO_LABEL, "no label"))
+    header = ["image", *(escape(label) for label, _ in maps)]
+    return table(header, rows, "tiles") + f'<div class="legend">{"".join(legend)}</div>'
+
+
+def _depth(columns: dict[str, dict]) -> str:
+    first, maps = _label_and_predictions(columns)
+    known = maps[0][1][maps[0][1] > 0]
+    near, far = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    rows = [
+        [
+            image(first["image"][i], "image"),
+            *(image(depth_colours(d[i], near, far), f"{label}, depth") for label, d in maps),
+        ]
+        for i in range(min(_SAMPLES, len(first["image"])))
+    ]
+    stops = ",".join(f"rgb{tuple(int(255 * c) for c in _DEPTH_COLOURS(x)[:3])}" for x in np.linspace(0, 1, 9))
+    ramp = f'<div class="ramp" style="background:linear-gradient(90deg,{stops})"></div>'
+    ends = f'<div class="ends soft"><span>{near:.2f} m</span><span>{far:.2f} m</span></div>'
+    header = ["image", *(escape(label) for label, _ in maps)]
+    return table(header, rows, "tiles") + ramp + ends + absent("One scale for all; grey: no depth measured.")
+
+
+def _label_and_predictions(columns: dict[str, dict]) -> tuple[dict, list[tuple[str, np.ndarray]]]:
+    first = next(iter(columns.values()))
+    maps = [("label", first["label"]), *((label, column["pred"]) for label, column in columns.items())]
+    return first, [(label, values[:_SAMPLES]) for label, values in maps if values is not None]
+
+
+def _legend_entry(colour: Sequence[int], name: str) -> str:
+    red, green, blue = colour
+    return f'<span><i style="background:rgb({red},{green},{blue})"></i>{escape(name)}</span>'
+
+
+def class_colours(count: int) -> UInt8[np.ndarray, "classes 3"]:
+    """Colours that stay apart for neighbouring class numbers: steps of the golden angle, three brightness levels."""
+    index = np.arange(count)
+    hue = (0.58 + index * 0.61803398875) % 1.0
+    saturation, value = np.array([0.55, 0.8, 0.35])[index % 3], np.array([0.9, 0.65, 0.98])[index % 3]
+    return (255 * hsv_to_rgb(np.stack([hue, saturation, value], axis=-1))).round().astype(np.uint8)
+
+
+def paint(
+    classes: Integer[np.ndarray, "height width"], palette: UInt8[np.ndarray, "classes 3"]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Class numbers as colours; 255 (ignored) is light grey."""
+    ignored = classes == IGNORED
+    colours = palette[np.where(ignored, 0, classes)]
+    colours[ignored] = _NO_LABEL
+    return colours
+
+
+def depth_colours(
+    metres: Float[np.ndarray, "height width"], near: float, far: float
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Depth as colours between `near` and `far` metres; 0 and what is not finite (no measurement) are light grey."""
+    known = np.isfinite(metres) & (metres > 0)
+    scaled = np.clip((np.where(known, metres, near) - near) / max(far - near, 1e-6), 0, 1)
+    colours = (255 * _DEPTH_COLOURS(scaled)[..., :3]).round().astype(np.uint8)
+    colours[~known] = _NO_LABEL
+    return colours
+
+
+def read_arrays(path: Path, needed: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """All arrays of an npz file; ValueError with the file's name when it is damaged or lacks one of `needed`."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not a readable npz file ({error})") from error
+    missing = [name for name in needed if name not in arrays]
+    if missing:
+        raise ValueError(f"{path} has no {', '.join(missing)} (it has: {', '.join(arrays) or 'nothing'})")
+    return arrays
+
+
+def _first_file(arm: dict, work_dir: Path, name: str) -> tuple[Path, str] | None:
+    for seed, run in arm["runs"].items():
+        path = work_dir / run["run_dir"] / name
+        if path.is_file():
+            return path, f"Seed {seed}"
+    return None
