@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 .PHONY: demo test lint clean install
 
 demo: $(INSTALLED)
-	$(BIN)/python tools/prepare_data.py scenes --out data/scenes --size 64
+	$(BIN)/python tools/prepare_data.py scenes --out data/scenes
 	$(BIN)/python tools/compare.py configs/scenes/demo.py --work-dir runs/demo
 
 test: $(INSTALLED)

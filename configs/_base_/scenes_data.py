@@ -1,4 +1,4 @@
-"""Rendered scenes in the three real layouts. tools/prepare_data.py scenes --out data/scenes --size 64"""
+"""Rendered scenes in the three real layouts. tools/prepare_data.py scenes --out data/scenes"""
 
 from vssl.datasets import UnlabeledImages
 

@@ -1,0 +1,68 @@
+"""Prepares data. The embedded set, rendered on this machine (one to two minutes on two cores):
+
+python tools/prepare_data.py scenes --out data/scenes
+"""
+
+import argparse
+import sys
+
+from vssl.datasets.scenes import SPLITS, write_scenes, write_sheet
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = whole.add_subparsers(dest="command", required=True)
+    scenes = commands.add_parser(
+        "scenes",
+        help="render indoor scenes with exact depth and labels",
+        description="Renders indoor scenes in the layouts of ImageNet, ADE20K and NYUv2. Run again, it completes what "
+        "was interrupted and otherwise does nothing.",
+    )
+    scenes.add_argument("--out", default="data/scenes", help="folder to write (default: %(default)s)")
+    scenes.add_argument("--size", type=int, default=96, help="pixels (default: %(default)s)")
+    scenes.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
+    scenes.add_argument(
+        "--counts",
+        nargs="+",
+        type=_count,
+        default=[],
+        metavar="SPLIT=N",
+        help="scenes per split (default: " + " ".join(f"{name}={split.count}" for name, split in SPLITS.items()) + ")",
+    )
+    scenes.add_argument("--workers", type=int, default=None, help="processes (default: one per core)")
+    scenes.add_argument("--overwrite", action="store_true", help="replace scenes written with other options")
+    scenes.add_argument("--sheet", metavar="FILE", help="write a PNG of sample scenes there, and nothing else")
+    return whole
+
+
+def _count(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if not number.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected SPLIT=N, e.g. ade_train=600")
+    return name, int(number)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        if options.sheet:
+            print(write_sheet(options.sheet, seed=options.seed))
+        else:
+            print(
+                write_scenes(
+                    options.out,
+                    size=options.size,
+                    seed=options.seed,
+                    counts=dict(options.counts),
+                    workers=options.workers,
+                    overwrite=options.overwrite,
+                )
+            )
+    except (ValueError, FileExistsError) as error:
+        print(f"prepare_data: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,19 @@
+"""Images from disk: the unlabeled stream, labeled images in ADE20K's and NYUv2's layouts, rendered scenes."""
+
+from vssl.datasets.files import UnreadableImage
+from vssl.datasets.joint import JointTransform, joint_transform
+from vssl.datasets.labeled import DepthImages, SegmentationImages
+from vssl.datasets.sampler import PositionSampler, disjoint_splits, third_split
+from vssl.datasets.unlabeled import UnlabeledImages
+
+__all__ = [
+    "DepthImages",
+    "JointTransform",
+    "PositionSampler",
+    "SegmentationImages",
+    "UnlabeledImages",
+    "UnreadableImage",
+    "disjoint_splits",
+    "joint_transform",
+    "third_split",
+]

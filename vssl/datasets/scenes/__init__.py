@@ -1,0 +1,8 @@
+"""The embedded data: rendered indoor scenes with exact depth and labels."""
+
+from vssl.datasets.scenes.furniture import CLASSES, PROMINENT
+from vssl.datasets.scenes.render import RENDERER_VERSION, Rendering, render
+from vssl.datasets.scenes.sheet import write_sheet
+from vssl.datasets.scenes.write import SPLITS, write_scenes
+
+__all__ = ["CLASSES", "PROMINENT", "RENDERER_VERSION", "SPLITS", "Rendering", "render", "write_scenes", "write_sheet"]

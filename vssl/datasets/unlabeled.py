@@ -1,0 +1,91 @@
+"""The unlabeled stream: any folder tree of images."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vssl.datasets.files import EXTENSIONS, NEXT_STEP, UnreadableImage, found_in, image_paths, read_image
+from vssl.datasets.sampler import index_and_position
+
+
+class UnlabeledImages(Dataset):
+    """All images below a folder, as (3, size, size) uint8 tensors.
+
+    Images stay uint8 until they are on the device (a quarter of the memory and of the copying); there
+    ``batch.float() / 255`` makes the float32 in [0, 1] that everything else expects (`Stream` does it). The short side
+    is resized to `size`, antialiased, and the middle is cropped.
+
+    Keys are (index, position) from `PositionSampler`, or a plain index. Of the file names only one
+    compact array is kept.
+
+    Args:
+        root: folder; ImageNet's ``train`` and any other tree will do. Links are followed.
+        size: pixels.
+        skip_corrupt: number of unreadable files to tolerate, in each worker process. Each is replaced by the next file
+            that can be read, always the same one, and reported once by a warning. 0: the first one is an error.
+
+    Raises:
+        FileNotFoundError: no such folder, or no images in it.
+        UnreadableImage: (when an item is read) more than `skip_corrupt` files are unreadable.
+    """
+
+    def __init__(self, root: str | Path, size: int, skip_corrupt: int = 0):
+        if size < 1 or skip_corrupt < 0:
+            raise ValueError(f"size {size}, skip_corrupt {skip_corrupt}: expected size >= 1 and skip_corrupt >= 0")
+        self.root, self.size, self.skip_corrupt = Path(root), size, skip_corrupt
+        if not self.root.is_dir():
+            above = next((p for p in self.root.parents if p.is_dir()), Path("."))
+            raise FileNotFoundError(f"{root}: no such folder ({above} holds: {found_in(above)}). {NEXT_STEP}")
+        # Fixed-width bytes: a list of a million str costs each worker a copy of all of them (reference counts).
+        self._paths = np.array([os.fsencode(path) for path in image_paths(self.root)], dtype=np.bytes_)
+        if not len(self._paths):
+            raise FileNotFoundError(
+                f"{root}: no images ({', '.join(EXTENSIONS)}) in it or below (found: {found_in(self.root)}). "
+                f"{NEXT_STEP}"
+            )
+        self._corrupt: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def path(self, index: int) -> Path:
+        """The file behind an index."""
+        return self.root / os.fsdecode(bytes(self._paths[index]))
+
+    def __getitem__(self, key: int | tuple[int, int]) -> UInt8[Tensor, "3 size size"]:
+        index, _ = index_and_position(key)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        for other in range(index, index + len(self)):
+            other %= len(self)
+            if other in self._corrupt:
+                continue
+            try:
+                image = read_image(self.path(other), self.size)
+            except UnreadableImage as error:
+                self._report(other, error)
+                continue
+            return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        raise UnreadableImage(f"{self.root}: none of its {len(self)} images can be read")
+
+    def _report(self, index: int, error: UnreadableImage) -> None:
+        self._corrupt[index] = str(error)
+        if len(self._corrupt) > self.skip_corrupt:
+            allowed = (
+                f"more than the skip_corrupt={self.skip_corrupt} that are tolerated; all: "
+                + "; ".join(self._corrupt.values())
+                if self.skip_corrupt
+                else "remove or replace it, or tolerate up to N such files with skip_corrupt=N"
+            )
+            del self._corrupt[index]  # the next attempt says the same
+            raise UnreadableImage(f"{error}. Unreadable files: {allowed}") from error
+        warnings.warn(
+            f"{error}; the next file takes its place ({len(self._corrupt)} of {self.skip_corrupt} tolerated)",
+            stacklevel=3,
+        )
