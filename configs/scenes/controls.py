@@ -13,10 +13,17 @@ with read_base():
 _untrained = dict(feedback=None, value=None, designer_optimizer=None)
 arms.update(
     untrained=dict(config=_designed, budget=dict(seconds=40), cfg_options=_untrained, label="untrained designer"),
-    random=dict(config=_designed, budget=dict(seconds=40), cfg_options={"feedback.control": "random"}, label="random feedback"),
-    negated=dict(config=_designed, budget=dict(seconds=40), cfg_options={"feedback.control": "negated"}, label="negated feedback"),
+    random=dict(
+        config=_designed, budget=dict(seconds=40), cfg_options={"feedback.control": "random"}, label="random feedback"
+    ),
+    negated=dict(
+        config=_designed, budget=dict(seconds=40), cfg_options={"feedback.control": "negated"}, label="negated feedback"
+    ),
     shuffled=dict(
-        config=_designed, budget=dict(seconds=40), cfg_options={"feedback.control": "shuffled_labels"}, label="shuffled labels"
+        config=_designed,
+        budget=dict(seconds=40),
+        cfg_options={"feedback.control": "shuffled_labels"},
+        label="shuffled labels",
     ),
 )
 correction = "holm"

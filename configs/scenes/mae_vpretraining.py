@@ -13,4 +13,4 @@ with read_base():
 
 from vssl.designers import UNetMask
 
-designer = dict(type=UNetMask, width=8, keep_ratio=0.6, sparsity=0.131, smoothness=0.144)
+designer = dict(type=UNetMask, width=8, stem=4, keep_ratio=0.6, sparsity=0.131, smoothness=0.144)

@@ -66,6 +66,13 @@ def test_a_wrong_config_is_refused_before_anything_is_built(path, tmp_path, line
     assert not (tmp_path / "run").exists()
 
 
+def test_arguments_that_a_class_passes_on_to_its_base_are_checked_too(path, tmp_path):
+    policy = "from vssl.designers import GlobalPolicy\ndesigner = dict(type=GlobalPolicy, divergance=1.0)\n"
+    path.write_text(CONFIG + policy)
+    with pytest.raises(ConfigError, match="divergance is not an argument of GlobalPolicy; did you mean 'divergence'"):
+        check_training_config(load_config(path))
+
+
 def test_a_missing_or_broken_config_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.py does not exist"):
         load_config(tmp_path / "nowhere.py")

@@ -19,6 +19,7 @@ OPTIONAL = (
     "schedule", "clip_grad", "export", "feedback", "value", "designer_optimizer", "designer_checkpoint",
     "seed", "num_workers", "precision", "compile", "threads", "device", "find_unused_parameters",
     "log_interval", "checkpoint_interval", "rankme_interval", "sample_views", "custom_hooks", "visualizer", "arm",
+    "snapshots", "snapshot_images", "one_step_probe",
 )  # fmt: skip
 PRECISIONS = ("fp32", "bf16")
 
@@ -101,10 +102,19 @@ def _typed(node: Any, where: str) -> Iterator[tuple[str, dict]]:
 
 def _arguments(kind: Callable[..., Any]) -> list[str] | None:
     """Names that a class accepts; None when it takes any."""
-    parameters = inspect.signature(kind).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return None
-    return [p.name for p in parameters]
+    if not inspect.isclass(kind):
+        return list(inspect.signature(kind).parameters)
+    names = []
+    for base in kind.__mro__:  # ``**settings`` are the arguments of the next class up
+        if "__init__" not in vars(base):
+            continue
+        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        names += [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return names
+        if base.__base__.__module__.split(".")[0] != "vssl":
+            return None
+    return names
 
 
 def _check_option(config: Config, key: str) -> None:

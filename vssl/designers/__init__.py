@@ -1,0 +1,20 @@
+"""Designers φ: they construct the task. They see images, never labels."""
+
+from vssl.designers.base import Construction, Designer, Identity
+from vssl.designers.dit import DiTMask
+from vssl.designers.masked_policy import MaskedPolicy
+from vssl.designers.policies import GlobalPolicy, InstancePolicy
+from vssl.designers.search import CandidateSearch
+from vssl.designers.unet import UNetMask
+
+__all__ = [
+    "CandidateSearch",
+    "Construction",
+    "Designer",
+    "DiTMask",
+    "GlobalPolicy",
+    "Identity",
+    "InstancePolicy",
+    "MaskedPolicy",
+    "UNetMask",
+]

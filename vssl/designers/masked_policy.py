@@ -1,0 +1,53 @@
+"""`MaskedPolicy`: a learned policy makes the views, a blur mask is laid over them, and both are trained together."""
+
+from collections.abc import Mapping
+from pkgutil import resolve_name
+
+from jaxtyping import Float
+from torch import Tensor
+
+from vssl.designers.base import Construction, Designer
+from vssl.designers.masks import MaskDesigner
+from vssl.designers.policies import GlobalPolicy, PolicyDesigner
+from vssl.designers.unet import UNetMask
+from vssl.draws import Draws
+from vssl.views.recipes import Recipe
+
+GLOBAL_POLICY, UNET_MASK = {"type": GlobalPolicy}, {"type": UNetMask}
+
+
+class MaskedPolicy(Designer):
+    """Policy first, mask second; the mask sees the views that the policy made.
+
+    In a config: ``designer=dict(type=MaskedPolicy, policy=dict(type=GlobalPolicy, learn=("hue",)),
+    mask=dict(type=UNetMask, width=8))``.
+
+    Args:
+        recipe: where the policy starts.
+        policy: ``type``, `GlobalPolicy` or `InstancePolicy`, and its settings.
+        mask: ``type``, `UNetMask` or `DiTMask`, and its settings.
+
+    Raises:
+        ValueError: a type that is not a policy or not a mask.
+    """
+
+    def __init__(self, recipe: Recipe, policy: Mapping = GLOBAL_POLICY, mask: Mapping = UNET_MASK):
+        super().__init__(recipe)
+        self.policy = _build(policy, PolicyDesigner, recipe, "policy")
+        self.mask = _build(mask, MaskDesigner, recipe, "mask")
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+        drawn = self.policy(images, draws)
+        masked = self.mask.masked(drawn.views)
+        return Construction(
+            masked.views, drawn.penalty + masked.penalty, drawn.statistics | masked.statistics, masked.mask
+        )
+
+
+def _build(node: Mapping, base: type, recipe: Recipe, key: str):
+    settings = dict(node)
+    kind = settings.pop("type", None)
+    kind = resolve_name(kind) if isinstance(kind, str) else kind  # saved configs hold the dotted name
+    if not (isinstance(kind, type) and issubclass(kind, base)):
+        raise ValueError(f"MaskedPolicy: {key} needs type=a {base.__name__}, got {kind!r}")
+    return kind(recipe, **settings)

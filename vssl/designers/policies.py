@@ -1,0 +1,134 @@
+"""Designers that learn the augmentation policy: one for the whole stream, or one that looks at each image."""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vssl.designers.base import Construction, Designer
+from vssl.designers.regularisers import PolicyPenalty
+from vssl.draws import Draws
+from vssl.views.plan import Distribution
+from vssl.views.policy import Offsets, PolicySpace
+from vssl.views.recipes import Recipe
+from vssl.views.render import render
+
+
+class PolicyDesigner(Designer):
+    """Base of both: offsets for each group of views, from which the views are drawn.
+
+    At its start it makes the recipe's views, bit for bit for the same draws.
+
+    Args:
+        recipe: where the policy starts.
+        learn: names of magnitudes and gates that may move, None for all; see `PolicySpace`.
+        per_view: let each global crop have its own policy.
+        divergence, entropy: weights of the penalties in `PolicyPenalty`; 0 is off.
+        temperature: of the gates' relaxed Bernoulli.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        learn: tuple[str, ...] | None = None,
+        per_view: bool = False,
+        divergence: float = 0.0,
+        entropy: float = 0.0,
+        temperature: float = 0.5,
+    ):
+        super().__init__(recipe)
+        self.space = PolicySpace(recipe, learn, per_view)
+        self.regulariser = PolicyPenalty(divergence, entropy)
+        self.temperature = temperature
+
+    def offsets(self, images: Float[Tensor, "batch 3 height width"]) -> list[Offsets]:
+        """The learned offsets of each group."""
+        raise TypeError(f"{type(self).__name__} does not say how it makes its policy")
+
+    def distributions(self, images: Float[Tensor, "batch 3 height width"]) -> list[Distribution]:
+        """What each view's magnitudes and gates are drawn from."""
+        with torch.autocast(images.device.type, enabled=False):
+            offsets = self.offsets(images.float())
+            return [self.space.distribution(v, offsets[group]) for v, group in enumerate(self.space.group_of_view)]
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+        distributions, views = self.distributions(images), []
+        for plan, distribution in zip(self.recipe.plans, distributions, strict=True):
+            views.append(render(images, plan, plan.draw(len(images), draws), distribution, self.temperature))
+        penalty = self.regulariser(self.recipe.plans, distributions)
+        return Construction(self.recipe.stack(views), penalty, self._statistics(distributions))
+
+    @torch.no_grad()
+    def fixed(self, images: Float[Tensor, "batch 3 height width"]) -> Recipe:
+        """The policy as a fixed recipe; one that looks at images is averaged over the given ones."""
+        plans = []
+        for plan, distribution in zip(self.recipe.plans, self.distributions(images), strict=True):
+            plans.append(plan.at(Distribution(*(d if len(d) == 1 else d.mean(0, keepdim=True) for d in distribution))))
+        split = len(self.recipe.global_plans)
+        return Recipe(plans[:split], plans[split:])
+
+    def _statistics(self, distributions: list[Distribution]) -> dict[str, Tensor]:
+        """Mean range and probability of each number, from the first view of each group."""
+        statistics = {}
+        for group, name in enumerate(self.space.group_names):
+            view = self.space.group_of_view.index(group)
+            plan, (low, high, probability) = self.recipe.plans[view], (d.detach().mean(0) for d in distributions[view])
+            for i, magnitude in enumerate(plan.magnitudes):
+                statistics[f"policy/{name}/{magnitude.name}/low"] = low[i]
+                statistics[f"policy/{name}/{magnitude.name}/high"] = high[i]
+            for i, gate in enumerate(plan.gates):
+                statistics[f"policy/{name}/{gate}/probability"] = probability[i]
+        return statistics
+
+
+class GlobalPolicy(PolicyDesigner):
+    """One learned distribution for the whole stream: few parameters, the most data-efficient designer.
+
+    Its parameters are offsets in logits. Adam moves each by about the learning rate a step: 1e-2 takes a number a
+    quarter of its range in 100 steps, and the mask designers' 1e-4 would take 10 000.
+    """
+
+    def __init__(self, recipe: Recipe, **settings):
+        super().__init__(recipe, **settings)
+        rows = [torch.zeros(1, 2 * m + g) for m, g in map(self.space.sizes, self.space.groups)]
+        self.raw = nn.ParameterList(nn.Parameter(row) for row in rows)
+
+    def offsets(self, images: Float[Tensor, "batch 3 height width"]) -> list[Offsets]:
+        return [_split(row, *self.space.sizes(group)) for group, row in enumerate(self.raw)]
+
+
+class InstancePolicy(PolicyDesigner):
+    """A small convolutional network that chooses magnitudes and gates for each image and each group of views.
+
+    Its last layer starts at 0, so that it starts as the recipe; the layers before it move from the second designer
+    step on.
+
+    Args:
+        width: channels of the first layer; each of the three further layers doubles them, up to 4·width.
+        input_size: side to which images are reduced before the network looks at them, pixels.
+    """
+
+    def __init__(self, recipe: Recipe, width: int = 16, input_size: int = 32, **settings):
+        super().__init__(recipe, **settings)
+        self.input_size = input_size
+        widths = [3, width, 2 * width, 4 * width, 4 * width]
+        layers: list[nn.Module] = []
+        for into, out in pairwise(widths):
+            layers += [nn.Conv2d(into, out, 3, stride=2, padding=1), nn.GroupNorm(min(8, out), out), nn.GELU()]
+        self.network = nn.Sequential(*layers)
+        sizes = [2 * m + g for m, g in map(self.space.sizes, self.space.groups)]
+        self.heads = nn.ModuleList(nn.Linear(widths[-1], size) for size in sizes)
+        for head in self.heads:
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def offsets(self, images: Float[Tensor, "batch 3 height width"]) -> list[Offsets]:
+        small = F.adaptive_avg_pool2d(images, self.input_size)
+        features = self.network((small - 0.5) / 0.25).mean(dim=(2, 3))
+        return [_split(head(features), *self.space.sizes(group)) for group, head in enumerate(self.heads)]
+
+
+def _split(row: Float[Tensor, "rows n"], magnitudes: int, gates: int) -> Offsets:
+    return Offsets(*row.split([magnitudes, magnitudes, gates], dim=1))

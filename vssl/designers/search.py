@@ -1,0 +1,145 @@
+"""`CandidateSearch`: tries constructions and keeps those that are worth most, without differentiating the views.
+
+It works for ops that have no gradient at all and checks the designers that use gradients. Each magnitude of the
+recipe has a few strengths to choose from; a candidate is one choice for each, drawn from a categorical distribution.
+The value of each candidate's step tells the distribution which choices to favour (score function with a baseline).
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vssl.designers.base import Construction, Designer
+from vssl.draws import Draws
+from vssl.views.plan import WINDOW, Distribution, Numbers, ViewPlan
+from vssl.views.recipes import Recipe
+from vssl.views.render import render
+
+
+class CandidateSearch(Designer):
+    """Search over the strengths of a recipe's magnitudes by value alone.
+
+    The loop calls ``candidates = search.propose(images, draws, n)`` on a meta batch, values each construction, and
+    calls ``search.update(values)``; ``search(images, draws)`` makes the learner's views. φ is changed by `update`
+    alone: the parameters never get a gradient, so an optimizer over them does nothing.
+
+    A strength t moves the range of a magnitude to identity + t·(range − identity), held inside what the op allows,
+    and the op's probability to t·probability, at most 1; t = 1 is the recipe. All views share the choices.
+
+    Args:
+        recipe: where the search starts.
+        strengths: the choices for each magnitude; 1 must be one of them.
+        keep_best: make the learner's views with the best candidate of the last update, instead of drawing choices
+            from the distribution for each image.
+        seed: of the choices that are proposed.
+        learning_rate: step of the logits along the score-function estimate, whose values are standardised.
+
+    Raises:
+        ValueError: strengths without 1, negative ones, or a learning rate that is not positive.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        strengths: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0),
+        keep_best: bool = False,
+        learning_rate: float = 0.3,
+        seed: int = 0,
+    ):
+        super().__init__(recipe)
+        if 1.0 not in strengths or not all(0 <= t < math.inf for t in strengths):
+            raise ValueError(f"strengths={strengths} must be 0 or more and include 1, the recipe itself")
+        if not learning_rate > 0:
+            raise ValueError(f"learning_rate={learning_rate} must be positive")
+        self.names = list(dict.fromkeys(m.name for plan in recipe.plans for m in plan.magnitudes))
+        self.keep_best, self.learning_rate, self.seed = keep_best, learning_rate, seed
+        self.logits = nn.Parameter(torch.zeros(len(self.names), len(strengths)))
+        self.register_buffer("strengths", torch.tensor(strengths), persistent=False)
+        self.register_buffer("best", torch.full((len(self.names),), strengths.index(1.0)))
+        self.register_buffer("proposals", torch.zeros((), dtype=torch.int64))  # saved, so that a resumed run goes on
+        self._proposed: Int[Tensor, "candidates magnitudes"] | None = None
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+        numbers = [plan.draw(len(images), draws) for plan in self.recipe.plans]
+        uniform = draws.uniform(len(images), len(self.names))
+        choices = self.best.unsqueeze(0) if self.keep_best else self._choices(uniform)
+        return self._construct(images, numbers, choices)
+
+    def propose(self, images: Float[Tensor, "batch 3 height width"], draws: Draws, n: int) -> list[Construction]:
+        """n candidate constructions of a batch; their random numbers are the same, so that only choices differ.
+
+        Every rank proposes the same choices; average their values over ranks before `update`.
+
+        Raises:
+            ValueError: fewer than two candidates, which leaves nothing to compare.
+        """
+        if n < 2:
+            raise ValueError(f"n={n}: a search compares at least two candidates")
+        uniform = Draws(self.seed, "candidates", int(self.proposals)).uniform(n, len(self.names))
+        self.proposals += 1
+        self._proposed = self._choices(uniform.to(self.logits.device))
+        numbers = [plan.draw(len(images), draws) for plan in self.recipe.plans]
+        return [self._construct(images, numbers, choice.unsqueeze(0)) for choice in self._proposed]
+
+    @torch.no_grad()
+    def update(self, values: Float[Tensor, " candidates"]) -> None:
+        """Moves the distribution towards the candidates of the last `propose` that were worth more.
+
+        The score-function estimate of the gradient of the expected value, with the other candidates' mean as each
+        one's baseline, on values divided by their standard deviation.
+
+        Raises:
+            ValueError: there is no proposal, not one value per candidate, or a value is not finite.
+        """
+        if self._proposed is None or len(values) != len(self._proposed):
+            expected = "a call of propose first" if self._proposed is None else f"{len(self._proposed)} values"
+            raise ValueError(f"update got {len(values)} values; it needs {expected}")
+        if not values.isfinite().all():
+            raise ValueError(f"values of candidates must be finite, got {values.tolist()}")
+        values, choices = values.to(self.logits), self._proposed
+        n = len(values)
+        advantages = (values - values.mean()) * (n / (n - 1)) / values.std().clamp(min=1e-12)
+        chosen = nn.functional.one_hot(choices, len(self.strengths)).to(self.logits)
+        score = chosen - self.logits.softmax(dim=1)
+        self.logits += self.learning_rate * (advantages.view(-1, 1, 1) * score).mean(0)
+        self.best.copy_(choices[values.argmax()])
+        self._proposed = None
+
+    def expected_strengths(self) -> dict[str, float]:
+        """Mean strength of each magnitude under the distribution."""
+        means = (self.logits.detach().softmax(dim=1) * self.strengths).sum(dim=1)
+        return dict(zip(self.names, means.tolist(), strict=True))
+
+    def _choices(self, uniform: Float[Tensor, "rows magnitudes"]) -> Int[Tensor, "rows magnitudes"]:
+        cumulative = self.logits.detach().softmax(dim=1).cumsum(dim=1)
+        return (uniform.unsqueeze(2) >= cumulative).sum(dim=2).clamp(max=len(self.strengths) - 1)
+
+    @torch.no_grad()
+    def _construct(
+        self, images: Tensor, numbers: list[Numbers], choices: Int[Tensor, "rows magnitudes"]
+    ) -> Construction:
+        views = []
+        for plan, drawn in zip(self.recipe.plans, numbers, strict=True):
+            columns = [self.names.index(magnitude.name) for magnitude in plan.magnitudes]
+            views.append(render(images, plan, drawn, _scaled(plan, self.strengths[choices[:, columns]])))
+        strengths = {f"search/{name}": torch.tensor(value) for name, value in self.expected_strengths().items()}
+        return Construction(self.recipe.stack(views), images.new_zeros(()), strengths)
+
+
+def _scaled(plan: ViewPlan, strengths: Float[Tensor, "rows magnitudes"]) -> Distribution:
+    """The plan's distribution with each magnitude at a strength."""
+    base = plan.distribution(strengths.device)
+    identity, low, high = strengths.new_tensor([(m.identity, m.low, m.high) for m in plan.magnitudes]).unbind(1)
+
+    def moved(end: Tensor) -> Tensor:
+        value = torch.lerp(identity, end, strengths)  # exact at strength 1 and 0
+        return torch.minimum(torch.maximum(value, low), high)
+
+    op_strengths = strengths[:, len(WINDOW) :]
+    probability = torch.cat(
+        [base.probability[:, :1].expand(len(strengths), 1), (base.probability[:, 1:] * op_strengths).clamp(max=1)],
+        dim=1,
+    )
+    return Distribution(moved(base.low), moved(base.high), probability)

@@ -1,0 +1,183 @@
+"""Fixed recipes: the augmentations of DINO, SimCLR and MAE on the device, the baseline's task construction c.
+
+DINO, two global crops of which the second is sometimes solarized, and small local crops::
+
+    MultiCrop(224, local_size=96, n_global=2, n_local=6, jitter=dict(brightness=0.4, contrast=0.4, saturation=0.2,
+              hue=0.1, p=0.8), grayscale=0.2, blur=dict(sigma=(0.1, 2.0), p=(1.0, 0.1, 0.5)),
+              solarize=dict(threshold=0.5, p=(0.0, 0.2, 0.0)))
+
+MAE, one crop and a flip: ``MultiCrop(224, n_global=1, global_scale=(0.2, 1.0), jitter=None, grayscale=0, blur=None)``.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vssl.draws import Draws
+from vssl.views.crops import Views
+from vssl.views.filtering import BLUR
+from vssl.views.photometric import BRIGHTNESS, CONTRAST, GRAYSCALE, HUE, SATURATION
+from vssl.views.plan import GatedOp, ViewPlan
+from vssl.views.relaxed import SOLARIZE
+from vssl.views.render import render
+
+# DINO's and torchvision's values.
+JITTER = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1, "p": 0.8}
+BLURRING = {"sigma": (0.1, 2.0), "p": 0.5}
+PerView = float | Sequence[float]
+
+
+class Recipe(nn.Module):
+    """Views from plans, one per view: first the global crops, then the local ones.
+
+    Args:
+        global_plans: one per global crop, all of one size.
+        local_plans: one per local crop, all of one size; may be empty.
+
+    Raises:
+        ValueError: no global crop, or crops of one kind with several sizes.
+    """
+
+    def __init__(self, global_plans: Sequence[ViewPlan], local_plans: Sequence[ViewPlan] = ()):
+        super().__init__()
+        self.global_plans, self.local_plans = tuple(global_plans), tuple(local_plans)
+        if not self.global_plans:
+            raise ValueError("a recipe needs at least one global crop")
+        for plans in (self.global_plans, self.local_plans):
+            if len({plan.size for plan in plans}) > 1:
+                raise ValueError(f"crops of one kind must have one size, got {[plan.size for plan in plans]}")
+
+    @property
+    def plans(self) -> tuple[ViewPlan, ...]:
+        return self.global_plans + self.local_plans
+
+    @torch.no_grad()
+    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Views:
+        """The views of a batch; the same for the same draws."""
+        views = []
+        for plan in self.plans:
+            views.append(render(images, plan, plan.draw(len(images), draws), plan.distribution(images.device)))
+        return self.stack(views)
+
+    def stack(self, views: Sequence[Float[Tensor, "batch 3 size size"]]) -> Views:
+        """Views in the order of `plans`, as `Views`."""
+        split = len(self.global_plans)
+        return Views(torch.stack(list(views[:split])), torch.stack(list(views[split:])) if views[split:] else None)
+
+
+class MultiCrop(Recipe):
+    """Random resized crops, flips and colour: DINO's multi-crop, with SimCLR's and MAE's recipes as special cases.
+
+    Probabilities are one number, or one per global crop followed by one for all local crops.
+
+    Args:
+        global_size, local_size: side of the crops, pixels.
+        n_global, n_local: how many crops of each kind.
+        global_scale, local_scale: range of a crop's share of the image's area.
+        ratio: range of a crop's width / height.
+        flip: probability of mirroring left to right.
+        jitter: brightness b, contrast, saturation: factors are uniform in [max(0, 1 − b), 1 + b]; hue h: uniform in
+            ±h turns of the colour circle; p: probability of all four, in this order. Missing keys are 0, missing p is
+            1; None for no jitter.
+        grayscale: probability.
+        blur: sigma, its range in pixels; p, probability. None for no blur.
+        solarize: threshold, in image values; p, probability. None for no solarizing.
+        extra: further ops after these, in every view. A policy can learn to use ops that have probability 0 here.
+
+    Raises:
+        ValueError: a number outside its range, an unknown key, a wrong number of probabilities.
+    """
+
+    def __init__(
+        self,
+        global_size: int,
+        local_size: int | None = None,
+        n_global: int = 2,
+        n_local: int = 0,
+        global_scale: tuple[float, float] = (0.32, 1.0),
+        local_scale: tuple[float, float] = (0.05, 0.32),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        flip: PerView = 0.5,
+        jitter: Mapping | None = JITTER,
+        grayscale: PerView = 0.2,
+        blur: Mapping | None = BLURRING,
+        solarize: Mapping | None = None,
+        extra: Sequence[GatedOp] = (),
+    ):
+        if n_local and local_size is None:
+            raise ValueError(f"n_local={n_local} local crops need a local_size (pixels)")
+
+        shapes = (math.log(ratio[0]), math.log(ratio[1]))
+
+        def plan(view: int, size: int, scale: tuple[float, float]) -> ViewPlan:
+            def chance(p: PerView, what: str) -> float:
+                return _probability(p, view, n_global, n_local, what)
+
+            ops = [
+                *_jitter(jitter, chance),
+                *_always(GRAYSCALE, chance(grayscale, "grayscale")),
+                *_blur(blur, chance),
+                *_solarize(solarize, chance),
+                *extra,
+            ]
+            return ViewPlan(size, tuple(ops), area=tuple(scale), log_ratio=shapes, flip=chance(flip, "flip"))
+
+        super().__init__(
+            [plan(view, global_size, global_scale) for view in range(n_global)],
+            [plan(n_global, local_size, local_scale) for _ in range(n_local)],
+        )
+
+
+def _probability(p: PerView, view: int, n_global: int, n_local: int, what: str) -> float:
+    if isinstance(p, (int, float)):
+        return float(p)
+    expected = n_global + (1 if n_local else 0)
+    if len(p) < expected:
+        raise ValueError(
+            f"{what} has {len(p)} probabilities; {n_global} global crops"
+            f"{' and one for the local crops' if n_local else ''} need {expected}"
+        )
+    return float(p[view])
+
+
+def _jitter(jitter: Mapping | None, chance) -> list[GatedOp]:
+    if jitter is None:
+        return []
+    _known(jitter, {"brightness", "contrast", "saturation", "hue", "p"}, "jitter")
+    p = chance(jitter.get("p", 1.0), "jitter")
+    ops = []
+    for op in (BRIGHTNESS, CONTRAST, SATURATION):
+        if strength := jitter.get(op.name, 0):
+            ops.append(GatedOp(op, max(0.0, 1 - strength), 1 + strength, p, gate="jitter"))
+    if turns := jitter.get("hue", 0):
+        ops.append(GatedOp(HUE, -turns, turns, p, gate="jitter"))
+    return ops
+
+
+def _blur(blur: Mapping | None, chance) -> list[GatedOp]:
+    if blur is None:
+        return []
+    _known(blur, {"sigma", "p"}, "blur")
+    low, high = blur.get("sigma", BLURRING["sigma"])
+    return [GatedOp(BLUR, low, high, chance(blur.get("p", BLURRING["p"]), "blur"))]
+
+
+def _solarize(solarize: Mapping | None, chance) -> list[GatedOp]:
+    if solarize is None:
+        return []
+    _known(solarize, {"threshold", "p"}, "solarize")
+    threshold = solarize.get("threshold", 0.5)
+    return [GatedOp(SOLARIZE, threshold, threshold, chance(solarize.get("p", 0.2), "solarize"))]
+
+
+def _always(op, probability: float) -> list[GatedOp]:
+    """An op without a choice of strength: its highest."""
+    return [GatedOp(op, op.high, op.high, probability)]
+
+
+def _known(given: Mapping, expected: set[str], what: str) -> None:
+    if unknown := set(given) - expected:
+        raise ValueError(f"{what} has unknown keys {sorted(unknown)}; it takes {sorted(expected)}")

@@ -1,0 +1,65 @@
+"""The crop window: random-resized-crop as one differentiable, antialiased resample.
+
+A window is a rectangle of the image with real-valued edges. Each output pixel is a weighted mean of the image's
+pixels under a triangle filter, as wide as one output pixel when the window is shrunk and one input pixel when it is
+enlarged (the filter of PIL and of torchvision's ``antialias=True``). The filter is separable, so the resample is two
+matrix products whose weights are differentiable in the window's edges.
+
+Differences to ``torchvision.transforms.RandomResizedCrop``: edges are not rounded to whole pixels; the filter may
+look over the window's edge into the image (torchvision crops first), which changes the outermost output pixels; and
+a window that does not fit is clipped to the image instead of drawn again.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+class Window(NamedTuple):
+    """Crop windows, one per image, as fractions of the image's sides.
+
+    area: of the window, as a fraction of the image's; log_ratio: logarithm of width / height in pixels.
+    x, y: where the window lies in the room that it leaves, 0 = left / top, 1 = right / bottom.
+    """
+
+    area: Float[Tensor, " batch"]
+    log_ratio: Float[Tensor, " batch"]
+    x: Float[Tensor, " batch"]
+    y: Float[Tensor, " batch"]
+
+    def edges(self, height: int, width: int) -> Float[Tensor, "batch 4"]:
+        """(left, top, width, height) of each window in pixels."""
+        across = (self.area * height * width * self.log_ratio.exp()).sqrt().clamp(1, width)
+        down = (self.area * height * width * (-self.log_ratio).exp()).sqrt().clamp(1, height)
+        return torch.stack([self.x * (width - across), self.y * (height - down), across, down], dim=1)
+
+
+def resample(
+    images: Float[Tensor, "batch channels height width"],
+    window: Window,
+    size: int,
+    flip: Bool[Tensor, " batch"] | None = None,
+) -> Float[Tensor, "batch channels size size"]:
+    """The window of each image at size×size pixels, mirrored left to right where `flip`."""
+    height, width = images.shape[-2:]
+    left, top, across, down = window.edges(height, width).unbind(1)
+    horizontal = _weights(left, across, width, size)
+    if flip is not None:
+        horizontal = torch.where(flip.view(-1, 1, 1), horizontal.flip(1), horizontal)
+    vertical = _weights(top, down, height, size)
+    rows = torch.bmm(images.flatten(1, 2), horizontal.transpose(1, 2))
+    return vertical.unsqueeze(1) @ rows.view(*images.shape[:3], size)
+
+
+def _weights(
+    start: Float[Tensor, " batch"], length: Float[Tensor, " batch"], side: int, size: int
+) -> Float[Tensor, "batch size side"]:
+    """Row i holds the weights with which output pixel i takes the `side` pixels of a line."""
+    scale = (length / size).view(-1, 1, 1)
+    pixels = torch.arange(side, device=start.device, dtype=start.dtype) + 0.5
+    outputs = torch.arange(size, device=start.device, dtype=start.dtype).unsqueeze(1) + 0.5
+    centres = start.view(-1, 1, 1) + outputs * scale
+    triangle = (1 - (pixels - centres).abs() / scale.clamp(min=1)).clamp(min=0)
+    return triangle / triangle.sum(dim=2, keepdim=True)
