@@ -10,7 +10,11 @@ from vssl.engine import load_config, train
 
 ROOT = Path(__file__).parents[1]
 NOT_TRAINING = {"demo", "controls"}  # comparisons
-CONFIGS = sorted(path.stem for path in (ROOT / "configs/scenes").glob("*.py") if path.stem not in NOT_TRAINING)
+CONFIGS = sorted(
+    path.stem
+    for path in (ROOT / "configs/scenes").glob("*.py")
+    if path.stem not in NOT_TRAINING and path.stem[0] != "_"
+)
 
 
 @pytest.fixture(scope="session")

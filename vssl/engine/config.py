@@ -106,7 +106,7 @@ def _arguments(kind: Callable[..., Any]) -> list[str] | None:
         return list(inspect.signature(kind).parameters)
     names = []
     for base in kind.__mro__:  # ``**settings`` are the arguments of the next class up
-        if "__init__" not in vars(base):
+        if base is object or "__init__" not in vars(base):
             continue
         parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
         names += [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
