@@ -25,7 +25,7 @@ from vssl.feedback import Feedback
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.learner import Learner
 from vssl.learner.schedules import warmup_cosine
-from vssl.value.metagradient import central_difference
+from vssl.value.metagradient import central_difference, forward_difference
 
 
 def train(
@@ -161,7 +161,7 @@ def _build_designer_update(
             settings[key] = build(settings[key])
     estimator = dict(settings.get("estimator") or dict(type=central_difference))
     kind = resolve(estimator.pop("type"), "value.estimator")
-    if kind is central_difference and config.get("precision", "fp32") != "fp32":
+    if kind in (central_difference, forward_difference) and config.get("precision", "fp32") != "fp32":
         raise ConfigError("precision='bf16' needs value.estimator=dict(type=double_backward): differences need fp32")
     settings["estimator"] = partial(kind, **estimator)
     feedback = _build_feedback(config.feedback, learner.student, seed, placement)

@@ -47,10 +47,9 @@ class SimCLR(Objective):
             raise ValueError(f"SimCLR temperature={temperature} must be positive, e.g. 0.2")
         self.pool, self.temperature = pool, temperature
         # Departure from the paper: no batch norm in the head. A sample's embedding then depends on that sample alone:
-        # the loss is the only place where samples meet, and ranks need no synchronised statistics.
-        self.head = nn.Sequential(
-            nn.Linear(backbone.embed_dim, hidden_dim), nn.ReLU(inplace=False), nn.Linear(hidden_dim, out_dim)
-        )
+        # the loss is the only place where samples meet, and ranks need no synchronised statistics. And GELU for ReLU: a
+        # unit that switches between θ_S ± εv makes the central difference miss the meta-gradient (docs/value.md).
+        self.head = nn.Sequential(nn.Linear(backbone.embed_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, out_dim))
 
     def begin(self, student: TimmBackbone, teacher: None, views: Views, draws: Draws) -> State:
         return pack(student.trunk(self.crops_of(views).flatten(0, 1)), "global")

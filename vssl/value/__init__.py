@@ -1,0 +1,42 @@
+"""The value of an update: rules, task combination, meta-gradient estimators, one-step prediction. Pure tensors."""
+
+from vssl.value.combine import GradientAverage, PCGrad, UnitNorm, WeightedSum
+from vssl.value.metagradient import (
+    MetaGradient,
+    central_difference,
+    double_backward,
+    forward_difference,
+    functional_tail,
+    parameter_gradient,
+)
+from vssl.value.prediction import Correlation, adam_update, pearson, predicted_drop, sgd_update
+from vssl.value.products import cosine, dot, norm
+from vssl.value.rules import Adam, AdamPreconditioner, Bound, Cosine, Dot, Rule, Valued
+
+__all__ = [
+    "Adam",
+    "AdamPreconditioner",
+    "Bound",
+    "Correlation",
+    "Cosine",
+    "Dot",
+    "GradientAverage",
+    "MetaGradient",
+    "PCGrad",
+    "Rule",
+    "UnitNorm",
+    "Valued",
+    "WeightedSum",
+    "adam_update",
+    "central_difference",
+    "cosine",
+    "dot",
+    "double_backward",
+    "forward_difference",
+    "functional_tail",
+    "norm",
+    "parameter_gradient",
+    "pearson",
+    "predicted_drop",
+    "sgd_update",
+]
