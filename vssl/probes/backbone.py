@@ -1,0 +1,154 @@
+"""The frozen backbone that every probe looks through."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vssl.learner import TimmBackbone, load_backbone
+
+
+def open_backbone(
+    source: str | Path | TimmBackbone | None,
+    model: str | None = None,
+    random_seed: int | None = None,
+    **model_args,
+) -> TimmBackbone:
+    """A backbone from our export, from any checkpoint with timm's key names, from timm's releases, or random.
+
+    Args:
+        source: a file, a backbone in memory, or None (then `model` is needed).
+        model: timm model name. With `source`, the architecture of a file that does not name its own; without,
+            timm's released weights (from its cache or the network).
+        random_seed: keep the architecture, draw fresh weights with this seed: the row that says what a probe's head
+            alone can do.
+        **model_args: what `timm.create_model` takes, e.g. ``img_size=64``; only together with `model`.
+
+    Raises:
+        FileNotFoundError: `source` is not a file. ValueError: neither source nor model, arguments without a model, or
+            weights of another architecture.
+    """
+    if model_args and not model:
+        raise ValueError(f"model arguments {sorted(model_args)} need a model name beside them (--model NAME)")
+    if source is None and model is None:
+        raise ValueError("no backbone: give a backbone.safetensors that a run wrote, or a timm model name")
+    if not isinstance(source, TimmBackbone | None) and not Path(source).is_file():
+        raise FileNotFoundError(f"backbone {source} does not exist; give a backbone.safetensors that a run wrote")
+    if isinstance(source, TimmBackbone):
+        backbone = source
+    elif model is None:
+        backbone = load_backbone(source)
+    else:
+        checkpoint = None if source is None else str(source)
+        weights = {"pretrained": checkpoint is None and random_seed is None, "checkpoint": checkpoint}
+        backbone = TimmBackbone(model, aligned_blocks=1, **weights, **model_args)
+    if random_seed is None:
+        return backbone
+    with torch.random.fork_rng():
+        torch.manual_seed(random_seed)
+        return TimmBackbone(backbone.name, aligned_blocks=1, **backbone.model_args)
+
+
+class FrozenBackbone(nn.Module):
+    """Patch features of a frozen ViT as mmseg's segmentors want them: one map per layer.
+
+    It stays in eval mode, without gradients and with its weights, whatever a segmentor or a Runner calls (`train()`,
+    `init_weights()`, `requires_grad_()`). Sides that are not a multiple of the patch are padded (last row and column
+    repeated) and the feature maps cut back, so that they cover the image and nothing else.
+
+    Args:
+        backbone: see `open_backbone`; further keyword arguments (`model`, `random_seed`, …) go there.
+        layers: ``"last"`` or block indices from 0 (DINOv2's lin4 on a ViT-B: [2, 5, 8, 11]).
+        final_norm: pass the features of every layer through the backbone's final norm, as its own last layer is.
+        class_token: concatenate the class token to every patch token (2·dim channels).
+    """
+
+    def __init__(
+        self,
+        backbone: str | Path | TimmBackbone,
+        layers: str | Sequence[int] = "last",
+        final_norm: bool = True,
+        class_token: bool = False,
+        **source,
+    ):
+        super().__init__()
+        learner = open_backbone(backbone, **source)
+        if learner is backbone:  # a live learner must not be frozen along
+            learner = copy.deepcopy(learner)
+        self.vit, self.patch_size, self.name = learner.vit, learner.patch_size, learner.name
+        self.register_buffer("mean", learner.mean.clone(), persistent=False)
+        self.register_buffer("std", learner.std.clone(), persistent=False)
+        self.layers = [learner.depth - 1] if layers == "last" else list(layers)
+        if not self.layers or not all(isinstance(i, int) and 0 <= i < learner.depth for i in self.layers):
+            raise ValueError(f"layers={layers!r} must be 'last' or indices in 0..{learner.depth - 1} for {self.name}")
+        if class_token and not learner.has_class_token:
+            raise ValueError(f"{self.name} has no class token; set class_token=False")
+        self.final_norm, self.class_token = final_norm, class_token
+        self.out_channels = learner.embed_dim * (2 if class_token else 1)
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "FrozenBackbone":
+        return super().train(False)
+
+    def init_weights(self) -> None:
+        """mmengine calls this on every module of a segmentor; the weights are the point, so nothing happens."""
+
+    @torch.no_grad()
+    def forward(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> tuple[Float[Tensor, "batch dim rows columns"], ...]:
+        """Feature maps of `layers`, ⌈height/patch⌉ × ⌈width/patch⌉ each, from images in [0, 1]."""
+        return tuple(patches for patches, _ in self._look(images, self.class_token))
+
+    @torch.no_grad()
+    def pooled(self, images: Float[Tensor, "batch 3 height width"], pool: str) -> Float[Tensor, "batch dim"]:
+        """One vector per image from the last of `layers`: ``"avg"`` of the patch tokens, ``"class"``, or both."""
+        patches, prefix = self._look(images, False)[-1]
+        parts = {"avg": patches.mean(dim=(2, 3))}
+        if pool != "avg":
+            if prefix is None or self.vit.cls_token is None:
+                raise ValueError(f"{self.name} has no class token; set pool='avg'")
+            parts["class"] = prefix[:, 0]
+        return torch.cat([parts[name] for name in pool.split("+")], dim=1)
+
+    def _look(self, images: Tensor, class_token: bool) -> list[tuple[Tensor, Tensor | None]]:
+        height, width = images.shape[-2:]
+        pad = (-width % self.patch_size, -height % self.patch_size)
+        if any(pad):
+            images = F.pad(images, (0, pad[0], 0, pad[1]), mode="replicate")
+        found = self.vit.forward_intermediates(
+            (images - self.mean) / self.std,
+            indices=self.layers,
+            return_prefix_tokens=self.vit.num_prefix_tokens > 0,
+            norm=self.final_norm,
+            intermediates_only=True,
+        )
+        maps = [entry if isinstance(entry, tuple) else (entry, None) for entry in found]
+        if any(pad):
+            size = (height / self.patch_size, width / self.patch_size)
+            maps = [(cover(patches, size), prefix) for patches, prefix in maps]
+        if class_token:
+            maps = [(torch.cat([p, t[:, 0, :, None, None].expand_as(p)], dim=1), t) for p, t in maps]
+        return maps
+
+
+def cover(
+    grid: Float[Tensor, "batch dim rows columns"], size: tuple[float, float]
+) -> Float[Tensor, "batch dim rows columns"]:
+    """Resample a map so that it covers its first `size` cells only (a fraction of a cell allowed), exactly.
+
+    mmseg stretches a head's output over the image; a map that also covers the padding would be stretched wrongly.
+    Bilinear in the cells' centres, which is the identity when `size` is the whole map.
+    """
+    axes = []
+    for cells, used in zip(grid.shape[-2:], size, strict=True):
+        centres = (torch.arange(cells, device=grid.device, dtype=grid.dtype) + 0.5) * (used / cells)
+        axes.append(centres * (2 / cells) - 1)  # grid_sample's [-1, 1] without aligned corners
+    y, x = torch.meshgrid(*axes, indexing="ij")
+    where = torch.stack([x, y], dim=-1).expand(len(grid), -1, -1, -1)
+    return F.grid_sample(grid, where, mode="bilinear", padding_mode="border", align_corners=False)

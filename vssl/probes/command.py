@@ -1,0 +1,72 @@
+"""The command line of tools/probe.py."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from vssl.probes.backbone import open_backbone
+from vssl.probes.run import run_probes
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, run, print a table; mistakes of the user end with one line and exit code 1."""
+    args = _parse(argv)
+    try:
+        results = _run(args)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"probe: {error}")
+    print(table(results))
+    print(f"results: {args.out}")
+
+
+def table(results: list[dict]) -> str:
+    """One line per probe: name, scores, seconds."""
+    lines = []
+    for result in results:
+        scores = "  ".join(f"{name} {value:.4g}" for name, value in result["scores"].items())
+        lines.append(f"{result['name']:<16} {scores}  ({result['seconds']:.1f} s)")
+    return "\n".join(lines)
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Score a frozen backbone with the probes of a config.")
+    parser.add_argument("config", help="e.g. configs/probes/scenes.py")
+    parser.add_argument("--backbone", help="backbone.safetensors of a run, or with --model any timm-named checkpoint")
+    parser.add_argument("--model", help="timm model name; without --backbone its released weights are used")
+    parser.add_argument(
+        "--model-args", nargs="+", action=DictAction, default={}, metavar="K=V", help="e.g. img_size=64"
+    )
+    parser.add_argument("--random", type=int, metavar="SEED", help="same architecture, fresh random weights")
+    parser.add_argument("--out", help="results file; default: probes/<config>.json beside the backbone, or in .")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="run these probes of the config only")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={}, metavar="K=V")
+    args = parser.parse_args(argv)
+    args.out = args.out or Path(args.backbone or "backbone").parent / "probes" / f"{Path(args.config).stem}.json"
+    return args
+
+
+def _run(args: argparse.Namespace) -> list[dict]:
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(f"config {args.config} does not exist; see configs/probes/")
+    cfg = Config.fromfile(args.config)
+    for key in args.cfg_options:
+        if key.split(".")[0] not in ("probes", "device"):
+            raise ValueError(f"--cfg-options {key}: a probe config has 'probes' and 'device', e.g. probes.knn.k=[5]")
+    cfg.merge_from_dict(args.cfg_options)
+    plain_file = args.backbone is not None and args.model is None and args.random is None
+    backbone = args.backbone
+    if not plain_file:
+        backbone = open_backbone(args.backbone, args.model, args.random, **args.model_args)
+    elif args.model_args:
+        raise ValueError("--model-args needs --model")
+    label = None if plain_file else _label(args)
+    return run_probes(backbone, cfg, out=args.out, seed=args.seed, only=args.only, label=label)
+
+
+def _label(args: argparse.Namespace) -> str:
+    parts = [args.model, args.backbone, None if args.random is None else f"random weights {args.random}"]
+    return ", ".join(part for part in parts if part)

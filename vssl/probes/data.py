@@ -1,0 +1,163 @@
+"""Decoded labeled images, read once per process and shared by the probes of any number of backbones."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int, UInt8
+from mmengine.dataset import pseudo_collate
+from mmseg.registry import DATASETS
+from mmseg.structures import SegDataSample
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision.transforms.v2 import functional as T
+
+from vssl.probes.datasets import ClassFolder, read_dataset_json
+from vssl.probes.metrics import check_labels
+
+DETERMINISTIC = ("LoadImageFromFile", "LoadAnnotations", "LoadDepthAnnotation", "Resize", "PackSegInputs")
+
+
+class DenseBatch(NamedTuple):
+    """mmseg's own batch format: uint8 BGR images (3, H, W) of one size, and their samples."""
+
+    inputs: list[UInt8[Tensor, "3 height width"]]
+    data_samples: list[SegDataSample]
+
+
+class DenseSplit:
+    """One split of an mmseg dataset with its pipeline: decoded and kept, or streamed when augmentation is random.
+
+    Args:
+        config: mmseg dataset config, `type` being the class.
+        keep: hold every decoded image; only for pipelines without random steps.
+    """
+
+    def __init__(self, config: dict, keep: bool, num_workers: int = 0):
+        self.config, self.num_workers = config, num_workers
+        random = [n for n in transform_names(config) if n not in DETERMINISTIC]
+        if keep and random:
+            raise ValueError(f"{', '.join(random)} may be random, so that images cannot be kept; use path='runner'")
+        self.dataset = DATASETS.build(config)
+        self.classes = self.dataset.metainfo["classes"]
+        self.items = [self._read(i) for i in range(len(self.dataset))] if keep else None
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def _read(self, index: int) -> dict:
+        item = self.dataset[index]
+        sample, image = item["data_samples"], item["inputs"]
+        if "gt_sem_seg" in sample:
+            labels, path = sample.gt_sem_seg.data, sample.metainfo.get("seg_map_path")
+            check_labels(labels, len(self.classes), path)
+        else:
+            labels, path = sample.gt_depth_map.data, sample.metainfo.get("depth_map_path")
+        if labels.shape[1:] != image.shape[1:] and labels.shape[1:] != sample.metainfo["ori_shape"]:
+            raise ValueError(
+                f"{path}: labels are {tuple(labels.shape[1:])} px, the image is {tuple(image.shape[1:])} px "
+                f"({tuple(sample.metainfo['ori_shape'])} on disk)"
+            )
+        return item
+
+    def batches(self, batch_size: int) -> Iterator[DenseBatch]:
+        """Everything once, in order; a batch ends early where the image size changes (mmseg cannot stack sizes)."""
+        loader = DataLoader(self.dataset, batch_size=1, num_workers=self.num_workers, collate_fn=lambda items: items[0])
+        batch: list[dict] = []
+        for item in self.items or loader:
+            if batch and (len(batch) == batch_size or item["inputs"].shape != batch[0]["inputs"].shape):
+                yield _collate(batch)
+                batch = []
+            batch.append(item)
+        if batch:
+            yield _collate(batch)
+
+
+def _collate(items: list[dict]) -> DenseBatch:
+    batch = pseudo_collate(items)
+    return DenseBatch(batch["inputs"], [_shallow(sample) for sample in batch["data_samples"]])
+
+
+def _shallow(sample: SegDataSample) -> SegDataSample:
+    """A sample that shares the labels: a segmentor writes its prediction into what it is given."""
+    copy = SegDataSample(metainfo=sample.metainfo)
+    for name, value in sample.items():
+        copy.set_data({name: value})
+    return copy
+
+
+def transform_names(config: dict) -> list[str]:
+    """Names of a dataset config's pipeline steps, their types given as classes or as strings."""
+    types = [step["type"] for step in config.get("pipeline", [])]
+    return [t if isinstance(t, str) else t.__name__ for t in types]
+
+
+class FolderSplit:
+    """One split of an ImageNet folder as uint8 images: short side to `resize` px, centre crop of `size` px.
+
+    With `limit`, that many images, evenly spaced over the sorted list.
+    """
+
+    def __init__(
+        self, root: str, size: int, resize: int, limit: int | None = None, keep: bool = True, num_workers: int = 0
+    ):
+        self.root, self.num_workers = root, num_workers
+
+        def transform(image: Tensor) -> Tensor:
+            if min(image.shape[1:]) != resize:
+                image = T.resize(image, [resize], antialias=True)
+            return T.center_crop(image, [size, size])
+
+        self.dataset = ClassFolder(root, transform)
+        self.dataset.loader = _decode
+        self.classes = self.dataset.classes
+        if limit is not None and limit < len(self.dataset):
+            samples = self.dataset.samples
+            self.dataset.samples = [samples[i * len(samples) // limit] for i in range(limit)]
+            self.dataset.targets = [target for _, target in self.dataset.samples]
+        self.targets: Int[Tensor, " images"] = torch.tensor(self.dataset.targets)
+        self.images = torch.stack([self.dataset[i][0] for i in range(len(self.dataset))]) if keep else None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def batches(self, batch_size: int) -> Iterator[UInt8[Tensor, "batch 3 size size"]]:
+        if self.images is not None:
+            yield from self.images.split(batch_size)
+        else:
+            loader = DataLoader(self.dataset, batch_size, num_workers=self.num_workers)
+            yield from (images for images, _ in loader)
+
+
+def _decode(path: str) -> UInt8[Tensor, "3 height width"]:
+    try:
+        with Image.open(path) as image:
+            return T.pil_to_tensor(image.convert("RGB"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be decoded ({error}); replace or remove the file") from error
+
+
+class ProbeData:
+    """Splits by their configs. Pass one object to every `run_probes` of a process and files are decoded once."""
+
+    def __init__(self):
+        self._splits: dict[str, DenseSplit | FolderSplit] = {}
+
+    def dense(self, config: dict, keep: bool = True, num_workers: int = 0) -> DenseSplit:
+        key = f"dense {keep} {config!r}"
+        if key not in self._splits:
+            self._splits[key] = DenseSplit(config, keep, num_workers)
+        return self._splits[key]
+
+    def folder(self, root: str, **settings) -> FolderSplit:
+        key = f"folder {root} {settings!r}"
+        if key not in self._splits:
+            self._splits[key] = FolderSplit(root, **settings)
+        return self._splits[key]
+
+
+def source_card(data_root: str, train: int, val: int) -> dict:
+    """The card's lines about data: where it came from, split sizes, and what dataset.json says of its making."""
+    about = {k: v for k, v in read_dataset_json(data_root).items() if isinstance(v, str | int | float)}
+    return {"data": {"root": str(data_root), **about}, "train_images": train, "val_images": val}

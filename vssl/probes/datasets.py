@@ -1,0 +1,81 @@
+"""Labeled folders as mmseg and torchvision read them, with the checks that those leave out."""
+
+import json
+from pathlib import Path
+
+from mmseg.datasets import ADE20KDataset, BaseSegDataset, NYUDataset
+from torchvision.datasets import ImageFolder
+
+NEXT_STEP = "Run tools/prepare_data.py, or point data_root at a prepared folder (data/README.md shows the layouts)"
+
+
+class _Checked:
+    """For mmseg datasets: a wrong layout or a missing label is an error before the first image is read."""
+
+    def load_data_list(self) -> list[dict]:
+        for folder in self.data_prefix.values():
+            require_folder(Path(folder), Path(self.data_root or "."))
+        entries = super().load_data_list()
+        folder = self.data_prefix["img_path"]
+        if not entries:
+            raise FileNotFoundError(f"{folder}: no image *{self.img_suffix}. {NEXT_STEP}")
+        labels = [entry.get("seg_map_path") or entry.get("depth_map_path") for entry in entries]
+        missing = [path for path in labels if not Path(path).is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f"{len(missing)} of {len(labels)} images in {folder} have no label, e.g. {missing[0]}"
+            )
+        return entries
+
+
+class SceneSegmentation(_Checked, BaseSegDataset):
+    """ADE20K's layout with the classes that `dataset.json` lists (in `data_root` or the folder above)."""
+
+    def __init__(self, data_root: str, **settings):
+        classes = read_dataset_json(data_root).get("classes")
+        if not classes:
+            raise ValueError(f"{data_root}: its dataset.json lists no 'classes'. {NEXT_STEP}")
+        super().__init__(data_root=data_root, metainfo=dict(classes=tuple(classes)), reduce_zero_label=True, **settings)
+
+
+class ADE20K(_Checked, ADE20KDataset):
+    """The real ADE20K (SceneParse150), 150 classes."""
+
+
+class NYUDepth(_Checked, NYUDataset):
+    """NYUv2's layout: uint16 PNG in millimetres, 0 = invalid."""
+
+    def _get_category_id_from_filename(self, image_fname: str) -> int:
+        # mmseg/datasets/nyu.py:89 raises StopIteration on a name without a digit; probes have no use for the category.
+        return -1
+
+
+class ClassFolder(ImageFolder):
+    """ImageNet's layout, ``root/<class>/*.jpg``; classes are the folders in alphabetical order."""
+
+    def __init__(self, root: str | Path, transform=None):
+        require_folder(Path(root), Path(root).parent)
+        if not any(entry.is_dir() for entry in Path(root).iterdir()):
+            raise FileNotFoundError(f"{root}: no class folders in it. {NEXT_STEP}")
+        super().__init__(str(root), transform=transform)
+
+
+def require_folder(folder: Path, root: Path) -> None:
+    """FileNotFoundError that says what is there instead."""
+    if folder.is_dir():
+        return
+    nearest = next((parent for parent in folder.parents if parent.is_dir()), Path("."))
+    found = ", ".join(sorted(entry.name for entry in nearest.iterdir())[:8]) or "nothing"
+    raise FileNotFoundError(f"{root}: no folder {folder} (found in {nearest}: {found}). {NEXT_STEP}")
+
+
+def read_dataset_json(data_root: str | Path) -> dict:
+    """What `dataset.json` in `data_root` or the folder above says about the data; {} when there is none."""
+    for folder in (Path(data_root), Path(data_root).parent):
+        file = folder / "dataset.json"
+        if file.is_file():
+            try:
+                return json.loads(file.read_text())
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{file} is not valid JSON ({error}). {NEXT_STEP}") from error
+    return {}

@@ -1,0 +1,201 @@
+"""What segmentation and depth share: an mmseg segmentor of a frozen backbone and a linear head, fitted and scored."""
+
+import warnings
+from collections.abc import Sequence
+from time import perf_counter
+
+import numpy as np
+import torch
+from mmengine.config import ConfigDict
+from mmengine.evaluator import BaseMetric
+from mmseg.models.data_preprocessor import SegDataPreProcessor
+from torch import Tensor, nn
+
+from vssl.learner import TimmBackbone
+from vssl.probes.backbone import FrozenBackbone
+from vssl.probes.data import DenseSplit, ProbeData, source_card, transform_names
+from vssl.probes.fit import FullBatch, build_schedule, fit_runner
+from vssl.probes.outcome import Outcome, ProbeRun
+from vssl.probes.settings import check_settings
+
+
+class DenseProbe:
+    """Fit a linear head on a frozen backbone's patch features, then score the whole validation split.
+
+    With `path="cached"` the backbone sees every training image once and the head trains on the features in memory;
+    the pipeline must then be free of random steps. With `path="runner"` mmengine's Runner trains the same segmentor,
+    augmenting anew in every step. Scoring is the same for both: mmseg's `val_step`, image by image or in batches.
+
+    Args:
+        train, val: mmseg dataset configs with pipelines; `type` is the class.
+        size: (height, width) of training inputs after the pipeline, px; the Runner pads smaller ones.
+        head: arguments of the task's head (`LinearSegHead`, `LinearDepthHead`).
+        schedule: arguments of `Schedule`, or of `FullBatch` with ``type=FullBatch``.
+        layers, final_norm, class_token: see `FrozenBackbone`.
+        inference: mmseg test_cfg, ``dict(mode="whole")`` or ``dict(mode="slide", crop_size=…, stride=…)``.
+        batch_size: images per forward pass where nothing is trained; memory only, no effect on the score.
+        pictures: how many of the first validation images to return for the report.
+    """
+
+    task: str
+    segmentor: type[nn.Module]
+    head_type: type[nn.Module]
+    label_fill: int  # padded label pixels: 255 is ignored as a class, but is a valid number of metres
+
+    def __init__(
+        self,
+        train: dict,
+        val: dict,
+        size: tuple[int, int],
+        head: dict | None = None,
+        schedule: dict | None = None,
+        layers: str | Sequence[int] = "last",
+        final_norm: bool = True,
+        class_token: bool = False,
+        inference: dict | None = None,
+        path: str = "cached",
+        batch_size: int = 64,
+        num_workers: int = 0,
+        pictures: int = 8,
+    ):
+        if path not in ("cached", "runner"):
+            raise ValueError(f"path={path!r}; 'cached' or 'runner' is needed")
+        self.schedule = build_schedule(schedule)
+        if path == "runner" and isinstance(self.schedule, FullBatch):
+            raise ValueError("path='runner' takes a Schedule; FullBatch needs features computed once (path='cached')")
+        flips = [n for n in transform_names(val) if n.startswith("Random")]
+        if flips:  # mmseg un-flips the prediction but not the target
+            raise ValueError(f"the validation pipeline has {flips}; scores need a fixed image")
+        self.train, self.val, self.size = dict(train), dict(val), tuple(size)
+        self.head = dict(head or {})
+        check_settings(self.head_type, self.head, f"head of the {self.task} probe")
+        self.look = dict(layers=layers, final_norm=final_norm, class_token=class_token)
+        self.inference, self.path = dict(inference or dict(mode="whole")), path
+        self.batch_size, self.num_workers, self.pictures = batch_size, num_workers, pictures
+
+    def load(self, data: ProbeData) -> tuple[DenseSplit, DenseSplit]:
+        """Read (and check) both splits; every error about data comes from here, before any training."""
+        keep = self.path == "cached"
+        splits = data.dense(self.train, keep, self.num_workers), data.dense(self.val, keep, self.num_workers)
+        sizes = {tuple(item["inputs"].shape[1:]) for item in splits[0].items or []} - {self.size}
+        if sizes:
+            raise ValueError(f"training images of {sizes.pop()} px after the pipeline; size={self.size} was configured")
+        return splits
+
+    def run(self, run: ProbeRun) -> Outcome:
+        train, val = self.load(run.data)
+        start = perf_counter()
+        model = self.build(run.backbone, train, run.seed).to(run.device)
+        if self.path == "cached":
+            self.fit_cached(model, train, run.seed)
+        else:
+            fit_runner(model, self.train, len(train), self.schedule, run.seed, self.num_workers)
+        metric = self.metric()
+        pictures = self.score(model, val, metric)
+        values = metric.evaluate(len(val))
+        result = {
+            "task": self.task,
+            "scores": {name: value for name, value in values.items() if isinstance(value, float)},
+            "counts": {name: value for name, value in values.items() if isinstance(value, int)},
+            "card": self.card(train, val, run),
+            "seconds": perf_counter() - start,
+        }
+        if hasattr(metric, "per_class"):
+            result["per_class"] = metric.per_class
+        return Outcome(result, pictures)
+
+    def build(self, backbone: TimmBackbone, train: DenseSplit, seed: int) -> nn.Module:
+        """The mmseg segmentor, its head freshly initialised from `seed`."""
+        frozen = FrozenBackbone(backbone, **self.look)
+        head = dict(in_channels=frozen.out_channels, num_layers=len(frozen.layers), **self.head_settings(train))
+        preprocessor = dict(
+            type=SegDataPreProcessor,
+            mean=[0.0] * 3,  # images in [0, 1]: the backbone normalises
+            std=[255.0] * 3,
+            bgr_to_rgb=True,
+            size=self.size,
+            seg_pad_val=self.label_fill,
+        )
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*build_loss")  # mmseg about its own call
+            torch.manual_seed(seed)
+            model = self.segmentor(
+                backbone=dict(type=lambda: frozen),  # built above, the head needs its channels
+                decode_head=dict(type=self.head_type, **head, **self.head),
+                data_preprocessor=preprocessor,
+                test_cfg=ConfigDict(self.inference),
+            )
+        return model
+
+    @torch.no_grad()
+    def features(self, model: nn.Module, split: DenseSplit) -> list[Tensor]:
+        """Feature maps of every image of a split, one tensor per layer."""
+        found = []
+        for batch in split.batches(self.batch_size):
+            inputs = model.data_preprocessor(dict(inputs=batch.inputs))["inputs"]
+            found.append(model.extract_feat(inputs))
+        return [torch.cat(maps) for maps in zip(*found, strict=True)]
+
+    def fit_cached(self, model: nn.Module, train: DenseSplit, seed: int) -> None:
+        head, features = model.decode_head, self.features(model, train)
+        targets = head.targets([item["data_samples"] for item in train.items]).to(features[0].device)
+
+        def loss(maps: Sequence[Tensor], labels: Tensor) -> Tensor:
+            return sum(head.loss_on(head.forward(maps), labels).values())
+
+        self.schedule.fit(head, loss, features, targets, seed)
+
+    @torch.no_grad()
+    def score(self, model: nn.Module, val: DenseSplit, metric: BaseMetric) -> dict[str, np.ndarray]:
+        """Feed the metric with every validation image; returns the first few for pictures."""
+        metric.dataset_meta = dict(classes=val.classes)
+        model.eval()
+        shown: list[tuple[Tensor, dict]] = []
+        for batch in val.batches(self.batch_size):
+            samples = model.val_step(dict(inputs=batch.inputs, data_samples=batch.data_samples))
+            dicts = [sample.to_dict() for sample in samples]
+            metric.process({}, dicts)
+            shown += list(zip(batch.inputs, dicts, strict=True))[: max(self.pictures - len(shown), 0)]
+        shown = [entry for entry in shown if entry[0].shape == shown[0][0].shape]
+        return self.draw(shown, val) if shown else {}
+
+    def card(self, train: DenseSplit, val: DenseSplit, run: ProbeRun) -> dict:
+        """The protocol: everything that a score needs beside it to mean something."""
+        return {
+            **source_card(self.train.get("data_root", ""), len(train), len(val)),
+            "input_size": list(self.size),
+            "train_pipeline": transform_names(self.train),
+            "val_pipeline": transform_names(self.val),
+            **self.look,
+            "head": {"type": self.head_type.__name__, "norm": "BatchNorm", **plain(self.head)},
+            **self.schedule.card(),
+            "features": "computed once" if self.path == "cached" else "per step (mmengine Runner)",
+            "inference": self.inference,
+            "test_time_augmentation": None,
+            "scored_at": "the label files' own resolution unless the pipeline resizes after loading them",
+            **run.card(),
+            **self.scoring(),
+        }
+
+    def head_settings(self, train: DenseSplit) -> dict:
+        return {}
+
+    def metric(self) -> BaseMetric:
+        raise NotImplementedError
+
+    def scoring(self) -> dict:
+        raise NotImplementedError
+
+    def draw(self, shown: list[tuple[Tensor, dict]], val: DenseSplit) -> dict[str, np.ndarray]:
+        raise NotImplementedError
+
+
+def rgb(shown: list[tuple[Tensor, dict]]) -> np.ndarray:
+    return np.stack([image.flip(0).permute(1, 2, 0).cpu().numpy() for image, _ in shown])
+
+
+def plain(value):
+    """Configs with classes in them, for JSON."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    return getattr(value, "__name__", value)

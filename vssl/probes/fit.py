@@ -1,0 +1,180 @@
+"""Fitting a head on features computed once (`FullBatch`, `Schedule`), or by mmengine's Runner (`Schedule`)."""
+
+import math
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+
+import torch
+from mmengine.dataset import InfiniteSampler
+from mmengine.optim import CosineAnnealingLR, LinearLR, build_optim_wrapper
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch import Tensor, nn
+
+from vssl.probes.settings import check_settings
+
+Loss = Callable[[Sequence[Tensor], Tensor], Tensor]  # (features of a batch by layer, targets of a batch) → scalar
+
+
+@dataclass(frozen=True)
+class FullBatch:
+    """Minimise the loss over the whole training split with L-BFGS: for a linear head a convex problem, solved.
+
+    Nothing is left to chance (no batches, no learning rate to tune), so that a score's spread is the backbone's own.
+    The head's norm takes the exact statistics of the training split. Only for features computed once.
+
+    Attributes:
+        iterations: of L-BFGS, with strong Wolfe line search.
+        l2: adds l2/2·‖weights‖² of the convolution or linear layer, which bounds the solution for separable classes.
+    """
+
+    iterations: int = 60
+    l2: float = 1e-4
+
+    def fit(self, head: nn.Module, loss: Loss, features: Sequence[Tensor], targets: Tensor, seed: int) -> float:
+        """Train `head` on features held in memory (one tensor per layer); returns the loss without the l2 term."""
+        if any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in head.modules()):
+            raise ValueError("FullBatch takes no dropout (its loss would be random); set dropout_ratio=0 or a Schedule")
+        self._set_statistics(head, loss, features, targets)
+        weights = [p for p in head.parameters() if p.ndim > 1]
+        optimizer = torch.optim.LBFGS(
+            head.parameters(), max_iter=self.iterations, history_size=20, line_search_fn="strong_wolfe"
+        )
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            value = loss(features, targets) + self.l2 / 2 * sum(w.square().sum() for w in weights)
+            value.backward()
+            return value
+
+        optimizer.step(closure)
+        with torch.no_grad():
+            return _finite(loss(features, targets), "after L-BFGS; are the backbone's features finite?")
+
+    @torch.no_grad()
+    def _set_statistics(self, head: nn.Module, loss: Loss, features: Sequence[Tensor], targets: Tensor) -> None:
+        for norm in (m for m in head.modules() if isinstance(m, nn.modules.batchnorm._NormBase)):
+            norm.reset_running_stats()
+            norm.momentum = None  # cumulative: after one pass over everything, exact
+        head.train()
+        loss(features, targets)
+        head.eval()
+
+    def card(self) -> dict:
+        return {"optimizer": "L-BFGS, strong Wolfe", **asdict(self), "batch_size": "whole split", "checkpoint": "last"}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a head is optimised: warm-up, then a cosine to 0; the last step counts.
+
+    Attributes:
+        optimizer: mmengine optimizer config, `type` being the class or its name.
+        steps, warmup_steps: optimizer steps.
+        batch_size: images a step; None takes every image in every step, which makes the fit deterministic.
+        clip_norm: gradient clipping, None for none.
+    """
+
+    optimizer: dict = field(default_factory=lambda: dict(type=torch.optim.AdamW, lr=1e-3, weight_decay=1e-3))
+    steps: int = 1000
+    batch_size: int | None = 16
+    warmup_steps: int = 0
+    clip_norm: float | None = None
+
+    def __post_init__(self):
+        if not 0 <= self.warmup_steps < self.steps or (self.batch_size is not None and self.batch_size < 1):
+            raise ValueError(f"{self}: steps must exceed warmup_steps, and batch_size must be positive or None")
+
+    def optim_wrapper(self) -> dict:
+        clip = {} if self.clip_norm is None else dict(clip_grad=dict(max_norm=self.clip_norm))
+        return dict(type="OptimWrapper", optimizer=dict(self.optimizer), **clip)
+
+    def param_schedulers(self) -> list[dict]:
+        cosine = dict(
+            type=CosineAnnealingLR,
+            T_max=self.steps - self.warmup_steps,
+            begin=self.warmup_steps,
+            end=self.steps,
+            by_epoch=False,
+        )
+        warmup = dict(type=LinearLR, start_factor=1 / max(self.warmup_steps, 1), end=self.warmup_steps, by_epoch=False)
+        return [warmup, cosine] if self.warmup_steps else [cosine]
+
+    def fit(self, head: nn.Module, loss: Loss, features: Sequence[Tensor], targets: Tensor, seed: int) -> float:
+        """Train `head` on features held in memory (one tensor per layer); returns the loss of the last step."""
+        optim = build_optim_wrapper(head, self.optim_wrapper())
+        schedulers = []
+        for config in self.param_schedulers():
+            kind = config.pop("type")
+            schedulers.append(kind(optim, **config))
+        head.train()
+        value = torch.zeros(())
+        for rows in self._batches(len(targets), seed):
+            value = loss([f[rows] for f in features], targets[rows])
+            optim.update_params(value)
+            for scheduler in schedulers:
+                scheduler.step()
+        head.eval()
+        return _finite(value, f"after {self.steps} steps; lower its learning rate")
+
+    def _batches(self, images: int, seed: int) -> Iterator[Tensor | slice]:
+        size = min(self.batch_size or images, images)
+        if size == images:
+            yield from [slice(None)] * self.steps
+            return
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.empty(0, dtype=torch.long)
+        for _ in range(self.steps):
+            while len(order) < size:  # epochs run into each other, as with mmengine's InfiniteSampler
+                order = torch.cat([order, torch.randperm(images, generator=generator)])
+            rows, order = order[:size], order[size:]
+            yield rows
+
+    def card(self) -> dict:
+        optimizer = {k: getattr(v, "__name__", v) for k, v in self.optimizer.items()}
+        return {**asdict(self), "optimizer": optimizer, "schedule": "linear warm-up, cosine to 0", "checkpoint": "last"}
+
+
+def build_schedule(config: dict | None) -> "FullBatch | Schedule":
+    """From a config whose `type` is one of the two classes (default: `Schedule`)."""
+    settings = dict(config or {})
+    kind = settings.pop("type", Schedule)
+    check_settings(kind, settings, "schedule")
+    return kind(**settings)
+
+
+def _finite(value: Tensor, hint: str) -> float:
+    value = value.item()
+    if not math.isfinite(value):
+        raise FloatingPointError(f"the probe's loss is {value} {hint}")
+    return value
+
+
+def fit_runner(model: nn.Module, dataset: dict, images: int, schedule: Schedule, seed: int, num_workers: int) -> None:
+    """Train a segmentor's head by mmengine's Runner, which augments every image anew: the plain mmseg way.
+
+    The backbone is frozen by itself (`FrozenBackbone`). Nothing is written: a probe's head lives as long as its score.
+    """
+    with tempfile.TemporaryDirectory() as logs:
+        runner = Runner(
+            model=model,
+            work_dir=logs,
+            experiment_name=f"probe_{uuid.uuid4().hex}",  # mmengine keeps global instances by this name
+            train_dataloader=dict(
+                batch_size=min(schedule.batch_size or images, images),
+                num_workers=num_workers,
+                persistent_workers=num_workers > 0,
+                sampler=dict(type=InfiniteSampler, shuffle=True, seed=seed),
+                dataset=dataset,
+            ),
+            train_cfg=dict(type=IterBasedTrainLoop, max_iters=schedule.steps),
+            optim_wrapper=schedule.optim_wrapper(),
+            param_scheduler=schedule.param_schedulers(),
+            default_hooks=dict(checkpoint=None),
+            randomness=dict(seed=seed),
+            default_scope="mmseg",
+            log_level="WARNING",
+        )
+        runner.train()
+    model.eval()

@@ -1,0 +1,101 @@
+"""A probe set on one backbone: from a config and a file to scored results."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from vssl.learner import TimmBackbone
+from vssl.probes.backbone import open_backbone
+from vssl.probes.data import ProbeData
+from vssl.probes.outcome import ProbeRun
+from vssl.probes.results import load_results, pictures_path, save_pictures, save_results
+from vssl.probes.settings import check_settings
+
+
+def run_probes(
+    backbone: str | Path | TimmBackbone,
+    cfg: Config | dict,
+    out: str | Path | None = None,
+    seed: int = 0,
+    data: ProbeData | None = None,
+    only: Sequence[str] | None = None,
+    label: str | None = None,
+) -> list[dict]:
+    """Run every probe of a config on one backbone.
+
+    Everything that can be wrong with config, data or backbone is found before the first probe starts; results are
+    written as soon as each probe ends.
+
+    Args:
+        backbone: a file that `export_backbone` wrote, or a backbone in memory (it is copied, not frozen).
+        cfg: ``probes``: {name: dict(type=ProbeClass, …)}, and optionally ``device`` ("cpu", "cuda"; default: what is
+            there). See configs/probes/.
+        out: JSON list to write results to (pictures go beside it, as .npz); None writes nothing.
+        seed: of head initialisation and batch order.
+        data: decoded images, to be shared between backbones; None reads them anew.
+        only: names of the probes to run; None runs all.
+        label: what results call the backbone; None: its path, or its timm name when it is in memory.
+
+    Returns:
+        One dict per probe: name, task, backbone, scores, per_class (some), card, seconds.
+    """
+    probes = build_probes(cfg, only)
+    loaded = open_backbone(backbone)
+    data = ProbeData() if data is None else data
+    if out is not None:
+        load_results(out)  # a file of another kind is an error now, not after the work
+    for probe in probes.values():
+        probe.load(data)
+    device = torch.device(cfg.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
+    label = label or (str(backbone) if isinstance(backbone, str | Path) else loaded.name)
+    run = ProbeRun(loaded, data, seed, device)
+    results: list[dict] = []
+    pictures: dict[str, np.ndarray] = {}
+    for name, probe in probes.items():
+        outcome = probe.run(run)
+        results.append({"name": name, "backbone": label, **outcome.result})
+        pictures |= outcome.pictures
+        if out is not None:
+            save_results(results, out)
+    if out is not None and pictures:
+        save_pictures(pictures, pictures_path(out))
+    return results
+
+
+def build_probes(cfg: Config | dict, only: Sequence[str] | None = None) -> dict:
+    """The config's probes by name, every key checked against what the probe takes.
+
+    Raises:
+        ValueError: no probes, unknown names in `only`, or unknown or missing keys.
+    """
+    configs = _resolved(cfg.get("probes") or {})
+    if not configs:
+        raise ValueError("the config has no probes; it needs probes = dict(name=dict(type=ProbeClass, ...))")
+    names = list(configs) if only is None else list(only)
+    strangers = [name for name in names if name not in configs]
+    if strangers:
+        raise ValueError(f"no probes {strangers} in the config; it has {list(configs)}")
+    return {name: _build(name, configs[name]) for name in names}
+
+
+def _build(name: str, config: dict):
+    settings = dict(config)
+    kind = settings.pop("type", None)
+    if not inspect.isclass(kind):
+        raise ValueError(f"probe '{name}': type={kind!r}; a probe class is needed, e.g. type=SegmentationProbe")
+    check_settings(kind, settings, f"probe '{name}'")
+    try:
+        return kind(**settings)
+    except TypeError as error:  # a missing key
+        raise ValueError(f"probe '{name}' ({kind.__name__}): {error}") from error
+
+
+def _resolved(value):
+    """Plain dicts and lists with the classes themselves; a pure-Python config holds them as lazy objects."""
+    if isinstance(value, dict):
+        return {key: _resolved(value[key]) for key in value}
+    return [_resolved(entry) for entry in value] if isinstance(value, list) else value

@@ -1,0 +1,35 @@
+"""The segmentation probe."""
+
+import numpy as np
+from mmseg.models.segmentors import EncoderDecoder
+from torch import Tensor
+
+from vssl.probes.data import DenseSplit
+from vssl.probes.dense import DenseProbe, rgb
+from vssl.probes.heads import LinearSegHead
+from vssl.probes.metrics import ClassIoU
+
+
+class SegmentationProbe(DenseProbe):
+    """mIoU of a linear head on frozen patch features."""
+
+    task, segmentor, head_type, label_fill = "segmentation", EncoderDecoder, LinearSegHead, 255
+
+    def head_settings(self, train: DenseSplit) -> dict:
+        return dict(num_classes=len(train.classes))
+
+    def metric(self) -> ClassIoU:
+        return ClassIoU()
+
+    def scoring(self) -> dict:
+        return {"loss": "cross-entropy over labeled pixels", "averaging": "areas pooled over images, mean over classes"}
+
+    def draw(self, shown: list[tuple[Tensor, dict]], val: DenseSplit) -> dict[str, np.ndarray]:
+        maps = {"seg_label": "gt_sem_seg", "seg_pred": "pred_sem_seg"}
+        return {
+            "image": rgb(shown),
+            **{
+                k: np.stack([s[v]["data"][0].cpu().numpy() for _, s in shown]).astype(np.int16) for k, v in maps.items()
+            },
+            "classes": np.array(val.classes),
+        }
