@@ -31,7 +31,7 @@ def main() -> int:
         work_dir = arguments.work_dir or Path("runs") / arguments.config.stem / f"seed{seed}"
         train(config, work_dir, seed=seed, resume=arguments.resume, launcher=arguments.launcher)
     except (ValueError, FileNotFoundError, FileExistsError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
         return 1
     print(f"finished: {work_dir} (backbone.safetensors, metrics.jsonl, views.npz)")
     return 0

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 
+from vssl.datasets import UnreadableImage
 from vssl.engine.loop import NonFiniteError
 from vssl.engine.train import build_runner, train
 from vssl.learner import load_backbone
@@ -158,6 +160,31 @@ def test_bad_input_is_named_before_any_work(designed_config, tmp_path, change, e
     with pytest.raises(error, match=message):
         train(designed_config, tmp_path / "run")
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_a_corrupt_image_in_the_stream_is_named_and_the_run_can_go_on(fixed_config, tmp_path, miniature):
+    images = shutil.copytree(miniature / "imagenet/train", tmp_path / "images")
+    fixed_config.merge_from_dict({"unlabeled.root": str(images), "rankme_interval": 0})
+    whole = train(copy.deepcopy(fixed_config), tmp_path / "whole")
+    broken = images / "a/0010.jpg"
+    content = broken.read_bytes()
+    broken.write_bytes(content[:100])
+    with pytest.raises(UnreadableImage, match=r"0010\.jpg.*skip_corrupt") as caught:
+        train(copy.deepcopy(fixed_config), tmp_path / "run")
+    assert "--resume" in caught.value.__notes__[0]
+    broken.write_bytes(content)
+    run = train(fixed_config, tmp_path / "run", resume=True)
+    a, b = load_file(whole / "backbone.safetensors"), load_file(run / "backbone.safetensors")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_corrupt_label_is_named_before_the_run_begins(designed_config, tmp_path, miniature):
+    root = shutil.copytree(miniature / "ade20k", tmp_path / "ade20k")
+    (root / "annotations/training/0003.png").write_bytes(b"not a picture")
+    designed_config.feedback.pools.segmentation.dataset.root = str(root)
+    with pytest.raises(UnreadableImage, match=r"0003\.png"):
+        train(designed_config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(fixed_config, tmp_path):

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from mmengine.runner import BaseLoop
 from torch import Tensor
 
+from vssl.datasets import UnreadableImage
 from vssl.datasets.stream import Stream
 from vssl.designers.base import Designer
 from vssl.distributed import rank_and_size
@@ -82,7 +83,11 @@ class PretrainLoop(BaseLoop):
         self.budget.start()
         while (progress := self.budget.progress(self.step)) < 1:
             self.runner.call_hook("before_train_iter", batch_idx=self.step)
-            self.run_iter(progress)
+            try:
+                self.run_iter(progress)
+            except UnreadableImage as error:
+                error.add_note(f"The run stopped at step {self.step}; repair the file, then continue with --resume.")
+                raise
             self.step += 1
             self.runner.call_hook("after_train_iter", batch_idx=self.step - 1, outputs=None)
         self.budget.stop()
