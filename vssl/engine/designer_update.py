@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +25,13 @@ class DesignerUpdate:
         rule: what a step is worth (`Dot`, `Cosine`, `Bound`, `Adam`).
         combine: several tasks' gradients into one (`WeightedSum`, `UnitNorm`, `PCGrad`).
         average_g_down: `GradientAverage` over meta steps, or None for each step's own.
-        estimator: `central_difference` (fp32) or `double_backward` (also bf16).
+        optimizer: of φ; None for `CandidateSearch`, which steps itself by the values of its candidates.
+        estimator: `central_difference`, `forward_difference` (fp32) or `double_backward` (also bf16).
         period: r, learner steps between designer updates.
         burn_in: learner steps before the first one.
-        draw: makes the `Draws` of a named stream for the present step.
+        warmup: updates over which φ's learning rate rises linearly to its own.
+        freeze_after: learner step from which φ stays as it is; None for never.
+        candidates: constructions that `CandidateSearch` values per update.
     """
 
     def __init__(
@@ -35,7 +39,7 @@ class DesignerUpdate:
         learner: Learner,
         designer: Designer,
         feedback: Feedback,
-        optimizer: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer | None,
         learner_optimizer: torch.optim.Optimizer,
         rule: Rule,
         combine: nn.Module,
@@ -43,17 +47,25 @@ class DesignerUpdate:
         estimator: Callable[..., MetaGradient] = central_difference,
         period: int = 4,
         burn_in: int = 0,
+        warmup: int = 0,
+        freeze_after: int | None = None,
+        candidates: int = 8,
     ):
-        if period < 1 or burn_in < 0:
-            raise ValueError(f"value: period={period} must be >= 1 and burn_in={burn_in} >= 0 (learner steps)")
+        if period < 1 or burn_in < 0 or warmup < 0:
+            raise ValueError(f"value: period={period} must be >= 1, burn_in={burn_in} and warmup={warmup} >= 0")
         self.learner, self.designer, self.feedback, self.optimizer = learner, designer, feedback, optimizer
         self.rule, self.combine, self.average_g_down, self.estimator = rule, combine, average_g_down, estimator
-        self.period, self.burn_in = period, burn_in
+        self.period, self.burn_in, self.warmup, self.freeze_after = period, burn_in, warmup, freeze_after
+        self.candidates, self.peak_lr = (
+            candidates,
+            [group["lr"] for group in optimizer.param_groups] if optimizer else [],
+        )
         self.tail = functional_tail(learner.objective, learner.student)
         self.preconditioner = AdamPreconditioner(learner_optimizer, learner.student.aligned_parameters())
 
     def due(self, step: int) -> bool:
-        return step >= self.burn_in and (step - self.burn_in) % self.period == 0
+        frozen = self.freeze_after is not None and step >= self.freeze_after
+        return not frozen and step >= self.burn_in and (step - self.burn_in) % self.period == 0
 
     def __call__(
         self, step: int, next_images: Callable[[], Tensor], draws: Callable[[str], Draws], clock: PhaseClock, autocast
@@ -68,36 +80,65 @@ class DesignerUpdate:
         with clock("data"):
             images = next_images()
         with clock("designer"):
-            self.optimizer.zero_grad(set_to_none=True)
-            construction = self.designer(images, draws("meta views"))
-            with autocast():
-                meta = self._backward(construction, g_down, draws("meta objective"))
-            parameters = [p for p in self.designer.parameters() if p.grad is not None]
-            average([p.grad for p in parameters])
-            gradient_norm = norm([p.grad for p in parameters])
-            if not torch.isfinite(gradient_norm):
-                raise FloatingPointError("the designer's gradient is not finite")
-            self.optimizer.step()
-        cosines = {f"cosine/{task}": cosine(g, meta.g_pre) for task, g in per_task.items()}
+            if self.optimizer is None:
+                g_pre, logged = self._search(images, g_down, draws, autocast)
+            else:
+                self._follow_warmup(step)
+                g_pre, logged = self._descend(images, g_down, draws, autocast)
+        cosines = {f"cosine/{task}": cosine(g, g_pre) for task, g in per_task.items()}
+        between = {f"cosine_between/{a}/{b}": cosine(per_task[a], per_task[b]) for a, b in combinations(per_task, 2)}
         norms = {f"g_down_norm/{task}": norm(g) for task, g in per_task.items()}
         return {
             **head_losses,
             **losses,
             **cosines,
+            **between,
             **norms,
-            "value": meta.value,
-            "cosine": cosine(g_down, meta.g_pre),
-            "g_pre_norm": norm(meta.g_pre),
-            "designer_gradient_norm": gradient_norm,
-            "penalty": construction.penalty.detach(),
+            **logged,
+            "cosine": cosine(g_down, g_pre),
+            "g_pre_norm": norm(g_pre),
         }
+
+    def _descend(self, images: Tensor, g_down: list[Tensor], draws, autocast) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """2c and 2d by the meta-gradient: an optimizer step of φ on −value + penalties."""
+        self.optimizer.zero_grad(set_to_none=True)
+        construction = self.designer(images, draws("meta views"))
+        with autocast():
+            meta = self._backward(construction, g_down, draws("meta objective"))
+        gradients = [p.grad for p in self.designer.parameters() if p.grad is not None]
+        average(gradients)
+        gradient_norm = norm(gradients)
+        if not torch.isfinite(gradient_norm):
+            raise FloatingPointError("the designer's gradient is not finite")
+        self.optimizer.step()
+        penalty = construction.penalty.detach()
+        return meta.g_pre, {"value": meta.value, "designer_gradient_norm": gradient_norm, "penalty": penalty}
+
+    def _search(self, images: Tensor, g_down: list[Tensor], draws, autocast) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """2c and 2d by trial: value several constructions of the batch, all with the same random numbers."""
+        aligned, valued = self.learner.student.aligned_parameters(), []
+        for construction in self.designer.propose(images, draws("meta views"), self.candidates):
+            with autocast():
+                with torch.no_grad():
+                    state = self._begin(construction, draws("meta objective"))
+                g_pre = average(parameter_gradient(state, self.tail, aligned))
+            valued.append((self.rule(g_down, g_pre, self.preconditioner).value, g_pre))
+        values = torch.stack([value for value, _ in valued])
+        self.designer.update(values)
+        return valued[int(values.argmax())][1], {"value": values.mean(), "value/best": values.max()}
+
+    def _follow_warmup(self, step: int) -> None:
+        done = (step - self.burn_in) // self.period + 1
+        for group, peak in zip(self.optimizer.param_groups, self.peak_lr, strict=True):
+            group["lr"] = peak * min(1.0, done / self.warmup) if self.warmup else peak
+
+    def _begin(self, construction, draws: Draws) -> dict[str, Tensor]:
+        return self.learner.objective.begin(self.learner.student, self.learner.teacher, construction.views, draws)
 
     def _backward(self, construction, g_down: list[Tensor], draws: Draws) -> MetaGradient:
         """2d: −value + penalties, into the gradients of φ."""
-        student, objective = self.learner.student, self.learner.objective
-        aligned = student.aligned_parameters()
-        state = objective.begin(student, self.learner.teacher, construction.views, draws)
-        state, rest = objective.split(state)
+        aligned = self.learner.student.aligned_parameters()
+        state, rest = self.learner.objective.split(self._begin(construction, draws))
         meta = self.estimator(
             state,
             self.tail,
@@ -116,7 +157,7 @@ class DesignerUpdate:
             "feedback": self.feedback.extra_state(),
             "combine": self.combine.state_dict(),
             "average_g_down": None if self.average_g_down is None else self.average_g_down.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -125,4 +166,5 @@ class DesignerUpdate:
         self.combine.load_state_dict(state["combine"])
         if self.average_g_down is not None:
             self.average_g_down.load_state_dict(state["average_g_down"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        if self.optimizer is not None:
+            self.optimizer.load_state_dict(state["optimizer"])

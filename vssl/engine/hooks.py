@@ -61,7 +61,7 @@ class MetricsHook(Hook):
             "images_per_second": images / max(seconds, 1e-9),
             "peak_memory_mb": _peak_memory_mb(loop.device),
         }
-        if loop.designer_update is not None:
+        if loop.designer_update is not None and loop.designer_update.optimizer is not None:
             line["designer_lr"] = loop.designer_update.optimizer.param_groups[0]["lr"]
         if self.rankme_interval and loop.step % self.rankme_interval == 0:
             line["rankme"] = _feature_rank(loop.learner.student, self.panel)

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from vssl import compat, distributed
 from vssl.datasets.stream import Stream
-from vssl.designers.base import Designer
+from vssl.designers import CandidateSearch, Designer
 from vssl.draws import Draws
 from vssl.engine import checkpoint
 from vssl.engine.budget import Budget
@@ -87,7 +87,8 @@ def build_runner(
         group["peak_lr"] = group["lr"]
 
     designer_update, meta_stream = None, None
-    if config.get("designer_optimizer"):
+    searches = isinstance(designer, CandidateSearch) and config.get("feedback")
+    if config.get("designer_optimizer") or searches:
         designer_update = _build_designer_update(config, learner, designer, optimizer, seed, placement)
         meta_stream = Stream(dataset, config["value"].get("batch_size", config.batch_size), seed + 7919, **placement)
     elif config.get("feedback"):
@@ -151,10 +152,16 @@ def _build_designer_update(
 ) -> DesignerUpdate:
     missing = [key for key in ("feedback", "value") if not config.get(key)]
     if missing:
-        raise ConfigError(f"designer_optimizer needs {' and '.join(missing)} in the config too")
-    parameters = [p for p in designer.parameters() if p.requires_grad]
-    if not parameters:
-        raise ConfigError(f"designer {type(designer).__name__} has no parameters; remove designer_optimizer")
+        raise ConfigError(f"training a designer needs {' and '.join(missing)} in the config too")
+    optimizer = None
+    if isinstance(designer, CandidateSearch):
+        if config.get("designer_optimizer"):
+            raise ConfigError("CandidateSearch steps itself; remove designer_optimizer and set its learning_rate")
+    else:
+        parameters = [p for p in designer.parameters() if p.requires_grad]
+        if not parameters:
+            raise ConfigError(f"designer {type(designer).__name__} has no parameters; remove designer_optimizer")
+        optimizer = build(config.designer_optimizer, parameters)
     settings = {key: node for key, node in config["value"].items() if key != "batch_size"}
     for key in ("rule", "combine", "average_g_down"):
         if settings.get(key):
@@ -165,7 +172,6 @@ def _build_designer_update(
         raise ConfigError("precision='bf16' needs value.estimator=dict(type=double_backward): differences need fp32")
     settings["estimator"] = partial(kind, **estimator)
     feedback = _build_feedback(config.feedback, learner.student, seed, placement)
-    optimizer = build(config.designer_optimizer, parameters)
     return DesignerUpdate(learner, designer, feedback, optimizer, learner_optimizer, **settings)
 
 

@@ -1,0 +1,100 @@
+"""Every kind of designer in a real run, and when it is updated."""
+
+import copy
+import json
+
+import pytest
+import torch
+
+from vssl.engine import ConfigError
+from vssl.engine.train import build_runner, train
+
+DESIGNERS = {
+    "unet": dict(type="vssl.designers.UNetMask", width=4),
+    "dit": dict(type="vssl.designers.DiTMask", patch_size=8, dim=16, depth=1, heads=2),
+    "global": dict(type="vssl.designers.GlobalPolicy"),
+    "instance": dict(type="vssl.designers.InstancePolicy", width=4),
+    "masked": dict(
+        type="vssl.designers.MaskedPolicy",
+        policy=dict(type="vssl.designers.GlobalPolicy"),
+        mask=dict(type="vssl.designers.UNetMask", width=4),
+    ),
+    "search": dict(type="vssl.designers.CandidateSearch"),
+}
+
+
+def with_designer(config, name):
+    config = copy.deepcopy(config)
+    config.designer = DESIGNERS[name]
+    if name == "search":
+        config.designer_optimizer = None
+        config["value"].candidates = 3
+    return config
+
+
+def phi(runner):
+    return torch.cat([p.detach().flatten() for p in runner.train_loop.designer.parameters()])
+
+
+@pytest.mark.parametrize("name", DESIGNERS)
+def test_a_designer_is_trained_by_feedback_and_saved(designed_config, tmp_path, name):
+    runner = build_runner(with_designer(designed_config, name), tmp_path / "run", seed=0)
+    before = phi(runner)
+    runner.train()
+    assert not torch.equal(before, phi(runner))
+    saved = torch.load(tmp_path / "run/checkpoint.pth", weights_only=True)["designer"]
+    assert all(torch.equal(saved[key], value) for key, value in runner.train_loop.designer.state_dict().items())
+    last = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
+    assert {"value", "cosine", "cosine/segmentation", "cosine_between/segmentation/depth", "g_pre_norm"} <= last.keys()
+
+
+@pytest.mark.parametrize("name", ["global", "search"])
+def test_a_resumed_designer_goes_on_exactly(designed_config, tmp_path, name):
+    config = with_designer(designed_config, name)
+    whole = build_runner(copy.deepcopy(config), tmp_path / "whole", seed=0)
+    whole.train()
+    part = build_runner(copy.deepcopy(config), tmp_path / "part", seed=0)
+    progress = part.train_loop.budget.progress
+    part.train_loop.budget.progress = lambda step: 1.0 if step == 4 else progress(step)  # stops as if killed
+    part.train()
+    resumed = build_runner(copy.deepcopy(config), tmp_path / "part", seed=0, resume=True)
+    resumed.train()
+    assert torch.equal(phi(whole), phi(resumed))
+
+
+def test_a_frozen_designer_keeps_what_another_run_learned(designed_config, tmp_path):
+    first = build_runner(copy.deepcopy(designed_config), tmp_path / "first", seed=0)
+    first.train()
+    for key in ("feedback", "value", "designer_optimizer"):
+        designed_config.pop(key)
+    designed_config.designer_checkpoint = str(tmp_path / "first/checkpoint.pth")
+    second = build_runner(designed_config, tmp_path / "second", seed=1)
+    second.train()
+    assert torch.equal(phi(first), phi(second))
+
+
+def test_burn_in_period_and_freezing_say_when(designed_config, tmp_path):
+    designed_config["value"].update(burn_in=3, period=4, freeze_after=12)
+    update = build_runner(designed_config, tmp_path / "run", seed=0).train_loop.designer_update
+    assert [step for step in range(20) if update.due(step)] == [3, 7, 11]
+
+
+def test_warmup_raises_the_designers_learning_rate(designed_config, tmp_path):
+    designed_config["value"].update(warmup=4, period=1)
+    designed_config.log_interval = 1
+    train(designed_config, tmp_path / "run")
+    rates = [json.loads(line)["designer_lr"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert rates == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01])
+
+
+def test_impossible_designers_are_refused(designed_config, tmp_path):
+    wrong = with_designer(designed_config, "search")
+    wrong.designer_optimizer = designed_config.designer_optimizer
+    with pytest.raises(ConfigError, match="CandidateSearch steps itself"):
+        train(wrong, tmp_path / "run")
+    designed_config.designer = dict(type="vssl.designers.Identity")
+    with pytest.raises(ConfigError, match="Identity has no parameters"):
+        train(designed_config, tmp_path / "run")
+    designed_config.designer_optimizer = None
+    with pytest.raises(ConfigError, match="feedback could not change anything"):
+        train(designed_config, tmp_path / "run")
