@@ -17,6 +17,8 @@ from vssl import __version__, distributed
 from vssl.engine import checkpoint
 from vssl.engine.hooks import CheckpointHook, MetricsHook, ProgressHook, SampleViewsHook
 from vssl.engine.loop import PretrainLoop
+from vssl.engine.one_step import one_step_hooks
+from vssl.engine.snapshots import SnapshotHook
 from vssl.learner.export import export_backbone
 from vssl.learner.learner import Learner
 
@@ -63,6 +65,8 @@ class PretrainRunner(Runner):
                 MetricsHook(every, config.get("rankme_interval", 0)),
                 ProgressHook(every),
                 SampleViewsHook(config.get("sample_views", 8)),
+                SnapshotHook(config.get("snapshots", 10), config.get("snapshot_images", 8)),
+                *one_step_hooks(config.get("one_step_probe")),
                 CheckpointHook(config.get("checkpoint_interval", 500)),
                 *config.get("custom_hooks", []),
             ],

@@ -1,4 +1,4 @@
-"""Labeled images of one task: a part that fits the head, a disjoint part that g_down is taken from."""
+"""Labeled images of one task in disjoint parts: one fits the head, one gives g_down, a third may check predictions."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vssl.datasets import disjoint_splits
+from vssl.datasets import disjoint_splits, third_split
 from vssl.datasets.stream import Stream
 
 
@@ -33,6 +33,7 @@ class Pool:
     Args:
         dataset: yields (image, label) for a key (index, position).
         train, meta: number of images in either part.
+        probe: number of images in a third part, for the one-step probe alone; 0 for none.
         batch_size, meta_batch_size: images per batch on this rank.
         shuffle_labels: the shuffled-labels control.
         stream: keyword arguments for both `Stream`s (rank, world_size, num_workers, device).
@@ -47,18 +48,21 @@ class Pool:
         meta_batch_size: int,
         seed: int,
         shuffle_labels=False,
+        probe: int = 0,
         **stream,
     ):
         train_indices, meta_indices = disjoint_splits(len(dataset), train, meta, seed=0)
-        self.dataset, self.indices = dataset, train_indices + meta_indices
-        parts = _Part(dataset, train_indices), _Part(dataset, meta_indices)
+        probe_indices = third_split(len(dataset), train, meta, probe, seed=0) if probe else []
+        self.dataset, self.indices = dataset, train_indices + meta_indices + probe_indices
+        parts = tuple(_Part(dataset, part) for part in (train_indices, meta_indices, probe_indices) if part)
         if shuffle_labels:
             parts = tuple(ShuffledLabels(part, seed) for part in parts)
         self.train = Stream(parts[0], batch_size, seed=seed * 2 + 1, **stream)
         self.meta = Stream(parts[1], meta_batch_size, seed=seed * 2 + 2, **stream)
+        self.probe: Dataset | None = parts[2] if probe else None
 
     def labels(self) -> Iterator[tuple[Tensor, Path]]:
-        """Every label of both parts, with its file."""
+        """Every label of all parts, with its file."""
         for index in self.indices:
             yield self.dataset[index, 0][1], self.dataset.paths(index)[1]
 

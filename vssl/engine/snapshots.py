@@ -1,0 +1,157 @@
+"""What the designer makes, over training time: a fixed panel of images, the policy's numbers, ∂V/∂parameter.
+
+Everything that a page about the designer needs is written here, so that it can be drawn without the dataset:
+
+``snapshots/panel.npz``    base views of the panel and which images they are
+``snapshots/<step>.npz``   designed views and masks of the panel, and the same choices dealt to the wrong images
+``snapshots/sweeps.npz``   one image with each magnitude moved through its range
+``policy.jsonl``           a line per snapshot: what views are drawn from, and ∂V/∂parameter since the one before
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+
+from vssl.distributed import rank_and_size
+from vssl.draws import Draws
+from vssl.engine.checkpoint import random_state, restore_random_state
+from vssl.engine.config import ConfigError
+from vssl.engine.designer_parts import describe_policy, matched_random
+from vssl.engine.gradient_record import GradientRecord
+from vssl.engine.mask_analysis import analyse_masks, write_mask_analysis
+from vssl.engine.record_files import append_line, forget_lines_after, pixels, save_arrays
+from vssl.engine.sweeps import sweep_strips
+
+FOLDER, POLICY = "snapshots", "policy.jsonl"
+
+
+class SnapshotHook(Hook):
+    """Snapshots before the first step, at `count` even shares of the budget, and at the end. Not counted in the budget.
+
+    A recipe without a designer has nothing to record, and nothing is written.
+
+    Args:
+        count: of snapshots over the budget, 0 for none.
+        images: of the panel; they are spread evenly over the unlabeled set.
+    """
+
+    priority = "LOW"
+
+    def __init__(self, count: int = 10, images: int = 8):
+        if count < 0 or images < 2:
+            raise ConfigError(f"snapshots={count} must be 0 or more, snapshot_images={images} at least 2")
+        self.count, self.images = count, images
+
+    def before_train(self, runner) -> None:
+        loop = runner.train_loop
+        has_parameters = next(loop.designer.parameters(), None) is not None
+        self.active = self.count > 0 and has_parameters and rank_and_size()[0] == 0
+        if not self.active:
+            return
+        self.work_dir, self.gradients = Path(runner.work_dir), GradientRecord(loop.designer)
+        forget_lines_after(self.work_dir / POLICY, loop.step)
+        for path in (self.work_dir / FOLDER).glob("[0-9]*.npz"):
+            if int(path.stem) > loop.step:
+                path.unlink()
+        self.next = self._share(loop) + 1
+        with undisturbed(loop):
+            self.panel, names = panel_images(loop, self.images)
+            self._write_start(loop, names)
+        if not self._file(loop).is_file():
+            self._take(loop)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        loop = runner.train_loop
+        if not self.active:
+            return
+        if loop.designer_update is not None and loop.designer_update.due(loop.step - 1):
+            self.gradients.add()
+        if self._share(loop) >= self.next:
+            self.next = self._share(loop) + 1
+            self._take(loop)
+
+    def after_train(self, runner) -> None:
+        loop = runner.train_loop
+        if not self.active:
+            return
+        if not self._file(loop).is_file():
+            self._take(loop)
+        with undisturbed(loop):
+            analysis = analyse_masks(loop.designer, loop.designer_update)
+            if analysis is not None:
+                write_mask_analysis(self.work_dir, analysis | {"step": loop.step})
+
+    def _take(self, loop) -> None:
+        with undisturbed(loop), torch.no_grad():
+            start = time.perf_counter()
+            construction, dealt = (make(self.panel, _draws(loop)) for make in (loop.designer, _dealt(loop)))
+            arrays = {"step": np.asarray(loop.step), "seconds": np.asarray(loop.budget.elapsed)}
+            for name, made in (("designed", construction), ("matched_random", dealt)):
+                if made is not None:
+                    arrays[name] = pixels(made.views.global_crops[0])
+                if made is not None and made.mask is not None:
+                    arrays["mask" if name == "designed" else "matched_random_mask"] = _mask(made)
+            described = describe_policy(loop.designer, self.panel)
+            # what the snapshot itself cost; the clock of the budget stands still meanwhile
+            arrays["cost_seconds"] = np.asarray(time.perf_counter() - start)
+            save_arrays(self._file(loop), arrays)
+            line = {"step": loop.step, "seconds": loop.budget.elapsed, "designer": type(loop.designer).__name__}
+            line |= described | {"gradient": self.gradients.take(), "cost_seconds": time.perf_counter() - start}
+            append_line(self.work_dir / POLICY, line)
+
+    def _write_start(self, loop, names: list[str]) -> None:
+        base = loop.designer.recipe(self.panel, _draws(loop)).global_crops[0]
+        save_arrays(self.work_dir / FOLDER / "panel.npz", {"base": pixels(base), "names": np.array(names)})
+        if hasattr(loop.designer.recipe, "plans"):
+            strips = sweep_strips(loop.designer.recipe, self.panel[0])
+            arrays = {f"values/{name}": values.cpu().numpy() for name, (values, _) in strips.items()}
+            arrays |= {f"strip/{name}": pixels(images) for name, (_, images) in strips.items()}
+            save_arrays(self.work_dir / FOLDER / "sweeps.npz", arrays)
+
+    def _file(self, loop) -> Path:
+        return self.work_dir / FOLDER / f"{loop.step:08d}.npz"
+
+    def _share(self, loop) -> int:
+        """How many snapshots are due by now."""
+        budget = loop.budget
+        if budget.steps is not None:
+            return loop.step * self.count // budget.steps
+        return int(budget.elapsed / budget.seconds * self.count)
+
+
+@contextmanager
+def undisturbed(loop) -> Iterator[None]:
+    """Stops the budget's clock and puts every global random generator back afterwards."""
+    with loop.budget.not_counted():
+        before = random_state()
+        try:
+            yield
+        finally:
+            restore_random_state(before)
+
+
+def panel_images(loop, count: int) -> tuple[torch.Tensor, list[str]]:
+    """(count, 3, H, W) in [0, 1], spread evenly over the unlabeled set (in ImageNet's layout: over the classes)."""
+    dataset = loop.stream.dataset
+    indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
+    images = torch.stack([dataset[index, 0] for index in indices]).to(loop.device).float() / 255
+    names = [dataset.path(i).name if hasattr(dataset, "path") else f"image {i}" for i in indices]
+    return images, names
+
+
+def _draws(loop) -> Draws:
+    """The same random numbers at every snapshot, and those of the sample views of every other arm."""
+    return Draws(0, "sample views", device=loop.device)
+
+
+def _dealt(loop):
+    return lambda images, draws: matched_random(loop.designer, images, draws)
+
+
+def _mask(construction) -> np.ndarray:
+    return (construction.mask[0, :, 0].cpu() * 255).round().byte().numpy()
