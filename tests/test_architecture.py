@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "feedback": {"datasets", "distributed", "draws", "learner"},
     "value": set(),
     "engine": {
-        "compat", "datasets", "designers", "distributed", "draws", "feedback", "learner", "objectives", "value", "views",
+        "compat", "datasets", "designers", "distributed", "draws", "feedback", "learner", "objectives", "value",
+        "views",
     },
     "probes": {"compat", "datasets", "learner"},
     "reports": set(),
@@ -53,8 +54,7 @@ def test_a_room_knows_only_its_neighbours(room):
     strangers = [
         (file, module)
         for file, module in imports(room)
-        if module.startswith("vssl.")
-        and (other := module.split(".")[1]) not in MAY_IMPORT[room] | {room, "__version__"}
+        if module.startswith("vssl.") and module.split(".")[1] not in MAY_IMPORT[room] | {room, "__version__"}
     ]
     assert not strangers
 

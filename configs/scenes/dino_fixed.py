@@ -1,7 +1,7 @@
 """DINO with the fixed recipe on scenes: 2 global crops of 64 px and 4 local ones of 32 px.
 
 Command:  python tools/train.py configs/scenes/dino_fixed.py --cfg-options backbone.checkpoint=START
-          (START: backbone.safetensors of configs/scenes/mae_start.py; from scratch DINO learns little in such few steps)
+          (START: backbone.safetensors of configs/scenes/mae_start.py; DINO from scratch learns little in so few steps)
 Expected: not yet measured
 """
 
