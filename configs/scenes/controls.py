@@ -1,4 +1,4 @@
-"""The demo with its controls: what is left of the effect when feedback or learning of the designer is taken away?
+"""The demo with a step-matched arm and its controls: what is left of the effect when feedback or learning of the designer is taken away?
 
 Command:  python tools/compare.py configs/scenes/controls.py      (about 20 minutes on two cores)
           Runs that `make demo` has finished are used again: the work directory is the same.
@@ -12,6 +12,7 @@ with read_base():
 
 _untrained = dict(feedback=None, value=None, designer_optimizer=None)
 arms.update(
+    fixed_same_steps=dict(config=_fixed, steps_of="vpretraining", label="fixed recipe, same steps"),
     untrained=dict(config=_designed, budget=dict(seconds=40), cfg_options=_untrained, label="untrained designer"),
     random=dict(
         config=_designed, budget=dict(seconds=40), cfg_options={"feedback.control": "random"}, label="random feedback"

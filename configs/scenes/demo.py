@@ -14,5 +14,4 @@ _fixed, _designed = "configs/scenes/simclr_fixed.py", "configs/scenes/simclr_vpr
 arms = dict(
     fixed=dict(config=_fixed, budget=dict(seconds=40)),
     vpretraining=dict(config=_designed, budget=dict(seconds=40)),
-    fixed_same_steps=dict(config=_fixed, steps_of="vpretraining", label="fixed recipe, same steps"),
 )
