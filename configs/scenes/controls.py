@@ -1,4 +1,4 @@
-"""The demo with a step-matched arm and its controls: what is left of the effect when feedback or learning of the designer is taken away?
+"""The demo with a step-matched arm and its controls: what is left of an effect without feedback or learning?
 
 Command:  python tools/compare.py configs/scenes/controls.py      (about 20 minutes on two cores)
           Runs that `make demo` has finished are used again: the work directory is the same.

@@ -66,6 +66,21 @@ def test_a_meta_step_leaves_the_learner_alone(designed_config, tmp_path):
     assert any(not torch.equal(a, b) for a, b in zip(phi, loop.designer.parameters(), strict=True)), "φ did move"
 
 
+def test_what_is_valued_is_the_learner_that_is_trained(designed_config, tmp_path):
+    """The meta step sees the present student, teacher and optimizer, not copies of how they began."""
+    runner = build_runner(designed_config, tmp_path / "run", seed=0)
+    update = runner.train_loop.designer_update
+    assert update.learner is runner.model
+    assert update.preconditioner.optimizer is runner.optim_wrapper.optimizer
+    before, _ = update.feedback.gradients(update.learner.student, step=0)
+    with torch.no_grad():
+        for parameter in runner.model.student.parameters():
+            parameter.mul_(1.1)
+    update.feedback.pools["depth"].meta.load_state_dict({"position": 0})
+    after, _ = update.feedback.gradients(update.learner.student, step=0)
+    assert not torch.allclose(before["depth"][0], after["depth"][0])
+
+
 def test_the_learner_is_trained_on_detached_views(designed_config, tmp_path):
     """After a learner step φ has no gradient from it."""
     runner = build_runner(designed_config, tmp_path / "run", seed=0)

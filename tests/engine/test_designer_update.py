@@ -73,6 +73,37 @@ def test_a_frozen_designer_keeps_what_another_run_learned(designed_config, tmp_p
     assert torch.equal(phi(first), phi(second))
 
 
+def test_in_bf16_heads_are_fitted_as_in_fp32(designed_config, tmp_path):
+    """Autocast keeps casts of weights while it is open: held open over steps, heads would never seem to learn."""
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        config = copy.deepcopy(designed_config)
+        config.precision = precision
+        config.feedback.first_head_steps = 60
+        config["value"].estimator = dict(type="vssl.value.double_backward")
+        train(config, tmp_path / precision)
+        first = json.loads((tmp_path / precision / "metrics.jsonl").read_text().splitlines()[0])
+        losses[precision] = first["feedback_loss/segmentation"]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+
+
+def test_with_dino_a_policy_learns_the_local_crops_too(designed_config, tmp_path):
+    designed_config.merge_from_dict(
+        dict(
+            objective=dict(_delete_=True, type="vssl.objectives.DINO", n_local_crops=2, out_dim=16, hidden_dim=16,
+                           bottleneck_dim=8),
+            recipe=dict(n_local=2, local_size=16),
+            designer=dict(_delete_=True, type="vssl.designers.GlobalPolicy"),
+        )
+    )  # fmt: skip
+    runner = build_runner(designed_config, tmp_path / "run", seed=0)
+    groups = list(runner.train_loop.designer.raw)  # one row of parameters for the global crops, one for the local ones
+    before = [row.detach().clone() for row in groups]
+    runner.train()
+    assert len(groups) == 2
+    assert not any(torch.equal(old, new) for old, new in zip(before, groups, strict=True))
+
+
 def test_burn_in_period_and_freezing_say_when(designed_config, tmp_path):
     designed_config["value"].update(burn_in=3, period=4, freeze_after=12)
     update = build_runner(designed_config, tmp_path / "run", seed=0).train_loop.designer_update

@@ -15,7 +15,7 @@ from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
 from vssl.value.metagradient import MetaGradient, central_difference, functional_tail, parameter_gradient
 from vssl.value.products import cosine, norm
-from vssl.value.rules import AdamPreconditioner, Rule
+from vssl.value.rules import AdamPreconditioner, Bound, Rule
 
 
 class DesignerUpdate:
@@ -71,12 +71,15 @@ class DesignerUpdate:
         self, step: int, next_images: Callable[[], Tensor], draws: Callable[[str], Draws], clock: PhaseClock, autocast
     ) -> dict[str, Tensor]:
         """One meta step; returns what is logged of it. `next_images` gives the separate unlabeled meta batch."""
-        with clock("feedback"), autocast():
-            head_losses = self.feedback.fit_heads(self.learner.student)
-            per_task, losses = self.feedback.gradients(self.learner.student, step)
+        with clock("feedback"):
+            head_losses = self.feedback.fit_heads(self.learner.student, autocast)
+            with autocast():
+                per_task, losses = self.feedback.gradients(self.learner.student, step)
             g_down = self.combine(per_task)
             if self.average_g_down is not None:
                 g_down = self.average_g_down(g_down)
+        if isinstance(self.rule, Bound):
+            self.rule.learning_rate = max(group["lr"] for group in self.preconditioner.optimizer.param_groups)
         with clock("data"):
             images = next_images()
         with clock("designer"):
@@ -118,7 +121,7 @@ class DesignerUpdate:
         """2c and 2d by trial: value several constructions of the batch, all with the same random numbers."""
         aligned, valued = self.learner.student.aligned_parameters(), []
         for construction in self.designer.propose(images, draws("meta views"), self.candidates):
-            with autocast():
+            with torch.random.fork_rng(), autocast():  # drop-path too is the same for every candidate
                 with torch.no_grad():
                     state = self._begin(construction, draws("meta objective"))
                 g_pre = average(parameter_gradient(state, self.tail, aligned))
@@ -138,7 +141,10 @@ class DesignerUpdate:
     def _backward(self, construction, g_down: list[Tensor], draws: Draws) -> MetaGradient:
         """2d: −value + penalties, into the gradients of φ."""
         aligned = self.learner.student.aligned_parameters()
-        state, rest = self.learner.objective.split(self._begin(construction, draws))
+        state, rest = self._begin(construction, draws), None
+        local_crops = construction.views.local_crops
+        if local_crops is None or not local_crops.requires_grad:  # a policy makes the local crops too, a mask does not
+            state, rest = self.learner.objective.split(state)
         meta = self.estimator(
             state,
             self.tail,

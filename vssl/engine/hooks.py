@@ -184,9 +184,9 @@ def _pixels(views: torch.Tensor) -> np.ndarray:
 
 
 def fixed_images(loop, count: int) -> torch.Tensor:
-    """(count, 3, H, W) in [0, 1]: the first images of the unlabeled set, or as many as it has."""
+    """(count, 3, H, W) in [0, 1], evenly spread over the unlabeled set (a folder of classes begins with one class)."""
     dataset = loop.stream.dataset
-    images = [dataset[index, 0] for index in range(min(count, len(dataset)))]
+    images = [dataset[int(index), 0] for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset)))]
     return torch.stack(images).to(loop.device).float() / 255
 
 

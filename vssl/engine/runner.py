@@ -97,6 +97,10 @@ class PretrainRunner(Runner):
             find_unused_parameters=self.cfg.get("find_unused_parameters", False),
         )
 
+    def build_train_loop(self, loop: dict) -> PretrainLoop:
+        """mmengine's own deep-copies the loop's settings: the meta step would value a copy of the start checkpoint."""
+        return PretrainLoop(self, self._train_dataloader, **{key: part for key, part in loop.items() if key != "type"})
+
     def train(self) -> Learner:
         """Run the loop. mmengine's own `train` asks the model for a `train_step`; here the loop holds the algorithm."""
         loop = self.train_loop

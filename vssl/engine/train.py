@@ -86,6 +86,8 @@ def build_runner(
     for group in optimizer.param_groups:
         group["peak_lr"] = group["lr"]
 
+    if isinstance(designer, CandidateSearch):
+        designer.seed = seed
     designer_update, meta_stream = None, None
     searches = isinstance(designer, CandidateSearch) and config.get("feedback")
     if config.get("designer_optimizer") or searches:

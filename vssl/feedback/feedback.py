@@ -3,8 +3,8 @@
 Algorithm steps 2a and 2b of V-Pretraining (arXiv 2601.22108, appendix A).
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import torch
 from jaxtyping import Float
@@ -59,10 +59,11 @@ class Feedback(nn.Module):
             for label, path in self.pools[name].labels():
                 task.check(label, str(path))
 
-    def fit_heads(self, backbone: TimmBackbone) -> dict[str, Tensor]:
+    def fit_heads(self, backbone: TimmBackbone, autocast: Callable = nullcontext) -> dict[str, Tensor]:
         """2a: update the heads on the train pools, features frozen. Returns the last loss per task.
 
-        No gradient reaches the backbone: features are computed without a graph, the backbone in eval mode.
+        No gradient reaches the backbone: features are computed without a graph, the backbone in eval mode. `autocast`
+        is entered anew for every step, since it keeps low-precision copies of the weights that a step has changed.
         """
         steps = self.head_steps if self.fitted_steps else self.first_head_steps + self.head_steps
         self.tasks.train()
@@ -71,9 +72,10 @@ class Feedback(nn.Module):
             for _ in range(steps):
                 for name, task in self.tasks.items():
                     images, labels = self.pools[name].train.next()
-                    with torch.no_grad():
-                        features = patch_grid(backbone, images, backbone.trunk(images))
-                    losses[name] = task.loss(features, labels)
+                    with autocast():
+                        with torch.no_grad():
+                            features = patch_grid(backbone, images, backbone.trunk(images))
+                        losses[name] = task.loss(features, labels)
                 self.optimizer.zero_grad()
                 sum(losses.values()).backward()
                 average([p.grad for p in self.tasks.parameters()])

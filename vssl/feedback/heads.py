@@ -20,9 +20,8 @@ class FeatureNorm(nn.BatchNorm2d):
             return super().forward(x)
         if x.requires_grad:
             raise ValueError("FeatureNorm in train mode takes frozen features; call backbone and head under eval()")
-        mean, square = x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))
-        mean, square = average([mean, square])
-        variance = (square - mean.square()).clamp_min(0)
+        (mean,) = average([x.mean(dim=(0, 2, 3))])
+        (variance,) = average([(x - mean[:, None, None]).square().mean(dim=(0, 2, 3))])
         count = x.numel() // x.shape[1] * rank_and_size()[1]
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
