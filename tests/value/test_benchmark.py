@@ -41,7 +41,7 @@ def test_metagradient_times_every_estimator_rule_and_depth(benchmark, capsys):
 
 
 def test_difference_step_reports_every_step(benchmark):
-    result = benchmark("difference-step", "--smooth-head", "--rules", "cosine", "--aligned-blocks", "1")
+    result = benchmark("difference-step", "--relu-head", "--rules", "cosine", "--aligned-blocks", "1")
     assert [r["step"] for r in result["rows"][:6]] == [1e-2, 3e-3, 1e-3, 5e-4, 2e-4, 1e-4]
     assert len(result["rows"]) == 2 * 2 * 6
-    assert result["settings"]["smooth_head"] is True
+    assert result["settings"]["relu_head"] is True
