@@ -14,6 +14,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vssl.datasets import UnreadableImage
 from vssl.engine.loop import NonFiniteError
@@ -43,6 +44,15 @@ def test_a_run_writes_what_it_promises(designed_config, tmp_path):
     about = json.loads((run / "run.json").read_text())
     assert (about["steps"], about["finished"], about["seed"], about["designer"]) == (6, True, 1, "UNetMask")
     assert (run / "config.py").is_file() and (run / "views.npz").is_file()
+
+
+def test_a_run_is_followed_in_tensorboard(fixed_config, tmp_path):
+    run = train(fixed_config, tmp_path / "run")
+    (events,) = run.rglob("events.out.tfevents*")
+    reader = EventAccumulator(str(events.parent))
+    reader.Reload()
+    logged = [(event.step, event.value) for event in reader.Scalars("loss")]
+    assert logged == [(line["step"], pytest.approx(line["loss"], rel=1e-6)) for line in lines(run)]
 
 
 def test_the_exported_backbone_loads_in_timm(fixed_config, tmp_path):

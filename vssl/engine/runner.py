@@ -1,5 +1,6 @@
 """mmengine's Runner, with a checkpoint that resumes exactly and a start that also works on CPUs."""
 
+import importlib.util
 import json
 import uuid
 from pathlib import Path
@@ -73,7 +74,7 @@ class PretrainRunner(Runner):
             resume=resume,
             launcher=launcher,
             env_cfg=dict(dist_cfg=dict(backend="nccl"), mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0)),
-            visualizer=config.get("visualizer"),
+            visualizer=config.get("visualizer") or _default_visualizer(),
             randomness=dict(seed=about["seed"]),
             log_level="WARNING",
             # mmengine keys its global loggers by this name: two runs of one second must not share them
@@ -192,6 +193,12 @@ class PretrainRunner(Runner):
         backbone = self.learner.student if which == "student" else self.learner.teacher.backbone
         card = {**self.about, "steps": self.train_loop.step, "weights": which}
         export_backbone(backbone, Path(self.work_dir) / "backbone.safetensors", card)
+
+
+def _default_visualizer() -> dict[str, Any]:
+    """TensorBoard event files through mmengine, when tensorboard is installed (the extra ``tracking``)."""
+    installed = importlib.util.find_spec("tensorboard") is not None
+    return dict(type="Visualizer", vis_backends=[dict(type="TensorboardVisBackend")] if installed else [])
 
 
 def write_text(path: Path, text: str) -> None:
