@@ -1,6 +1,5 @@
 """What a run writes while it trains: metrics, progress, sample views, checkpoints. None of it counts in the budget."""
 
-import json
 import resource
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from vssl.distributed import rank_and_size
 from vssl.draws import Draws
+from vssl.engine.record_files import append_line, forget_lines_after, pixels, save_arrays
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.rankme import rankme
 from vssl.views.crops import Views
@@ -36,7 +36,7 @@ class MetricsHook(Hook):
         self.last_step, self.last_seconds = runner.train_loop.step, runner.train_loop.budget.elapsed
         if rank_and_size()[0] == 0:
             runner.write_summary(finished=False)
-            self._forget_lines_after(self.last_step)
+            forget_lines_after(self.file, self.last_step)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         loop = runner.train_loop
@@ -68,24 +68,8 @@ class MetricsHook(Hook):
         loop.recent.clear()
         self.last_step, self.last_seconds = loop.step, loop.budget.elapsed
         if rank_and_size()[0] == 0:
-            with self.file.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            append_line(self.file, line)
             runner.visualizer.add_scalars({k: v for k, v in line.items() if k != "step"}, step=loop.step)
-
-    def _forget_lines_after(self, step: int) -> None:
-        """A run that was killed after its last checkpoint has lines of steps that are now done again."""
-        if not self.file.is_file():
-            return
-        lines = []
-        for line in self.file.read_text().splitlines():
-            try:
-                if json.loads(line)["step"] <= step:
-                    lines.append(line + "\n")
-            except (json.JSONDecodeError, KeyError):  # cut off in the middle by the kill
-                break
-        partial = self.file.with_name(self.file.name + ".partial")
-        partial.write_text("".join(lines))
-        partial.replace(self.file)
 
 
 class ProgressHook(Hook):
@@ -131,9 +115,7 @@ class SampleViewsHook(Hook):
     def after_train(self, runner) -> None:
         if self.count and rank_and_size()[0] == 0:
             arrays = sample_views(runner.train_loop, self.count)
-            partial = Path(runner.work_dir) / "views.partial.npz"
-            np.savez_compressed(partial, **arrays)
-            partial.replace(Path(runner.work_dir) / "views.npz")
+            save_arrays(Path(runner.work_dir) / "views.npz", arrays)
 
 
 class CheckpointHook(Hook):
@@ -169,18 +151,13 @@ def sample_views(loop, count: int) -> dict[str, np.ndarray]:
     base: Views = loop.designer.recipe(images, draws())
     construction = loop.designer(images, draws())
     arrays = {
-        "base": _pixels(base.global_crops),
-        "designed": _pixels(construction.views.global_crops),
+        "base": pixels(base.global_crops),
+        "designed": pixels(construction.views.global_crops),
         "steps": np.asarray(loop.step),
     }
     if construction.mask is not None:
         arrays["mask"] = construction.mask[:, :, 0].cpu().numpy().astype(np.float16)
     return arrays
-
-
-def _pixels(views: torch.Tensor) -> np.ndarray:
-    """(V, N, 3, H, W) in [0, 1] to (V, N, H, W, 3) uint8."""
-    return (views.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 1, 3, 4, 2).cpu().numpy()
 
 
 def fixed_images(loop, count: int) -> torch.Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vssl.designers.base import Designer
 from vssl.engine.designer_parts import mask_of
+from vssl.engine.record_files import write_text
 from vssl.feedback import Depth, Segmentation
 from vssl.views.crops import Views
 
@@ -54,9 +55,7 @@ def analyse_masks(designer: Designer, designer_update, limit: int = 256) -> dict
 
 
 def write_mask_analysis(work_dir: Path, analysis: dict[str, Any]) -> None:
-    partial = work_dir / (FILE + ".partial")
-    partial.write_text(json.dumps(analysis, indent=1), encoding="utf-8")
-    partial.replace(work_dir / FILE)
+    write_text(work_dir / FILE, json.dumps(analysis, indent=1))
 
 
 def mask_per_class(

@@ -15,6 +15,13 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     partial.replace(path)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file; it appears under its name only when it is whole."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
 def append_line(path: Path, line: dict[str, Any]) -> None:
     """Add one JSON object to a file of lines."""
     with path.open("a", encoding="utf-8") as file:
@@ -32,9 +39,7 @@ def forget_lines_after(path: Path, step: int) -> None:
                 kept.append(line + "\n")
         except (json.JSONDecodeError, KeyError):  # cut off in the middle by a kill
             break
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
+    write_text(path, "".join(kept))
 
 
 def pixels(views: Any) -> np.ndarray:

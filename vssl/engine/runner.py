@@ -19,6 +19,7 @@ from vssl.engine import checkpoint
 from vssl.engine.hooks import CheckpointHook, MetricsHook, ProgressHook, SampleViewsHook
 from vssl.engine.loop import PretrainLoop
 from vssl.engine.one_step import one_step_hooks
+from vssl.engine.record_files import write_text
 from vssl.engine.snapshots import SnapshotHook
 from vssl.learner.export import export_backbone
 from vssl.learner.learner import Learner
@@ -199,10 +200,3 @@ def _default_visualizer() -> dict[str, Any]:
     """TensorBoard event files through mmengine, when tensorboard is installed (the extra ``tracking``)."""
     installed = importlib.util.find_spec("tensorboard") is not None
     return dict(type="Visualizer", vis_backends=[dict(type="TensorboardVisBackend")] if installed else [])
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears under its name only when it is whole."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)
