@@ -1,6 +1,6 @@
 """The demo with a step-matched arm and its controls: what is left of an effect without feedback or learning?
 
-Command:  python tools/compare.py configs/scenes/controls.py      (about 20 minutes on two cores)
+Command:  python tools/compare.py configs/scenes/controls.py      (about 20 minutes on two cores, the demo included)
           Runs that `make demo` has finished are used again: the work directory is the same.
 Expected: docs/compare.md
 """

@@ -1,7 +1,7 @@
 """make demo: does V-Pretraining beat the fixed recipe at equal training time, on rendered scenes?
 
 Command:  python tools/compare.py configs/scenes/demo.py          (about 8 minutes on two cores)
-Expected: README.md, "What the demo shows"
+Expected: no difference beyond noise (README.md, "What the demo shows")
 """
 
 work_dir = "runs/demo"
