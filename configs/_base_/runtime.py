@@ -2,7 +2,7 @@
 
 log_interval = 10
 checkpoint_interval = 200
-rankme_interval = 50
+rankme_interval = 20
 sample_views = 8
 num_workers = 0
 precision = "fp32"
