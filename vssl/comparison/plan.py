@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vssl.engine.budget import Budget
 from vssl.reports import START
 
 LABELS = {"fixed": "fixed recipe", "vpretraining": "V-Pretraining", START: "start checkpoint"}
@@ -203,8 +204,13 @@ def _check_seeds(seeds: list, where: str) -> list[int]:
 
 def _check_budget(budget: Mapping | None, where: str) -> dict:
     budget = dict(budget or {})
-    if len(budget) != 1 or next(iter(budget)) not in ("steps", "seconds") or not next(iter(budget.values())) > 0:
-        raise ValueError(f"{where}: budget is {budget or None}; expected dict(seconds=S) or dict(steps=N), positive")
+    try:
+        Budget(**budget)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{where}: budget is {budget or None}; expected dict(seconds=S, clock='elapsed' or 'processor') or "
+            f"dict(steps=N), positive ({error})"
+        ) from error
     return budget
 
 

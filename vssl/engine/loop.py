@@ -62,7 +62,7 @@ class PretrainLoop(BaseLoop):
         )
         self.budget, self.learning_rate, self.clip_grad = budget, learning_rate, clip_grad
         self.seed, self.device, self.autocast = seed, device, autocast
-        self.clock = PhaseClock(device)
+        self.clock = PhaseClock(device, budget.now)
         self.step = 0
         self.recent: dict[str, list[Tensor]] = defaultdict(list)
 
