@@ -2,4 +2,4 @@
 
 from vssl.datasets import UnlabeledImages
 
-unlabeled = dict(type=UnlabeledImages, root="data/scenes/imagenet/train", size=64)
+unlabeled = dict(type=UnlabeledImages, root="data/scenes/imagenet/train", size=48)

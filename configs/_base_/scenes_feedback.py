@@ -16,7 +16,7 @@ feedback = dict(
                 type=SegmentationImages,
                 root="data/scenes/ade20k",
                 split="training",
-                transform=dict(type=joint_transform, size=64, scale=None),
+                transform=dict(type=joint_transform, size=32, scale=None),
                 in_memory=True,
             ),
             train=384,
@@ -30,7 +30,7 @@ feedback = dict(
                 type=DepthImages,
                 root="data/scenes/nyuv2",
                 split="train",
-                transform=dict(type=joint_transform, size=64, scale=None),
+                transform=dict(type=joint_transform, size=32, scale=None),
                 in_memory=True,
             ),
             train=384,
@@ -47,13 +47,13 @@ value = dict(
     combine=dict(type=UnitNorm, weights=dict(segmentation=1.0, depth=1.0)),
     average_g_down=dict(type=GradientAverage, momentum=0.9),
     estimator=dict(type=forward_difference),  # a pass less than central_difference; cosine to exact 0.9999 here
-    period=4,
+    period=2,
     burn_in=0,
     warmup=0,
     freeze_after=None,
     recognisability=0.0,
     norm_growth=0.0,
     candidates=8,
-    batch_size=64,
+    batch_size=48,
 )
 designer_optimizer = dict(type=AdamW, lr=1e-3, weight_decay=0.0)

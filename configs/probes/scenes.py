@@ -19,7 +19,7 @@ from vssl.probes.fit import FullBatch
 from vssl.probes.segmentation import SegmentationProbe
 
 # --- science ----------------------------------------------------------------------------------------------------------
-size = 64  # px
+size = 32  # px
 solve = dict(type=FullBatch, iterations=60, l2=1e-4)
 dense = dict(
     size=(size, size),
@@ -40,7 +40,7 @@ probes = dict(
     segmentation=dict(
         type=SegmentationProbe,
         **dense,
-        head=dict(init_std=0.0, label_stride=4),
+        head=dict(init_std=0.0, label_stride=3),
         train=dict(
             **ade20k,
             data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
@@ -58,7 +58,7 @@ probes = dict(
         **dense,
         power=2,
         max_depth=20.0,
-        head=dict(init_std=0.0, label_stride=4, init_depth=3.0),
+        head=dict(init_std=0.0, label_stride=3, init_depth=3.0),
         train=dict(
             **nyuv2,
             data_prefix=dict(img_path="images/train", depth_map_path="annotations/train"),

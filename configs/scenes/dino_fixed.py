@@ -1,4 +1,4 @@
-"""DINO with the fixed recipe on scenes: 2 global crops of 64 px and 4 local ones of 32 px.
+"""DINO with the fixed recipe on scenes: 2 global crops of 32 px and 4 local ones of 16 px.
 
 Command:  python tools/train.py configs/scenes/dino_fixed.py --cfg-options backbone.checkpoint=START
           (START: backbone.safetensors of configs/scenes/mae_start.py; DINO from scratch learns little in so few steps)
@@ -26,8 +26,8 @@ objective = dict(
 )
 recipe = dict(
     type=MultiCrop,
-    global_size=64,
-    local_size=32,
+    global_size=32,
+    local_size=16,
     n_global=2,
     n_local=4,
     global_scale=(0.32, 1.0),

@@ -17,8 +17,8 @@ from vssl.views import MultiCrop
 
 objective = dict(type=MAE, mask_ratio=0.6, decoder_dim=96, decoder_depth=1, decoder_heads=3)
 recipe = dict(
-    type=MultiCrop, global_size=64, n_global=1, global_scale=(0.4, 1.0), jitter=None, grayscale=0.0, blur=None
+    type=MultiCrop, global_size=32, n_global=1, global_scale=(0.4, 1.0), jitter=None, grayscale=0.0, blur=None
 )
 designer = dict(type=Identity)
-optimizer.update(lr=1e-3)
-budget = dict(steps=500)
+optimizer.update(lr=1.5e-3)
+budget = dict(steps=100)

@@ -17,14 +17,16 @@ from vssl.objectives import SimCLR
 from vssl.views import MultiCrop
 
 objective = dict(type=SimCLR, pool="patch", hidden_dim=256, out_dim=64, temperature=0.2)
+schedule.update(head_share=0.2)
+# MoCo v2's recipe (Chen et al. 2020, arXiv 2003.04297), which SimSiam and others took over; blur in proportion to 32 px
 recipe = dict(
     type=MultiCrop,
-    global_size=64,
+    global_size=32,
     n_global=2,
-    global_scale=(0.32, 1.0),
-    jitter=dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8),
+    global_scale=(0.2, 1.0),
+    jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8),
     grayscale=0.2,
     blur=dict(sigma=(0.1, 1.0), p=0.5),
 )
 designer = dict(type=Identity)
-budget = dict(steps=250)
+budget = dict(steps=200)

@@ -1,8 +1,8 @@
-"""V-Pretraining on scenes: as simclr_fixed.py, with a U-Net mask designed by segmentation and depth feedback.
+"""simclr_fixed.py with a U-Net blur mask (the paper's designer), steered by segmentation and depth feedback.
 
-Command:  python tools/train.py configs/scenes/simclr_vpretraining.py --cfg-options backbone.checkpoint=START
+Command:  python tools/train.py configs/scenes/simclr_unet.py --cfg-options backbone.checkpoint=START
           (START: backbone.safetensors of configs/scenes/mae_start.py)
-Expected: from the start of `make demo`, 40 s on two cores: README.md, "What the demo shows"
+Expected: docs/benchmark.md
 """
 
 from mmengine.config import read_base
@@ -13,4 +13,5 @@ with read_base():
 
 from vssl.designers import UNetMask
 
+value.update(burn_in=40)  # the steps in which the SSL head learns alone
 designer = dict(type=UNetMask, width=8, stem=4, keep_ratio=0.6, sparsity=0.131, smoothness=0.144)

@@ -1,0 +1,20 @@
+"""simclr_fixed.py with an augmentation policy that looks at each image, steered by segmentation and depth feedback.
+
+Command:  python tools/train.py configs/scenes/simclr_instance.py --cfg-options backbone.checkpoint=START
+          (START: backbone.safetensors of configs/scenes/mae_start.py)
+Expected: docs/benchmark.md
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.scenes_feedback import *
+    from .simclr_fixed import *
+
+from vssl.designers import InstancePolicy
+
+value.update(burn_in=40)  # the steps in which the SSL head learns alone
+designer = dict(
+    type=InstancePolicy, learn=("area", "jitter", "brightness", "contrast", "saturation", "hue", "grayscale", "blur")
+)
+designer_optimizer.update(lr=0.005)
