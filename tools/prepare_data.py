@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
         "was interrupted and otherwise does nothing.",
     )
     scenes.add_argument("--out", default="data/scenes", help="folder to write (default: %(default)s)")
-    scenes.add_argument("--size", type=int, default=96, help="pixels (default: %(default)s)")
+    scenes.add_argument("--size", type=int, default=48, help="pixels (default: %(default)s)")
     scenes.add_argument(
         "--family", choices=list(FAMILIES), default=DEFAULT_FAMILY, help="what tells a class (default: %(default)s)"
     )

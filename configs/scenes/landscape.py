@@ -1,4 +1,4 @@
-"""Which fixed construction is best? Thirteen recipes from one start, equally many steps, no designer.
+"""Which fixed construction is best? Eleven recipes from one start, equally many steps, no designer.
 
 Command:  python tools/prepare_data.py scenes --seed 1 --out data/benchmark
           python tools/compare.py configs/scenes/landscape.py --jobs 2
@@ -26,8 +26,6 @@ _constructions = dict(
     strong=_fixed((0.08, 1.0), 0.8, 0.8, 0.8, 0.2),
     no_crop=_fixed(_full),
     no_gray=_fixed(gray=0.0),
-    no_hue=_fixed(h=0.0),
-    no_colour=_fixed(s=0.0, h=0.0, gray=0.0),
     hand=_fixed((0.5, 1.0), s=0.2, h=0.05, gray=0.0),
 )
 arms = {

@@ -21,4 +21,4 @@ recipe = dict(
 )
 designer = dict(type=Identity)
 optimizer.update(lr=1.5e-3)
-budget = dict(steps=100)
+budget = dict(steps=10)

@@ -17,7 +17,6 @@ from vssl.objectives import SimCLR
 from vssl.views import MultiCrop
 
 objective = dict(type=SimCLR, pool="patch", hidden_dim=256, out_dim=64, temperature=0.2)
-schedule.update(head_share=0.2)
 # MoCo v2's recipe (Chen et al. 2020, arXiv 2003.04297), which SimSiam and others took over; blur in proportion to 32 px
 recipe = dict(
     type=MultiCrop,

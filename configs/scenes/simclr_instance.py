@@ -13,8 +13,5 @@ with read_base():
 
 from vssl.designers import InstancePolicy
 
-value.update(burn_in=40)  # the steps in which the SSL head learns alone
-designer = dict(
-    type=InstancePolicy, learn=("area", "jitter", "brightness", "contrast", "saturation", "hue", "grayscale", "blur")
-)
+designer = dict(type=InstancePolicy, centres=False, learn=("area", "brightness", "saturation", "hue", "grayscale"))
 designer_optimizer.update(lr=0.005)

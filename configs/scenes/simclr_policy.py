@@ -13,8 +13,9 @@ with read_base():
 
 from vssl.designers import GlobalPolicy
 
-value.update(burn_in=40)  # the steps in which the SSL head learns alone
 designer = dict(
-    type=GlobalPolicy, learn=("area", "jitter", "brightness", "contrast", "saturation", "hue", "grayscale", "blur")
+    type=GlobalPolicy,
+    centres=False,
+    learn=("area", "brightness", "saturation", "hue", "grayscale"),
 )
 designer_optimizer.update(lr=0.1)

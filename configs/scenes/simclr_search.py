@@ -13,6 +13,10 @@ with read_base():
 
 from vssl.designers import CandidateSearch
 
-value.update(burn_in=40)  # the steps in which the SSL head learns alone
-designer = dict(type=CandidateSearch)
+designer = dict(
+    type=CandidateSearch,
+    learn=("area", "brightness", "saturation", "hue", "grayscale"),
+    learning_rate=0.5,
+)
+value.update(period=12)  # eight candidates cost as much as eight SSL steps
 designer_optimizer = None

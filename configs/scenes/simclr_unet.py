@@ -13,5 +13,4 @@ with read_base():
 
 from vssl.designers import UNetMask
 
-value.update(burn_in=40)  # the steps in which the SSL head learns alone
 designer = dict(type=UNetMask, width=8, stem=4, keep_ratio=0.6, sparsity=0.131, smoothness=0.144)

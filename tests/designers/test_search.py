@@ -109,3 +109,15 @@ def test_misuse_says_what_is_expected():
         CandidateSearch(recipe(), strengths=(0.5, 2.0))
     with pytest.raises(ValueError, match="learning_rate"):
         CandidateSearch(recipe(), learning_rate=0)
+
+
+def test_only_what_is_asked_for_is_searched():
+    search = CandidateSearch(recipe(), learn=("equalize",))
+    assert search.names == ["equalize"] and search.logits.shape == (1, 5)
+    search.best.fill_(0)
+    search.keep_best = True
+    closed = MultiCrop(16, blur=None, extra=(GatedOp(EQUALIZE, 1, 1, 0.0),))
+    made = search(images(), Draws(0, "v")).views.global_crops
+    assert torch.equal(made, closed(images(), Draws(0, "v")).global_crops)
+    with pytest.raises(ValueError, match=r"cannot search over \['sepia'\]"):
+        CandidateSearch(recipe(), learn=("sepia",))

@@ -32,6 +32,7 @@ class CandidateSearch(Designer):
     Args:
         recipe: where the search starts.
         strengths: the choices for each magnitude; 1 must be one of them.
+        learn: names of the magnitudes to search over; None for all. The others keep strength 1.
         keep_best: make the learner's views with the best candidate of the last update, instead of drawing choices
             from the distribution for each image.
         seed: of the choices that are proposed.
@@ -45,6 +46,7 @@ class CandidateSearch(Designer):
         self,
         recipe: Recipe,
         strengths: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0),
+        learn: tuple[str, ...] | None = None,
         keep_best: bool = False,
         learning_rate: float = 0.3,
         seed: int = 0,
@@ -54,7 +56,10 @@ class CandidateSearch(Designer):
             raise ValueError(f"strengths={strengths} must be 0 or more and include 1, the recipe itself")
         if not learning_rate > 0:
             raise ValueError(f"learning_rate={learning_rate} must be positive")
-        self.names = list(dict.fromkeys(m.name for plan in recipe.plans for m in plan.magnitudes))
+        known = list(dict.fromkeys(m.name for plan in recipe.plans for m in plan.magnitudes))
+        if learn is not None and (unknown := set(learn) - set(known)):
+            raise ValueError(f"cannot search over {sorted(unknown)}: the recipe has the magnitudes {known}")
+        self.names = [name for name in known if learn is None or name in learn]
         self.keep_best, self.learning_rate, self.seed = keep_best, learning_rate, seed
         self.logits = nn.Parameter(torch.zeros(len(self.names), len(strengths)))
         self.register_buffer("strengths", torch.tensor(strengths), persistent=False)
@@ -117,14 +122,22 @@ class CandidateSearch(Designer):
         cumulative = self.logits.detach().softmax(dim=1).cumsum(dim=1)
         return (uniform.unsqueeze(2) >= cumulative).sum(dim=2).clamp(max=len(self.strengths) - 1)
 
+    def _strengths_of(
+        self, plan: ViewPlan, choices: Int[Tensor, "rows magnitudes"]
+    ) -> Float[Tensor, "rows plan_magnitudes"]:
+        strengths = self.strengths.new_ones(len(choices), len(plan.magnitudes))
+        for column, magnitude in enumerate(plan.magnitudes):
+            if magnitude.name in self.names:
+                strengths[:, column] = self.strengths[choices[:, self.names.index(magnitude.name)]]
+        return strengths
+
     @torch.no_grad()
     def _construct(
         self, images: Tensor, numbers: list[Numbers], choices: Int[Tensor, "rows magnitudes"]
     ) -> Construction:
         views = []
         for plan, drawn in zip(self.recipe.plans, numbers, strict=True):
-            columns = [self.names.index(magnitude.name) for magnitude in plan.magnitudes]
-            views.append(render(images, plan, drawn, _scaled(plan, self.strengths[choices[:, columns]])))
+            views.append(render(images, plan, drawn, _scaled(plan, self._strengths_of(plan, choices))))
         strengths = {f"search/{name}": torch.tensor(value) for name, value in self.expected_strengths().items()}
         return Construction(self.recipe.stack(views), images.new_zeros(()), strengths)
 

@@ -74,7 +74,7 @@ SPLITS = {
 
 def write_scenes(
     out: str | Path,
-    size: int = 96,
+    size: int = 48,
     seed: int = 0,
     counts: Mapping[str, int] | None = None,
     family: str = DEFAULT_FAMILY,
