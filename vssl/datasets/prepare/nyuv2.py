@@ -13,11 +13,11 @@ import h5py
 import numpy as np
 from jaxtyping import Float, UInt8, UInt16
 from PIL import Image
-from scipy.io import loadmat
 from tqdm import tqdm
 
 from vssl.datasets.files import found_in
 from vssl.datasets.label_checks import DepthValues, depth_counts
+from vssl.datasets.matlab import read_mat
 from vssl.datasets.prepare.writing import ContentHash, begin, file_hash, finish, write_whole
 
 MAT, SPLITS_MAT = "nyu_depth_v2_labeled.mat", "splits.mat"
@@ -119,9 +119,7 @@ def read_splits(path: Path, images: int, counts: Mapping[str, int]) -> dict[str,
     Raises:
         ValueError: numbers from 0, outside 1..images, in both splits, or not as many as published.
     """
-    content = loadmat(path, variable_names=("trainNdxs", "testNdxs"))
-    if missing := {"trainNdxs", "testNdxs"} - content.keys():
-        raise ValueError(f"{path}: no {', '.join(sorted(missing))} in it; take splits.mat of the data set's page")
+    content = read_mat(path, ("trainNdxs", "testNdxs"))
     splits = {split: sorted(content[f"{split}Ndxs"].astype(int).ravel().tolist()) for split in ("train", "test")}
     numbers = splits["train"] + splits["test"]
     if min(numbers) < 1 or max(numbers) > images or len(set(numbers)) != len(numbers):
