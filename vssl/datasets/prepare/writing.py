@@ -46,7 +46,8 @@ def begin(out: Path, options: Mapping[str, Any], parts: Sequence[str] = ()) -> b
             if before.get(key) != options.get(key)
         )
         raise FileExistsError(
-            f"{out} holds a data set prepared with other options ({told}). Choose another --out, or delete {out} first"
+            f"{out} holds a data set prepared with other options ({told}). Choose another --out, or remove what was "
+            f"prepared there and its {DESCRIPTION}"
         )
     return known[0].name == UNFINISHED or not _holds(out, there.get("files", {}))
 
@@ -76,8 +77,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def link_or_write(source: Path | None, content: bytes, target: Path) -> None:
-    """Puts a file there: a hard link where `source` is on the same file system (no disk space), else a copy."""
+def link_or_write(source: Path | None, content: bytes | None, target: Path) -> None:
+    """Puts a file there: a hard link where `source` is on the same file system (no disk space), else a copy.
+
+    Args:
+        source: None when the content does not lie in a file of its own.
+        content: None when it was not read yet.
+    """
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +92,7 @@ def link_or_write(source: Path | None, content: bytes, target: Path) -> None:
             return os.link(source.resolve(), target)
         except OSError:
             pass  # another file system, or one without links
-    write_whole(target, content)
+    write_whole(target, source.read_bytes() if content is None else content)
 
 
 def file_hash(path: Path, kind: str = "sha256") -> str:
