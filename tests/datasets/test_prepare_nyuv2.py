@@ -102,8 +102,8 @@ def test_a_killed_preparation_is_completed_and_other_options_are_refused(source,
     prepare_nyuv2(source, out, release=RELEASE)
     contents = [{p.relative_to(f): p.read_bytes() for p in f.rglob("*.*")} for f in (out, tmp_path / "whole")]
     assert contents[0] == contents[1] and len(contents[0]) == 11
-    with pytest.raises(FileExistsError, match="depth: there 'filled', asked for 'raw'"):
-        prepare_nyuv2(source, out, "raw", release=RELEASE)
+    with pytest.raises(FileExistsError, match="depth: there 'raw', asked for 'filled'"):
+        prepare_nyuv2(source, out, "filled", release=RELEASE)
 
 
 def test_memory_does_not_grow_with_the_set(tmp_path):
@@ -149,7 +149,7 @@ def test_depth_in_another_unit_than_metres_is_refused(source, tmp_path):
         (folder / "splits.mat").write_bytes((source / "splits.mat").read_bytes())
         write_mat(folder / "nyu_depth_v2_labeled.mat", depths=(filled * factor).astype(np.float32))
         with pytest.raises(ValueError, match=message):
-            prepare_nyuv2(folder, folder / "out", release=RELEASE)
+            prepare_nyuv2(folder, folder / "out", "filled", release=RELEASE)
         assert not (folder / "out" / "dataset.json").exists()
 
 

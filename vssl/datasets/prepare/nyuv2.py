@@ -39,7 +39,7 @@ class Release:
 def prepare_nyuv2(
     source: str | Path,
     out: str | Path,
-    depth: str = "filled",
+    depth: str = "raw",
     image_format: str = "jpg",
     release: Release | None = None,
 ) -> Path:
@@ -47,7 +47,8 @@ def prepare_nyuv2(
 
     Args:
         source: folder with both .mat files.
-        depth: ``"raw"`` (as measured, with holes) or ``"filled"`` (inpainted by the authors). It changes RMSE.
+        depth: ``"raw"`` (as measured, with holes; what the usual test set holds) or ``"filled"`` (inpainted by the
+            authors). It changes RMSE.
         image_format: ``"jpg"`` (quality 95; what mmseg's `NYUDataset` looks for) or ``"png"`` (lossless).
 
     Raises:
