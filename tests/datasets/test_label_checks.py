@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from vssl.datasets import UnreadableImage
-from vssl.datasets.label_checks import DepthValues, check_class_labels, check_depth_labels, depth_counts, in_threads
+from vssl.datasets.label_checks import DepthValues, check_class_labels, check_depth_labels, depth_counts
 from vssl.datasets.scenes import CLASSES
 
 
@@ -94,7 +94,3 @@ def test_nearest_and_farthest_are_percentiles_of_the_valid_pixels():
     near, far = np.percentile(values[values > 0], [1, 99.9])
     assert found.nearest_and_farthest() == pytest.approx((near, far), abs=1.5)
     assert found.files == 2 and found.without == 0
-
-
-def test_results_come_in_order_whatever_the_threads_do():
-    assert list(in_threads(lambda x: x * x, range(1000))) == [x * x for x in range(1000)]

@@ -12,8 +12,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vssl.datasets.files import UnreadableImage, found_in, read_image, read_labels
-from vssl.datasets.label_checks import SHIFTED, ClassValues, in_threads, present_values
+from vssl.datasets.label_checks import SHIFTED, ClassValues, present_values
 from vssl.datasets.prepare.writing import ContentHash, begin, file_hash, finish, link_or_write
+from vssl.datasets.threads import in_threads
 
 SPLITS = ("training", "validation")
 CLASS_LIST = "objectInfo150.txt"

@@ -10,9 +10,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vssl.datasets.files import UnreadableImage, found_in, read_image, read_millimetres
-from vssl.datasets.label_checks import DepthValues, depth_counts, in_threads
+from vssl.datasets.label_checks import DepthValues, depth_counts
 from vssl.datasets.prepare.nyuv2 import FARTHEST, HEIGHT, LICENCE, WIDTH
 from vssl.datasets.prepare.writing import ContentHash, begin, file_hash, finish, link_or_write
+from vssl.datasets.threads import in_threads
 
 LISTS = {"train": "nyudepthv2_train_files_with_gt.txt", "test": "nyudepthv2_test_files_with_gt.txt"}
 COUNTS = {"train": 24231, "test": 654}

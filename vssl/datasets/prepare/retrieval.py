@@ -6,9 +6,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vssl.datasets.files import found_in, image_paths, read_image
-from vssl.datasets.label_checks import in_threads
 from vssl.datasets.prepare.writing import ContentHash, begin, file_hash, finish, link_or_write
 from vssl.datasets.retrieval import ground_truth_file, read_ground_truth
+from vssl.datasets.threads import in_threads
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from vssl.datasets.files import EXTENSIONS, found_in, image_paths
-from vssl.datasets.label_checks import in_threads
 from vssl.datasets.prepare.writing import begin, file_hash, finish, write_whole
 from vssl.datasets.shards import INDEX, ROW, index_shard
+from vssl.datasets.threads import in_threads
 
 
 def prepare_shards(source: str | Path, out: str | Path | None = None, images_per_shard: int = 1000) -> Path:
