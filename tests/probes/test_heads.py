@@ -5,7 +5,8 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
-from vssl.probes.heads import LinearDepthHead, LinearSegHead, ValidDepthLoss
+from vssl.probes.heads import LinearDepthHead, LinearSegHead
+from vssl.probes.losses import ValidDepthLoss
 
 
 def samples(field: str, maps: torch.Tensor) -> list[SegDataSample]:

@@ -6,11 +6,13 @@ from pathlib import Path
 from mmseg.datasets import ADE20KDataset, BaseSegDataset, NYUDataset
 from torchvision.datasets import ImageFolder
 
+from vssl.probes.label_files import check_class_files, check_depth_files
+
 NEXT_STEP = "Run tools/prepare_data.py, or point data_root at a prepared folder (data/README.md shows the layouts)"
 
 
 class _Checked:
-    """For mmseg datasets: a wrong layout or a missing label is an error before the first image is read."""
+    """For mmseg datasets: a wrong layout, a missing or a corrupt label is an error before the first image is read."""
 
     def load_data_list(self) -> list[dict]:
         for folder in self.data_prefix.values():
@@ -25,7 +27,11 @@ class _Checked:
             raise FileNotFoundError(
                 f"{len(missing)} of {len(labels)} images in {folder} have no label, e.g. {missing[0]}"
             )
+        self.check_labels(labels)
         return entries
+
+    def check_labels(self, paths: list[str]) -> None:
+        check_class_files(paths, len(self.metainfo["classes"]))
 
 
 class SceneSegmentation(_Checked, BaseSegDataset):
@@ -48,6 +54,9 @@ class NYUDepth(_Checked, NYUDataset):
     def _get_category_id_from_filename(self, image_fname: str) -> int:
         # mmseg/datasets/nyu.py:89 raises StopIteration on a name without a digit; probes have no use for the category.
         return -1
+
+    def check_labels(self, paths: list[str]) -> None:
+        check_depth_files(paths)
 
 
 class ClassFolder(ImageFolder):
