@@ -43,6 +43,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", help="results file; default: probes/<config>.json beside the backbone, or in .")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="run these probes of the config only")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="keep finished probes; continue an interrupted one")
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={}, metavar="K=V")
     args = parser.parse_args(argv)
     args.out = args.out or Path(args.backbone or "backbone").parent / "probes" / f"{Path(args.config).stem}.json"
@@ -64,7 +65,7 @@ def _run(args: argparse.Namespace) -> list[dict]:
     elif args.model_args:
         raise ValueError("--model-args needs --model")
     label = None if plain_file else _label(args)
-    return run_probes(backbone, cfg, out=args.out, seed=args.seed, only=args.only, label=label)
+    return run_probes(backbone, cfg, out=args.out, seed=args.seed, only=args.only, label=label, resume=args.resume)
 
 
 def _label(args: argparse.Namespace) -> str:
