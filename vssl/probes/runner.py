@@ -164,10 +164,10 @@ class _WatchHead(Hook):
         last = step == runner.max_iters
         if step % self.interval and not last:
             return
-        finite(outputs["loss"], f"after {step} steps; lower its learning rate")
+        loss = finite(outputs["loss"], f"after {step} steps; lower its learning rate")
         if self.path is not None and not last:
             self.save(runner, step)
-            print(f"step {step}/{runner.max_iters}  loss {float(outputs['loss']):.4g}  {self.path}", flush=True)
+            print(f"step {step}/{runner.max_iters}  loss {loss:.4g}  {self.path}", flush=True)
 
     def save(self, runner: Runner, step: int) -> None:
         content = {
