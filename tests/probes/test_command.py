@@ -13,7 +13,7 @@ import pytest
 from mmengine.config import Config
 
 from vssl.learner import export_backbone
-from vssl.probes.command import main
+from vssl.probes.command import main, table
 from vssl.probes.run import run_probes
 
 ROOT = Path(__file__).parents[2]
@@ -149,6 +149,20 @@ def test_a_label_that_cannot_be_read_is_named_at_the_start_whatever_the_path(
         main([str(config), "--backbone", str(backbone_file)])
 
 
+def test_the_table_says_what_a_score_leaves_out():
+    result = {"name": "a", "scores": {"mIoU": 50.0}, "seconds": 1.0}
+    lines = table(
+        [
+            {**result, "counts": {"classes_seen": 3, "classes": 150}},
+            {**result, "counts": {"classes_seen": 150, "classes": 150}},
+            {**result, "counts": {"images": 5, "images_without_valid_depth": 2}},
+            result,
+        ]
+    ).splitlines()
+    assert lines[0].endswith("only 3 of 150 classes are in the labels") and "2 images have no valid depth" in lines[2]
+    assert lines[1] == lines[3]
+
+
 TWO_PROBES = """
 import torch
 from mmcv.transforms import LoadImageFromFile, RandomFlip
@@ -179,7 +193,7 @@ probes = dict(
         train=dict(data_prefix=dict(img_path="images/train", depth_map_path="annotations/train"), **flipping),
         val=dict(data_prefix=dict(img_path="images/test", depth_map_path="annotations/test"), **nyu),
         size=(32, 32),
-        schedule=dict(optimizer=adam, steps=60, batch_size=4),
+        schedule=dict(optimizer=adam, steps=40, batch_size=4),
         path="runner",
         checkpoint_interval=10,
     ),

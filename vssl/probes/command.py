@@ -23,12 +23,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def table(results: list[dict]) -> str:
-    """One line per probe: name, scores, seconds."""
+    """One line per probe: name, scores, seconds, and what was left out of the score."""
     lines = []
     for result in results:
         scores = "  ".join(f"{name} {value:.4g}" for name, value in result["scores"].items())
-        lines.append(f"{result['name']:<16} {scores}  ({result['seconds']:.1f} s)")
+        lines.append(f"{result['name']:<16} {scores}  ({result['seconds']:.1f} s){_left_out(result.get('counts', {}))}")
     return "\n".join(lines)
+
+
+def _left_out(counts: dict[str, int]) -> str:
+    if counts.get("classes_seen") != counts.get("classes"):
+        return f"  only {counts['classes_seen']} of {counts['classes']} classes are in the labels"
+    without = counts.get("images_without_valid_depth")
+    return f"  {without} images have no valid depth" if without else ""
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -73,6 +74,8 @@ def run_probes(
                 save_pictures(outcome.pictures, pictures_path(out))
             save_results(results[-1:], out)
             run.checkpoint.unlink(missing_ok=True)  # the score is safe
+            with suppress(OSError):  # not there, or another probe's checkpoint is
+                run.checkpoint.parent.rmdir()
     return results
 
 
