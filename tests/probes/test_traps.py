@@ -8,11 +8,15 @@ Each test names a trap; most show first what the library does by itself. Those t
 - DepthEstimator's slide mode: test_inference.py; SiLogLoss' NaN gradient: test_losses.py
 - DepthMetric's clamp, empty images, crop in pixels, pooled and per image; IoUMetric's absent classes, rounding:
   test_metrics.py
-- labels shifted beforehand, depth in another unit, corrupt files: test_label_files.py
+- whole sets of label files (shifted beforehand, another unit): tests/datasets/test_label_checks.py; corrupt and missing
+  ones: test_command.py
 - features before the final norm, freezing, DINOv3's prefix tokens, sides that are no multiple of the patch:
   test_backbone.py
 - np.float32 in JSON: test_results.py; presets' settings: test_presets.py
 """
+
+import shutil
+from pathlib import Path
 
 import albumentations as A
 import numpy as np
@@ -26,6 +30,7 @@ from mmseg.datasets.transforms import Albu, LoadDepthAnnotation, RandomCrop, Ran
 from mmseg.evaluation import DepthMetric
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.structures import SegDataSample
+from PIL import Image
 from torch.nn import functional as F
 
 from vssl.probes.backbone import FrozenBackbone
@@ -131,6 +136,33 @@ def test_labels_lose_one_once_and_zero_is_ignored(segmentation):
     train, _ = SegmentationProbe(**segmentation).load(ProbeData())
     assert train.dataset.reduce_zero_label
     assert train.items[0]["data_samples"].gt_sem_seg.data.unique().tolist() == [0, 1, 2, 255]  # 1, 2, 3, 0 in the file
+
+
+def rewritten(config: dict, target, change) -> dict:
+    """A dataset config whose label files went through `change`."""
+    shutil.copytree(config["data_root"], target, dirs_exist_ok=True)
+    shutil.copy(Path(config["data_root"]).parent / "dataset.json", target)
+    for path in target.glob("annotations/*/*.png"):
+        Image.fromarray(change(np.asarray(Image.open(path)))).save(path)
+    return {**config, "data_root": str(target)}
+
+
+def test_labels_shifted_beforehand_are_refused_before_the_work(segmentation, tmp_path):
+    train = rewritten(segmentation["train"], tmp_path, lambda labels: labels - np.uint8(1))  # 0 becomes 255
+    with pytest.raises(ValueError, match=r"shifted beforehand.* 1 is subtracted once"):
+        SegmentationProbe(**{**segmentation, "train": train}, path="runner").load(ProbeData())
+
+
+@pytest.mark.parametrize(("divide", "unit"), [(1000, "metres"), (10, "centimetres")])
+def test_depth_in_another_unit_is_refused_with_the_hint(divide, unit, depth, tmp_path):
+    def change(millimetres):  # as a phone held close to a table sees it, and the room behind
+        nearer = millimetres.copy()
+        nearer[4:12] = 300
+        return (nearer // divide).astype(np.uint16)
+
+    train = rewritten(depth["train"], tmp_path, change)
+    with pytest.raises(ValueError, match=rf"the files hold {unit} .*round\(1000 × metres\)"):
+        DepthProbe(**{**depth, "train": train}, path="runner").load(ProbeData())
 
 
 def test_a_flip_in_a_test_pipeline_is_refused_for_depth_as_well(depth):
