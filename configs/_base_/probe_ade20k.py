@@ -3,8 +3,15 @@
 Where a protocol leaves something open it is DINOv3's choice that stands here.
 """
 
-from mmcv.transforms import LoadImageFromFile, RandomFlip, RandomResize
-from mmseg.datasets.transforms import LoadAnnotations, PackSegInputs, PhotoMetricDistortion, RandomCrop, Resize
+from mmcv.transforms import LoadImageFromFile, RandomResize
+from mmseg.datasets.transforms import (
+    LoadAnnotations,
+    PackSegInputs,
+    PhotoMetricDistortion,
+    RandomCrop,
+    RandomFlip,
+    Resize,
+)
 
 from vssl.probes.datasets import ADE20K
 from vssl.probes.segmentation import SegmentationProbe

@@ -3,8 +3,8 @@
 Where a protocol leaves something open it is DINOv3's choice that stands here.
 """
 
-from mmcv.transforms import LoadImageFromFile, RandomFlip
-from mmseg.datasets.transforms import LoadDepthAnnotation, PackSegInputs, RandomCrop, RandomRotate, Resize
+from mmcv.transforms import LoadImageFromFile
+from mmseg.datasets.transforms import LoadDepthAnnotation, PackSegInputs, RandomCrop, RandomFlip, RandomRotate, Resize
 
 from vssl.probes.datasets import NYUDepth
 from vssl.probes.depth import DepthProbe

@@ -71,6 +71,22 @@ def test_stays_frozen_and_in_eval_whatever_a_segmentor_calls(images, backbone):
     assert all(torch.equal(before[name], value) for name, value in frozen.state_dict().items())
 
 
+@pytest.mark.parametrize("source", ["our file", "timm name"])
+def test_a_plain_mmseg_config_takes_it_by_file_or_timm_name(source, images, backbone, backbone_file):
+    settings = dict(backbone=str(backbone_file))
+    if source == "timm name":
+        settings = dict(model=backbone.name, random_seed=3, **backbone.model_args)
+    model = EncoderDecoder(
+        backbone=dict(type=FrozenBackbone, layers=[0, 2], class_token=True, **settings),
+        decode_head=dict(type=LinearSegHead, in_channels=48, num_layers=2, num_classes=3),
+        test_cfg=dict(mode="whole"),
+    )
+    logits = model.eval()(images, mode="tensor")
+    expected = FrozenBackbone(**settings, layers=[0, 2], class_token=True)(images)
+    torch.testing.assert_close(logits, model.decode_head.forward(expected))
+    assert logits.shape == (2, 3, 4, 4)
+
+
 def test_a_live_learner_is_not_frozen_along(backbone):
     backbone.train()
     FrozenBackbone(backbone)

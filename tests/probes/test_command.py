@@ -165,8 +165,8 @@ def test_the_table_says_what_a_score_leaves_out():
 
 TWO_PROBES = """
 import torch
-from mmcv.transforms import LoadImageFromFile, RandomFlip
-from mmseg.datasets.transforms import LoadAnnotations, LoadDepthAnnotation, PackSegInputs
+from mmcv.transforms import LoadImageFromFile
+from mmseg.datasets.transforms import LoadAnnotations, LoadDepthAnnotation, PackSegInputs, RandomFlip
 
 from vssl.probes.datasets import NYUDepth, SceneSegmentation
 from vssl.probes.depth import DepthProbe

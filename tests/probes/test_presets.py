@@ -4,10 +4,12 @@ The backbone is shrunk (`SMALL`, the one override of the science); beside it the
 are set, as a user would with --cfg-options. Crops, windows, heads, losses and batches are the presets' own.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from mmengine.config import Config
 from PIL import Image
@@ -32,14 +34,14 @@ PROBES = [
 
 @pytest.fixture(scope="module")
 def miniatures(tmp_path_factory):
-    """Three images in each layout: ADE20K's with its numbering, NYUv2's at its own size in millimetres."""
+    """Two images in each layout: ADE20K's with its numbering, NYUv2's at its own size in millimetres."""
     root, rng = tmp_path_factory.mktemp("miniatures"), np.random.default_rng(0)
 
     def write(name: str, array: np.ndarray) -> None:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(array).save(root / name)
 
-    for i, (ade, nyu) in enumerate((("training", "train"), ("training", "train"), ("validation", "test"))):
+    for i, (ade, nyu) in enumerate((("training", "train"), ("validation", "test"))):
         labels = np.kron(rng.integers(0, 151, (4, 4)), np.ones((16, 16))).astype(np.uint8)
         write(f"ade20k/images/{ade}/ADE_{i}.jpg", rng.integers(0, 256, (64, 64, 3), np.uint8))
         write(f"ade20k/annotations/{ade}/ADE_{i}.png", labels)
@@ -70,7 +72,7 @@ def test_a_preset_builds_takes_two_steps_and_scores(dataset, preset, name, minia
     (result,) = run_probes(backbone, cfg, only=[name])
     assert len(steps) == 2 and all(steps)
     card = result["card"]
-    assert (card["train_images"], card["val_images"]) == (2, 1)
+    assert (card["train_images"], card["val_images"]) == (1, 1)
     expected = {"paper": "bf16 backbone, fp32 head and loss"}.get(preset, "fp32")
     assert card["precision"] == expected and card["checkpoint"] == "last"
     assert np.isfinite(list(result["scores"].values())).all()
@@ -82,6 +84,45 @@ def _changes(optimizer: torch.optim.Optimizer, step) -> bool:
     before = [p.detach().clone() for p in trained]
     step(optimizer)
     return bool(trained) and all((p.detach() != b).any() for p, b in zip(trained, before, strict=True))
+
+
+@pytest.mark.parametrize(("dataset", "preset", "name"), PROBES)
+def test_image_and_labels_of_a_preset_stay_together_in_every_augmentation(dataset, preset, name):
+    """A picture with one dark and one bright half, labeled alike: flips, crops, scales and turns must agree."""
+    steps = Config.fromfile(CONFIGS / dataset / f"{preset}.py")["probes"][name]["train"]["pipeline"]
+    steps = [step for step in (dict(s) for s in steps) if step["type"].__name__ not in APART]
+    field = {"ade20k": "gt_seg_map", "nyuv2": "gt_depth_map"}[dataset]
+    np.random.seed(0)
+    bright_left = 0
+    for _ in range(12):
+        half = np.where(np.arange(640) < 320, 1, 2)[None].repeat(480, 0)
+        image = np.where(half == 1, 20, 220)[..., None].repeat(3, 2).astype(np.uint8)
+        results = {"img": image, "img_shape": (480, 640), field: half.astype(np.float32), "seg_fields": [field]}
+        for step in steps:
+            kind = step["type"]
+            results = kind(**{k: v for k, v in step.items() if k != "type"})(results)
+        image, labels = results["img"][..., 0], results[field]
+        assert image.shape == labels.shape
+        known = labels > 0  # 0 fills the corners of a turned depth map
+        assert ((image > 120) == (labels == 2))[known].mean() > 0.98
+        bright_left += labels[0, 2] == 2
+    assert bright_left > 0  # some were flipped
+
+
+APART = ("LoadImageFromFile", "LoadAnnotations", "LoadDepthAnnotation", "PackSegInputs", "PhotoMetricDistortion")
+
+
+def test_the_commands_of_the_results_page_can_be_given():
+    page = (CONFIGS.parents[1] / "docs/results.md").read_text()
+    commands = re.findall(r"`python (tools/probe\.py [^`]*)`", page)
+    assert len(commands) == 24
+    for command in commands:
+        args = dict(zip(command.split()[2::2], command.split()[3::2], strict=True))
+        cfg = Config.fromfile(CONFIGS.parents[1] / command.split()[1])
+        assert set(args) <= {"--model", "--backbone", "--only", "--random"}
+        assert args.get("--only") in (None, *cfg["probes"])
+        model = args.get("--model", "vit_small_patch16_dinov3.lvd1689m")
+        assert model in timm.list_pretrained() if "." in model else timm.is_model(model)
 
 
 def presets(dataset: str) -> dict[str, dict]:

@@ -19,14 +19,14 @@ import shutil
 from pathlib import Path
 
 import albumentations as A
+import mmcv.transforms
 import numpy as np
 import pytest
 import torch
-from mmcv.transforms import Compose, RandomFlip
 from mmengine.optim import AmpOptimWrapper
 from mmengine.structures import PixelData
 from mmseg.datasets import NYUDataset
-from mmseg.datasets.transforms import Albu, LoadDepthAnnotation, RandomCrop, RandomRotate
+from mmseg.datasets.transforms import Albu, LoadDepthAnnotation, RandomCrop, RandomFlip, RandomRotate, Resize
 from mmseg.evaluation import DepthMetric
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.structures import SegDataSample
@@ -211,13 +211,24 @@ def test_nyu_crop_scales_with_the_image(scale):
     )  # fmt: skip
 
 
-def test_a_depth_pipeline_crops_image_and_depth_alike():
-    results = depth_map((48, 64))
-    results["gt_depth_map"][:] = np.arange(64)
-    results["img"][:] = np.arange(64)[:, None]
-    out = Compose([NYUCrop(), RandomCrop(crop_size=(20, 20)), RandomFlip(prob=0.5)])(results)
-    assert out["img"].shape[:2] == out["gt_depth_map"].shape == (20, 20)
-    np.testing.assert_array_equal(out["img"][..., 0], out["gt_depth_map"])
+def test_mmcvs_own_transforms_leave_depth_where_it_is_and_are_refused(depth):
+    def flipped(kind):
+        results = depth_map((4, 6))
+        results["gt_depth_map"][:] = np.arange(6)
+        return kind(prob=1.0)(results)["gt_depth_map"][0].tolist()
+
+    assert flipped(mmcv.transforms.RandomFlip) == [0, 1, 2, 3, 4, 5] and flipped(RandomFlip) == [5, 4, 3, 2, 1, 0]
+    for step in (
+        dict(type=mmcv.transforms.RandomFlip, prob=0.5),
+        dict(type=mmcv.transforms.Resize, scale=(32, 32)),
+        dict(type=mmcv.transforms.RandomResize, scale=(32, 32), resize_type=mmcv.transforms.Resize),
+    ):
+        pipeline = [*depth["train"]["pipeline"][:2], step, *depth["train"]["pipeline"][2:]]
+        with pytest.raises(ValueError, match="moves the image and leaves the depth map"):
+            DepthProbe(**{**depth, "train": {**depth["train"], "pipeline": pipeline}}, path="runner")
+    step = dict(type=mmcv.transforms.RandomResize, scale=(32, 32), resize_type=Resize)
+    depth["train"]["pipeline"].insert(2, step)
+    DepthProbe(**depth, path="runner")
 
 
 def test_class_balanced_crops_of_depth_are_refused(depth):

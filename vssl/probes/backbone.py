@@ -61,7 +61,8 @@ class FrozenBackbone(nn.Module):
     repeated) and the feature maps cut back, so that they cover the image and nothing else.
 
     Args:
-        backbone: see `open_backbone`; further keyword arguments (`model`, `random_seed`, …) go there.
+        backbone: a file or a backbone in memory; None with a timm `model` for its released weights. See
+            `open_backbone`: further keyword arguments (`model`, `random_seed`, …) go there.
         layers: ``"last"``, ``"last4"``, ``"spread4"`` (four over the depth as in DINOv2's lin4: [2, 5, 8, 11] of a
             ViT-B, [4, 11, 17, 23] of a ViT-L), or block indices from 0.
         final_norm: pass the features of every layer through the backbone's final norm, as its own last layer is.
@@ -71,7 +72,7 @@ class FrozenBackbone(nn.Module):
 
     def __init__(
         self,
-        backbone: str | Path | TimmBackbone,
+        backbone: str | Path | TimmBackbone | None = None,
         layers: str | Sequence[int] = "last",
         final_norm: bool = True,
         class_token: bool = False,

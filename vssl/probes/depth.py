@@ -92,9 +92,18 @@ def _built(config: dict) -> DepthLoss:
     return kind(**settings)
 
 
+# mmcv's own of these move the image and a segmentation map; mmseg's (or a list of fields) move depth as well.
+_MMCV_LEAVES_DEPTH = ("RandomFlip", "Resize", "Pad", "CenterCrop")
+
+
 def _check_pipeline(pipeline: Sequence[dict]) -> None:
-    """Refuse what mmseg does to depth without a word."""
+    """Refuse what mmcv and mmseg do to depth without a word."""
     for name, step in zip(transform_names(dict(pipeline=pipeline)), pipeline, strict=True):
+        for kind in (step["type"], step.get("resize_type")):
+            if getattr(kind, "__module__", "").startswith("mmcv.") and kind.__name__ in _MMCV_LEAVES_DEPTH:
+                raise ValueError(
+                    f"mmcv's {kind.__name__} moves the image and leaves the depth map; use mmseg.datasets.transforms"
+                )
         if name == "RandomRotate" and step.get("seg_pad_val", 255) != 0:
             raise ValueError(
                 "RandomRotate fills the corners of a depth map with 255 metres; give it seg_pad_val=0 (invalid)"
