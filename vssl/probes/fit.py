@@ -91,11 +91,11 @@ class Schedule:
         return dict(type="OptimWrapper", optimizer=dict(self.optimizer), **clip)
 
     def param_schedulers(self) -> list[dict]:
-        after = dict(begin=self.warmup_steps, end=self.steps, by_epoch=False)
+        after = dict(begin=self.warmup_steps, by_epoch=False)
         if self.decay == "cosine":
-            decay = dict(type=CosineAnnealingLR, T_max=self.steps - self.warmup_steps, **after)
-        else:
-            decay = dict(type=PolyLR, power=1.0, **after)
+            decay = dict(type=CosineAnnealingLR, T_max=self.steps - self.warmup_steps, end=self.steps, **after)
+        else:  # one further step: mmengine's reaches 0 in its last, which would then train nothing
+            decay = dict(type=PolyLR, power=1.0, end=self.steps + 1, **after)
         warmup = dict(type=LinearLR, start_factor=1 / max(self.warmup_steps, 1), end=self.warmup_steps, by_epoch=False)
         return [warmup, decay] if self.warmup_steps else [decay]
 
