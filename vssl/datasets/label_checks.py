@@ -3,16 +3,14 @@
 The values are those in the files, before anything is subtracted or scaled.
 """
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Integer, UInt8
 
 from vssl.datasets.files import read_labels, read_millimetres
+from vssl.datasets.threads import in_threads
 
 IGNORE = 255  # label of pixels that count in no loss and no score
 SHIFTED = (
@@ -20,8 +18,6 @@ SHIFTED = (
     "(tools/prepare_data.py ade20k)"
 )
 MILLIMETRES = "Write them again as uint16 PNG: round(1000 × metres), 0 = invalid"
-
-Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def check_class_labels(paths: Sequence[Path], classes: int) -> None:
@@ -50,14 +46,6 @@ def check_depth_labels(paths: Sequence[Path]) -> None:
     for counts in in_threads(lambda p: depth_counts(read_millimetres(p)), paths):
         found.add(counts)
     found.check(f"{Path(paths[0]).parent}")
-
-
-def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """`function` of every item, in order; a few at a time are decoded ahead (Pillow lets go of the GIL)."""
-    workers = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(workers) as executor:
-        for start in range(0, len(items), 16 * workers):
-            yield from executor.map(function, items[start : start + 16 * workers])
 
 
 def present_values(labels: UInt8[np.ndarray, "H W"]) -> list[int]:
