@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ class ProbeRun:
 
     Attributes:
         pooled: vectors of image folders, kept so that the linear classifier and kNN look at each image once.
+        checkpoint: where a probe that trains for long may save its state; None when nothing is written.
+        resume: go on from `checkpoint` if it is there.
     """
 
     backbone: TimmBackbone
@@ -25,6 +28,8 @@ class ProbeRun:
     seed: int
     device: torch.device
     pooled: dict[tuple, Tensor] = field(default_factory=dict)
+    checkpoint: Path | None = None
+    resume: bool = False
 
     def card(self) -> dict:
         """The lines of a protocol card that every probe of a run shares."""
