@@ -69,7 +69,7 @@ def test_schedule_warms_up_then_falls_to_zero(problem, monkeypatch):
 
 
 def test_batches_visit_every_image_once_an_epoch_in_an_order_of_the_seed():
-    rows = lambda seed: torch.stack(list(Schedule(steps=4, batch_size=5)._batches(10, seed)))  # noqa: E731
+    rows = lambda seed: torch.stack(list(Schedule(steps=4, batch_size=5).rows(10, seed)))  # noqa: E731
     first = rows(0)
     assert all(sorted(first[i : i + 2].flatten().tolist()) == list(range(10)) for i in (0, 2))
     assert torch.equal(first, rows(0)) and not torch.equal(first, rows(1))

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from vssl.learner import TimmBackbone
 from vssl.probes.backbone import open_backbone
+from vssl.probes.cache import FeatureCache
 from vssl.probes.data import ProbeData
 from vssl.probes.outcome import ProbeRun
 from vssl.probes.results import load_results, pictures_path, save_pictures, save_results
@@ -24,6 +25,7 @@ def run_probes(
     data: ProbeData | None = None,
     only: Sequence[str] | None = None,
     label: str | None = None,
+    cache: str | Path | None = None,
 ) -> list[dict]:
     """Run every probe of a config on one backbone.
 
@@ -33,11 +35,12 @@ def run_probes(
     Args:
         backbone: a file that `export_backbone` wrote, or a backbone in memory (it is copied, not frozen).
         cfg: ``probes``: {name: dict(type=ProbeClass, …)}, and optionally ``device`` ("cpu", "cuda"; default: what is
-            there). See configs/probes/.
+            there) and ``cache``. See configs/probes/.
         out: JSON list to write results to (pictures go beside it, as .npz); None writes nothing.
         seed: of head initialisation and batch order.
         data: decoded images, to be shared between backbones; None reads them anew.
         only: names of the probes to run; None runs all.
+        cache: folder for features (vssl/probes/cache.py); None: the config's ``cache``, or memory.
         label: what results call the backbone; None: its path, or its timm name when it is in memory.
 
     Returns:
@@ -52,7 +55,8 @@ def run_probes(
         probe.load(data)
     device = torch.device(cfg.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
     label = label or (str(backbone) if isinstance(backbone, str | Path) else loaded.name)
-    run = ProbeRun(loaded, data, seed, device)
+    cache = cache or cfg.get("cache")
+    run = ProbeRun(loaded, data, seed, device, cache=FeatureCache(cache) if cache else None)
     results: list[dict] = []
     pictures: dict[str, np.ndarray] = {}
     for name, probe in probes.items():
