@@ -18,8 +18,8 @@ MAY_IMPORT = {
     "feedback": {"datasets", "distributed", "draws", "learner"},
     "value": set(),
     "engine": {
-        "compat", "datasets", "designers", "distributed", "draws", "feedback", "learner", "objectives", "value",
-        "views",
+        "compat", "datasets", "designers", "distributed", "draws", "feedback", "learner", "objectives", "probes",
+        "value", "views",
     },
     "probes": {"compat", "datasets", "learner"},
     "reports": set(),
