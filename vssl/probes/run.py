@@ -12,6 +12,7 @@ from vssl.learner import TimmBackbone
 from vssl.probes.backbone import open_backbone
 from vssl.probes.cache import FeatureCache
 from vssl.probes.data import ProbeData
+from vssl.probes.embedding import pca_sheet
 from vssl.probes.outcome import ProbeRun
 from vssl.probes.results import load_results, pictures_path, save_pictures, save_results
 from vssl.probes.settings import check_settings
@@ -67,6 +68,9 @@ def run_probes(
             save_results(results, out)
     if out is not None and pictures:
         save_pictures(pictures, pictures_path(out))
+        if "pca_map" in pictures:
+            sheet = pca_sheet(pictures["pca_image"], pictures["pca_map"])
+            sheet.save(Path(out).with_suffix(".pca.png"))
     return results
 
 
