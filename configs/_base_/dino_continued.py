@@ -1,9 +1,9 @@
 """Continued DINO pretraining of a released DINOv3 checkpoint on ImageNet-1k: what every paper row shares.
 
 Stated by the paper: 2 global crops of 224 px and 6 local ones of 96, colour jitter, grayscale, blur, solarize; head
-output 8192, temperatures 0.1 and 0.04, centre momentum 0.9, teacher momentum from 0.996; AdamW, weight decay 0.04, clip
-1.0, 1k warm-up, 20k steps, bf16. Unstated, ours: the strengths of the augmentations (DINO's), AdamW's β, the decay after
-the warm-up (cosine to 0.01 of the peak), and that images are read at 256 px before they are cropped.
+output 8192, temperatures 0.1 and 0.04, centre momentum 0.9, teacher momentum from 0.996; AdamW, weight decay 0.04,
+clip 1.0, 1k warm-up, 20k steps, bf16. Unstated, ours: the strengths of the augmentations (DINO's), AdamW's β, the decay
+after the warm-up (cosine to 0.01 of the peak), and that images are read at 256 px before they are cropped.
 
 Any row runs small, without the released weights, with one override of the backbone and nothing else:
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from vssl.probes.embedding import EmbeddingProbe, effective_dimension, pca_maps
 from vssl.probes.outcome import ProbeRun
 from vssl.probes.run import run_probes
 
+CONFIG = Path(__file__).parents[2] / "configs/probes/embedding.py"
 CPU = torch.device("cpu")
 
 
@@ -54,7 +57,8 @@ def test_probe_measures_the_backbones_features_and_draws_them(backbone, scenes, 
     assert scores["patch_norm"] == pytest.approx(patches.norm(dim=2).mean().item(), rel=1e-4)
     assert scores["patch_norm_outlier"] >= 1 and outcome.result["card"]["val_images"] == 9
 
-    cfg = Config(dict(probes=dict(embedding=dict(type=EmbeddingProbe, root=root, size=32, pool="class")), device="cpu"))
+    cfg = Config.fromfile(CONFIG)
+    cfg.merge_from_dict({"probes.embedding": dict(root=root, size=32, pool="class"), "device": "cpu"})
     (result,) = run_probes(backbone, cfg, out=tmp_path / "r.json")
     assert result["scores"]["rankme"] != scores["rankme"]
     assert Image.open(tmp_path / "r.pca.png").size == (8 * 32, 2 * 32)
