@@ -195,8 +195,8 @@ class DenseGrid:
         return probe
 
     def _union(self, run: ProbeRun) -> list[int]:
-        last = [run.backbone.depth - 1]
-        return sorted({i for layers in self.layers for i in (last if layers == "last" else layers)})
+        looks = [FrozenBackbone(run.backbone, **{**self.probe.look, "layers": layers}) for layers in self.layers]
+        return sorted({i for look in looks for i in look.layers})
 
 
 class Scored:
