@@ -1,5 +1,6 @@
 """Decoded labeled images, read once per process and shared by the probes of any number of backbones."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from torchvision.transforms.v2 import functional as T
 from vssl.probes.datasets import ClassFolder, read_dataset_json
 from vssl.probes.metrics import check_labels
 
-DETERMINISTIC = ("LoadImageFromFile", "LoadAnnotations", "LoadDepthAnnotation", "Resize", "PackSegInputs")
+DETERMINISTIC = ("LoadImageFromFile", "LoadAnnotations", "LoadDepthAnnotation", "Resize", "NYUCrop", "PackSegInputs")
 
 
 class DenseBatch(NamedTuple):
@@ -40,9 +41,18 @@ class DenseSplit:
         random = [n for n in transform_names(config) if n not in DETERMINISTIC]
         if keep and random:
             raise ValueError(f"{', '.join(random)} may be random, so that images cannot be kept; use path='runner'")
-        self.dataset = DATASETS.build(config)
+        with warnings.catch_warnings():  # albumentations warns of arguments it does not know, and runs without them
+            warnings.filterwarnings("error", message="Argument.*not valid for transform")
+            try:
+                self.dataset = DATASETS.build(config)
+            except UserWarning as error:
+                raise ValueError(f"the pipeline of {config.get('data_root')}: {error}") from error
         self.classes = self.dataset.metainfo["classes"]
         self.items = [self._read(i) for i in range(len(self.dataset))] if keep else None
+
+    def first(self, count: int) -> list[dict]:
+        """The first items, checked: what can be known of a pipeline before the work starts."""
+        return self.items[:count] if self.items else [self._read(i) for i in range(min(count, len(self)))]
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -80,12 +90,16 @@ class DenseSplit:
 
 def _collate(items: list[dict]) -> DenseBatch:
     batch = pseudo_collate(items)
-    return DenseBatch(batch["inputs"], [_shallow(sample) for sample in batch["data_samples"]])
+    inputs, samples = batch["inputs"], batch["data_samples"]
+    return DenseBatch(inputs, [_shallow(sample, image) for image, sample in zip(inputs, samples, strict=True)])
 
 
-def _shallow(sample: SegDataSample) -> SegDataSample:
-    """A sample that shares the labels: a segmentor writes its prediction into what it is given."""
-    copy = SegDataSample(metainfo=sample.metainfo)
+def _shallow(sample: SegDataSample, image: Tensor) -> SegDataSample:
+    """A sample that shares the labels: a segmentor writes its prediction into what it is given.
+
+    Its `img_shape` is the image's own: crops by albumentations leave a stale one, and mmseg enlarges outputs to it.
+    """
+    copy = SegDataSample(metainfo={**sample.metainfo, "img_shape": tuple(image.shape[1:])})
     for name, value in sample.items():
         copy.set_data({name: value})
     return copy

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import product
 from time import perf_counter
 from types import SimpleNamespace
@@ -11,9 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 from jaxtyping import Float
-from mmengine.dataset import InfiniteSampler, pseudo_collate
-from mmengine.dataset.utils import worker_init_fn
-from mmengine.runner import set_random_seed
+from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -31,6 +28,7 @@ from vssl.probes.grid import (
     with_learning_rate,
 )
 from vssl.probes.outcome import Outcome, ProbeRun
+from vssl.probes.runner import Draws, SeededDraws
 from vssl.probes.settings import check_settings
 
 
@@ -138,16 +136,13 @@ class DenseGrid:
             for rows in probe.schedule.rows(len(targets), run.seed):
                 yield [f[rows].to(run.device) for f in features], targets[rows].to(run.device)
             return
-        set_random_seed(run.seed)  # mmseg's transforms draw from the global generators, as under its own Runner
         loader = DataLoader(
-            train.dataset,
-            min(probe.schedule.batch_size or len(train), len(train)),
-            sampler=InfiniteSampler(train.dataset, shuffle=True, seed=run.seed),
+            SeededDraws(train.dataset, run.seed),
+            batch_sampler=Draws(probe.schedule, len(train), run.seed),
             collate_fn=pseudo_collate,
             num_workers=probe.num_workers,
-            worker_init_fn=partial(worker_init_fn, num_workers=probe.num_workers, rank=0, seed=run.seed),
         )
-        for _, batch in zip(range(probe.schedule.steps), loader, strict=False):
+        for batch in loader:
             batch = model.data_preprocessor(batch, training=True)
             yield shared.frozen(batch["inputs"]), head.targets(batch["data_samples"])
 

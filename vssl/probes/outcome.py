@@ -23,6 +23,8 @@ class ProbeRun:
     Attributes:
         pooled: vectors of image folders, kept so that the linear classifier and kNN look at each image once.
         cache: where features are kept on disk; None keeps them in memory.
+        checkpoint: where a probe that trains for long may save its state; None when nothing is written.
+        resume: go on from `checkpoint` if it is there.
     """
 
     backbone: TimmBackbone
@@ -31,6 +33,8 @@ class ProbeRun:
     device: torch.device
     pooled: dict[tuple, Tensor] = field(default_factory=dict)
     cache: FeatureCache | None = None
+    checkpoint: Path | None = None
+    resume: bool = False
 
     def features(
         self, protocol: dict, files: Iterable[str | Path], images: int, batches: Iterator[Sequence[Tensor]]
