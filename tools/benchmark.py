@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vssl.benchmarks import probes
 from vssl.designers import UNetMask
 from vssl.draws import Draws
 from vssl.learner import TimmBackbone
@@ -59,6 +60,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     add_metagradient(commands)
     add_difference_step(commands)
+    probes.add_command(commands)
     arguments = parser.parse_args()
     arguments.run(arguments)
 

@@ -41,7 +41,8 @@ def test_cached_loss_is_the_loss_of_mmsegs_own_training_step(segmentation, backb
     model = probe.build(backbone, train, seed=0)
     head = model.decode_head.train()
     torch.nn.init.normal_(head.conv_seg.weight)
-    features, items = probe.features(model, train), copy.deepcopy(train.items)
+    run = ProbeRun(backbone, data, 0, CPU)
+    features, items = probe.features(model, train, run), copy.deepcopy(train.items)
     targets = head.targets([item["data_samples"] for item in items])
     cached = head.loss_on(head.forward(features), targets)["loss_ce"]
     batch = {key: [item[key] for item in items] for key in ("inputs", "data_samples")}

@@ -112,13 +112,20 @@ class FrozenBackbone(nn.Module):
     @torch.no_grad()
     def pooled(self, images: Float[Tensor, "batch 3 height width"], pool: str) -> Float[Tensor, "batch dim"]:
         """One vector per image from the last of `layers`: ``"avg"`` of the patch tokens, ``"class"``, or both."""
-        patches, prefix = self._look(images, False)[-1]
-        parts = {"avg": patches.mean(dim=(2, 3))}
-        if pool != "avg":
-            if prefix is None or self.vit.cls_token is None:
-                raise ValueError(f"{self.name} has no class token; set pool='avg'")
-            parts["class"] = prefix[:, 0]
+        class_tokens, mean = self.summaries(images)
+        if pool != "avg" and not class_tokens:
+            raise ValueError(f"{self.name} has no class token; set pool='avg'")
+        parts = {"avg": mean, "class": class_tokens[-1] if class_tokens else None}
         return torch.cat([parts[name] for name in pool.split("+")], dim=1)
+
+    @torch.no_grad()
+    def summaries(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> tuple[list[Float[Tensor, "batch dim"]], Float[Tensor, "batch dim"]]:
+        """The class token of each of `layers` ([] without one), and the mean patch token of the last."""
+        maps = self._look(images, False)
+        class_tokens = [] if self.vit.cls_token is None else [prefix[:, 0] for _, prefix in maps]
+        return class_tokens, maps[-1][0].mean(dim=(2, 3))
 
     def _look(self, images: Tensor, class_token: bool) -> list[tuple[Tensor, Tensor | None]]:
         height, width = images.shape[-2:]

@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parse(argv)
     try:
         results = _run(args)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"probe: {error}")
     print(table(results))
     print(f"results: {args.out}")
@@ -48,6 +48,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--random", type=int, metavar="SEED", help="same architecture, fresh random weights")
     parser.add_argument("--out", help="results file; default: probes/<config>.json beside the backbone, or in .")
+    parser.add_argument("--cache", metavar="DIR", help="keep features on disk there, and use what is there")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="run these probes of the config only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="keep finished probes; continue an interrupted one")
@@ -72,7 +73,8 @@ def _run(args: argparse.Namespace) -> list[dict]:
     elif args.model_args:
         raise ValueError("--model-args needs --model")
     label = None if plain_file else _label(args)
-    return run_probes(backbone, cfg, out=args.out, seed=args.seed, only=args.only, label=label, resume=args.resume)
+    about = dict(out=args.out, seed=args.seed, only=args.only, label=label)
+    return run_probes(backbone, cfg, **about, cache=args.cache, resume=args.resume)
 
 
 def _label(args: argparse.Namespace) -> str:

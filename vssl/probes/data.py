@@ -1,7 +1,7 @@
 """Decoded labeled images, read once per process and shared by the probes of any number of backbones."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,7 +11,8 @@ from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
+from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as T
 
 from vssl.probes.datasets import ClassFolder, read_dataset_json
@@ -55,6 +56,9 @@ class DenseSplit:
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def files(self) -> list[str]:
+        return [self.dataset.get_data_info(i)["img_path"] for i in range(len(self))]
 
     def _read(self, index: int) -> dict:
         item = self.dataset[index]
@@ -110,21 +114,28 @@ def transform_names(config: dict) -> list[str]:
 class FolderSplit:
     """One split of an ImageNet folder as uint8 images: short side to `resize` px, centre crop of `size` px.
 
-    With `limit`, that many images, evenly spaced over the sorted list.
+    With `limit`, that many images, evenly spaced over the sorted list. `interpolation` is "bilinear" or "bicubic".
     """
 
     def __init__(
-        self, root: str, size: int, resize: int, limit: int | None = None, keep: bool = True, num_workers: int = 0
+        self,
+        root: str,
+        size: int,
+        resize: int,
+        limit: int | None = None,
+        keep: bool = True,
+        num_workers: int = 0,
+        interpolation: str = "bilinear",
     ):
         self.root, self.num_workers = root, num_workers
 
         def transform(image: Tensor) -> Tensor:
             if min(image.shape[1:]) != resize:
-                image = T.resize(image, [resize], antialias=True)
+                image = T.resize(image, [resize], InterpolationMode(interpolation), antialias=True)
             return T.center_crop(image, [size, size])
 
         self.dataset = ClassFolder(root, transform)
-        self.dataset.loader = _decode
+        self.dataset.loader = decode
         self.classes = self.dataset.classes
         if limit is not None and limit < len(self.dataset):
             samples = self.dataset.samples
@@ -136,15 +147,21 @@ class FolderSplit:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def batches(self, batch_size: int) -> Iterator[UInt8[Tensor, "batch 3 size size"]]:
+    def files(self) -> list[str]:
+        return [path for path, _ in self.dataset.samples]
+
+    def batches(
+        self, batch_size: int, rows: Sequence[int] | None = None
+    ) -> Iterator[UInt8[Tensor, "batch 3 size size"]]:
+        """Every image in order, or those in `rows`."""
         if self.images is not None:
-            yield from self.images.split(batch_size)
+            yield from (self.images if rows is None else self.images[list(rows)]).split(batch_size)
         else:
-            loader = DataLoader(self.dataset, batch_size, num_workers=self.num_workers)
-            yield from (images for images, _ in loader)
+            dataset = self.dataset if rows is None else Subset(self.dataset, rows)
+            yield from (images for images, _ in DataLoader(dataset, batch_size, num_workers=self.num_workers))
 
 
-def _decode(path: str) -> UInt8[Tensor, "3 height width"]:
+def decode(path: str) -> UInt8[Tensor, "3 height width"]:
     try:
         with Image.open(path) as image:
             return T.pil_to_tensor(image.convert("RGB"))

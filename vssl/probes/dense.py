@@ -1,7 +1,7 @@
 """What segmentation and depth share: an mmseg segmentor of a frozen backbone and a small head, fitted and scored."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 import numpy as np
@@ -103,7 +103,7 @@ class DenseProbe:
         start = perf_counter()
         model = self.build(run.backbone, train, run.seed).to(run.device)
         if self.path == "cached":
-            self.fit_cached(model, train, run.seed)
+            self.fit_cached(model, train, run)
         else:
             files = dict(checkpoint=run.checkpoint, interval=self.checkpoint_interval, resume=run.resume)
             fit_runner(model, train.dataset, self.schedule, run.seed, self.num_workers, **files)
@@ -145,22 +145,23 @@ class DenseProbe:
         return model
 
     @torch.no_grad()
-    def features(self, model: nn.Module, split: DenseSplit) -> list[Tensor]:
-        """Feature maps of every image of a split, one tensor per layer."""
-        found = []
+    def feature_batches(self, model: nn.Module, split: DenseSplit) -> Iterator[tuple[Tensor, ...]]:
+        """Feature maps of every image of a split in order, one tensor per layer."""
         for batch in split.batches(self.batch_size):
-            inputs = model.data_preprocessor(dict(inputs=batch.inputs))["inputs"]
-            found.append(model.extract_feat(inputs))
-        return [torch.cat(maps) for maps in zip(*found, strict=True)]
+            yield model.extract_feat(model.data_preprocessor(dict(inputs=batch.inputs))["inputs"])
 
-    def fit_cached(self, model: nn.Module, train: DenseSplit, seed: int) -> None:
-        head, features = model.decode_head, self.features(model, train)
+    def features(self, model: nn.Module, split: DenseSplit, run: ProbeRun) -> list[Tensor]:
+        protocol = {"pipeline": repr(split.config["pipeline"]), "size": self.size, **self.look}
+        return run.features(protocol, split.files(), len(split), self.feature_batches(model, split))
+
+    def fit_cached(self, model: nn.Module, train: DenseSplit, run: ProbeRun) -> None:
+        head, features = model.decode_head, self.features(model, train, run)
         targets = head.targets([item["data_samples"] for item in train.items]).to(features[0].device)
 
         def loss(maps: Sequence[Tensor], labels: Tensor) -> Tensor:
             return sum(head.loss_on(head.forward(maps), labels).values())
 
-        self.schedule.fit(head, loss, features, targets, seed)
+        self.schedule.fit(head, loss, features, targets, run.seed)
 
     @torch.no_grad()
     def score(self, model: nn.Module, val: DenseSplit, metric: BaseMetric) -> dict[str, np.ndarray]:

@@ -10,7 +10,9 @@ from mmengine.config import Config
 
 from vssl.learner import TimmBackbone
 from vssl.probes.backbone import open_backbone
+from vssl.probes.cache import FeatureCache
 from vssl.probes.data import ProbeData
+from vssl.probes.embedding import pca_sheet
 from vssl.probes.outcome import ProbeRun
 from vssl.probes.results import load_results, pictures_path, save_pictures, save_results
 from vssl.probes.resume import protocol_digest, weights_digest
@@ -26,6 +28,7 @@ def run_probes(
     only: Sequence[str] | None = None,
     label: str | None = None,
     resume: bool = False,
+    cache: str | Path | None = None,
 ) -> list[dict]:
     """Run every probe of a config on one backbone.
 
@@ -35,11 +38,12 @@ def run_probes(
     Args:
         backbone: a file that `export_backbone` wrote, or a backbone in memory (it is copied, not frozen).
         cfg: ``probes``: {name: dict(type=ProbeClass, …)}, and optionally ``device`` ("cpu", "cuda"; default: what is
-            there). See configs/probes/.
+            there) and ``cache``. See configs/probes/.
         out: JSON list to write results to (pictures go beside it, as .npz); None writes nothing.
         seed: of head initialisation and batch order.
         data: decoded images, to be shared between backbones; None reads them anew.
         only: names of the probes to run; None runs all.
+        cache: folder for features (vssl/probes/cache.py); None: the config's ``cache``, or memory.
         label: what results call the backbone; None: its path, or its timm name when it is in memory.
         resume: keep the results in `out` that are of the same probe, protocol, seed and backbone weights, and let a
             probe that was interrupted go on from its checkpoint (``checkpoints/`` beside `out`).
@@ -56,7 +60,8 @@ def run_probes(
     protocols = {name: protocol_digest(configs[name], seed, weights) for name in probes}
     device = torch.device(cfg.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
     label = label or (str(backbone) if isinstance(backbone, str | Path) else loaded.name)
-    run = ProbeRun(loaded, data, seed, device, resume=resume)
+    cache = cache or cfg.get("cache")
+    run = ProbeRun(loaded, data, seed, device, cache=FeatureCache(cache) if cache else None, resume=resume)
     finished = {name: kept.get((name, label, protocols[name])) if resume else None for name in probes}
     for probe in (probe for name, probe in probes.items() if not finished[name]):
         probe.load(data)
@@ -72,6 +77,9 @@ def run_probes(
         if out is not None:
             if outcome.pictures:
                 save_pictures(outcome.pictures, pictures_path(out))
+            if "pca_map" in outcome.pictures:
+                sheet = pca_sheet(outcome.pictures["pca_image"], outcome.pictures["pca_map"])
+                sheet.save(Path(out).with_suffix(".pca.png"))
             save_results(results[-1:], out)
             run.checkpoint.unlink(missing_ok=True)  # the score is safe
             with suppress(OSError):  # not there, or another probe's checkpoint is
