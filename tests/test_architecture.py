@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "probes": {"compat", "datasets", "learner"},
     "reports": set(),
     "comparison": {"engine", "probes", "reports"},
+    "benchmarks": {"designers", "draws", "learner", "objectives", "value", "views"},
 }  # fmt: skip
 OPENMMLAB = {"mmengine", "mmseg", "mmcv"}
 WITHOUT_OPENMMLAB = {"views", "designers", "objectives", "learner", "feedback", "value", "reports"}

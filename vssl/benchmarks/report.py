@@ -10,10 +10,16 @@ import torch
 NOT_SETTINGS = ("run", "out", "command")
 
 
-def add_parser(commands, name: str, summary: str, repeats: int) -> argparse.ArgumentParser:
-    """A command with the options of the method; `commands` is what ``add_subparsers`` returned."""
+def add_parser(commands, name: str, summary: str, repeats: int | None) -> argparse.ArgumentParser:
+    """A command with the options of the method.
+
+    Args:
+        commands: what ``add_subparsers`` returned.
+        repeats: the default; None for a benchmark that takes no times.
+    """
     parser = commands.add_parser(name, help=summary, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--repeats", type=_positive, default=repeats, help="repetitions after the warm-up")
+    if repeats is not None:
+        parser.add_argument("--repeats", type=_positive, default=repeats, help="repetitions after the warm-up")
     parser.add_argument("--threads", type=_positive, default=1, help="CPU threads of torch")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--seed", type=int, default=0)
@@ -27,13 +33,14 @@ def prepare(arguments: argparse.Namespace) -> None:
     torch.manual_seed(arguments.seed)
 
 
-def publish(arguments: argparse.Namespace, rows: list[dict], columns: dict[str, str]) -> None:
+def publish(arguments: argparse.Namespace, about: str, rows: list[dict], columns: dict[str, str]) -> None:
     """Prints the rows as a Markdown table under a line about the machine, and writes them to --out.
 
     Args:
+        about: what was measured: models and sizes.
         columns: which keys of a row the table shows, and the format of its cells.
     """
-    machine = describe(arguments)
+    machine = f"{describe(arguments)}; {about}"
     print(f"\n{machine}\n\n{markdown(rows, columns)}")
     if arguments.out:
         settings = {k: _plain(v) for k, v in vars(arguments).items() if k not in NOT_SETTINGS}
@@ -44,10 +51,8 @@ def publish(arguments: argparse.Namespace, rows: list[dict], columns: dict[str, 
 def describe(arguments: argparse.Namespace) -> str:
     on_gpu = arguments.device.type == "cuda"
     machine = torch.cuda.get_device_name(arguments.device) if on_gpu else platform.machine()
-    return (
-        f"{machine}, {arguments.threads} CPU threads, torch {torch.__version__}, fp32; "
-        f"batch {arguments.batch}, {arguments.size} px; medians [quartiles] of {arguments.repeats} in one process"
-    )
+    timed = f"; medians [quartiles] of {arguments.repeats} in one process" if "repeats" in arguments else ""
+    return f"{machine}, CPU threads: {arguments.threads}, torch {torch.__version__}, fp32{timed}"
 
 
 def markdown(rows: list[dict], columns: dict[str, str]) -> str:

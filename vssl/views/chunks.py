@@ -31,7 +31,7 @@ def chunked(values: Callable[..., Tensor], gradients: Callable[..., tuple[Tensor
         def forward(ctx, *tensors):
             ctx.save_for_backward(*tensors)
             out = torch.empty_like(tensors[0])
-            for rows in _chunks(tensors[0]):
+            for rows in chunks(tensors[0]):
                 out[rows] = values(*(t[rows] for t in tensors))
             return out
 
@@ -40,7 +40,7 @@ def chunked(values: Callable[..., Tensor], gradients: Callable[..., tuple[Tensor
         def backward(ctx, gradient):
             tensors = ctx.saved_tensors
             results = [torch.empty_like(t) for t in tensors[:2]]
-            for rows in _chunks(tensors[0]):
+            for rows in chunks(tensors[0]):
                 made = gradients(gradient[rows], *(t[rows] for t in tensors))
                 for result, some in zip(results, made, strict=True):
                     result[rows] = some
@@ -62,6 +62,7 @@ def dot(a: Tensor, b: Tensor) -> Float[Tensor, " batch"]:
     return torch.linalg.vecdot(a.flatten(1), b.flatten(1))
 
 
-def _chunks(images: Tensor) -> list[slice]:
+def chunks(images: Tensor) -> list[slice]:
+    """Which rows make a chunk."""
     rows = len(images) if images.device.type != "cpu" else max(1, CHUNK // max(1, images[:1].numel()))
     return [slice(start, start + rows) for start in range(0, len(images), max(1, rows))]

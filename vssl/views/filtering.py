@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vssl.views.chunks import chunked, clamp_gradient, dot
 from vssl.views.ops import Op, per_image
+from vssl.views.separable import separable
 
 Images = Float[Tensor, "batch 3 height width"]
 
@@ -40,8 +41,7 @@ def blur(images: Images, sigma: Float[Tensor, " batch"], radius: int | None = No
     taps = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
     kernels = torch.softmax(-(taps**2) / (2 * sigma.unsqueeze(1) ** 2), dim=1)
     horizontal, vertical = (_matrices(kernels, side) for side in (width, height))
-    rows = torch.bmm(images.flatten(1, 2), horizontal.transpose(1, 2)).view_as(images)
-    return vertical.unsqueeze(1) @ rows
+    return separable(images, vertical, horizontal)
 
 
 def blur_radius(sigma: float) -> int:
