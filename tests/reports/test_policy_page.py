@@ -250,8 +250,8 @@ def test_differences_are_taken_probe_by_probe():
 
 
 def test_a_step_on_designed_views_is_judged_against_base_views(run):
-    lines = [line for line in findings(read_record(run)) if "instead of base views" in line]
-    assert len(lines) == 2 and all(line.endswith("× 10⁻³: more.") for line in lines)
+    lines = [line for line in findings(read_record(run)) if "designed views − base views" in line]
+    assert len(lines) == 2 and all(line.endswith("× 10⁻³, larger.") for line in lines)
 
 
 def test_moves_are_measured_in_shares_of_the_range():

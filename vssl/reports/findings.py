@@ -61,10 +61,10 @@ def _probe(record: Record) -> list[str]:
         difference = difference_to_base(select(rows, views="designed"), select(rows, views="base"))
         if difference is not None and difference.low is not None:
             unclear = difference.low <= 0 <= difference.high
-            outcome = "no clear difference" if unclear else "more" if difference.mean > 0 else "less"
+            outcome = "no clear difference" if unclear else "larger" if difference.mean > 0 else "smaller"
             told = format_difference({k: MILLI * getattr(difference, k) for k in ("mean", "low", "high")}, 2)
             lines.append(
-                f"One AdamW step on designed instead of base views lowers the {task} loss by {told} × 10⁻³: {outcome}."
+                f"Drop of the {task} loss by one AdamW step, designed views − base views: {told} × 10⁻³, {outcome}."
             )
     return lines
 

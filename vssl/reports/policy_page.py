@@ -87,7 +87,7 @@ def _head(record: Record) -> str:
     lines = "".join(f"<li>{escape(line)}</li>" for line in findings(record))
     return (
         f"<h1>{escape(_title(record))}</h1>\n{paragraph(', '.join(about) + '.', 'soft')}\n"
-        f'<div class="verdict"><ul class="details">{lines}</ul></div>'
+        f'<div class="verdict"><ul class="details marked">{lines}</ul></div>'
     )
 
 
