@@ -38,7 +38,7 @@ def contrast_gradients(gradient: Images, images: Images, factor: Magnitude) -> G
     factor = per_image(factor)
     gradient = clamp_gradient(gradient, torch.lerp(mean, images, factor))
     total = gradient.sum((1, 2, 3))
-    to_mean = (1 - factor) * per_image(total) / mean.new_tensor(images[0, 0].numel())
+    to_mean = (1 - factor) * per_image(total) / images[0, 0].numel()
     return gradient * factor + to_mean * _luma(images), dot(gradient, images) - total * mean.flatten()
 
 
