@@ -6,7 +6,7 @@ python tools/prepare_data.py scenes --out data/scenes
 import argparse
 import sys
 
-from vssl.datasets.scenes import SPLITS, write_scenes, write_sheet
+from vssl.datasets.scenes import DEFAULT_FAMILY, FAMILIES, SPLITS, write_scenes, write_sheet
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,6 +20,9 @@ def parser() -> argparse.ArgumentParser:
     )
     scenes.add_argument("--out", default="data/scenes", help="folder to write (default: %(default)s)")
     scenes.add_argument("--size", type=int, default=96, help="pixels (default: %(default)s)")
+    scenes.add_argument(
+        "--family", choices=list(FAMILIES), default=DEFAULT_FAMILY, help="what tells a class (default: %(default)s)"
+    )
     scenes.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
     scenes.add_argument(
         "--counts",
@@ -46,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         if options.sheet:
-            print(write_sheet(options.sheet, seed=options.seed))
+            print(write_sheet(options.sheet, seed=options.seed, family=options.family))
         else:
             print(
                 write_scenes(
@@ -54,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
                     size=options.size,
                     seed=options.seed,
                     counts=dict(options.counts),
+                    family=options.family,
                     workers=options.workers,
                     overwrite=options.overwrite,
                 )

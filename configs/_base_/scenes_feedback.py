@@ -48,6 +48,12 @@ value = dict(
     average_g_down=dict(type=GradientAverage, momentum=0.9),
     estimator=dict(type=forward_difference),  # a pass less than central_difference; cosine to exact 0.9999 here
     period=4,
+    burn_in=0,
+    warmup=0,
+    freeze_after=None,
+    recognisability=0.0,
+    norm_growth=0.0,
+    candidates=8,
     batch_size=64,
 )
 designer_optimizer = dict(type=AdamW, lr=1e-3, weight_decay=0.0)

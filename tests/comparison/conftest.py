@@ -19,6 +19,7 @@ class Fakes:
         self.probed: list[tuple[str, int]] = []
         self.budgets: dict[tuple[str, int], dict] = {}
         self.starts: dict[tuple[str, int], str] = {}
+        self.designers: dict[tuple[str, int], str] = {}
         self.fail_at: tuple[str, int] | None = None
         self.error: type[BaseException] = FloatingPointError
         self.fail_probe_at: tuple[str, int] | None = None
@@ -36,6 +37,8 @@ class Fakes:
         self.trained.append((arm, seed, resume))
         self.budgets[arm, seed] = config.budget.to_dict()
         self.starts[arm, seed] = config.backbone.checkpoint
+        if config.get("designer_checkpoint"):
+            self.designers[arm, seed] = config.designer_checkpoint
         run_dir.mkdir(parents=True, exist_ok=True)
         per_step = SECONDS_PER_STEP.get(arm, 0.25)
         steps = config.budget.get("steps") or round(config.budget.seconds / per_step)

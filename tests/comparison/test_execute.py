@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from vssl.comparison import execute, read_comparison
+from vssl.comparison.jobs import execute_in_jobs
+from vssl.comparison.plan import run_order
 
 
 def run(comparison, fakes, **options):
@@ -75,7 +77,7 @@ def test_a_failed_probe_is_run_again_without_training(comparison, fakes):
 def test_only_the_asked_arms_run(comparison, fakes):
     run(comparison, fakes, arms=["fixed"], seeds=[2])
     assert fakes.trained == [("fixed", 2, False)]
-    with pytest.raises(ValueError, match=r"as many steps as 'vpretraining', which has not been run with seed 2"):
+    with pytest.raises(ValueError, match="from 'vpretraining', which has not been run with seed 2"):
         run(comparison, fakes, arms=["fixed_steps"], seeds=[2])
 
 
@@ -130,3 +132,32 @@ def test_after_each_is_called_whenever_results_changed(comparison, fakes):
     calls = []
     run(comparison, fakes, seeds=[0], after_each=lambda: calls.append(len(fakes.probed)))
     assert calls == [1, 2, 3, 4]  # the start, then three arms
+
+
+def test_an_arm_can_begin_with_another_arms_designer(config, fakes):
+    config["arms"]["frozen"] = {"config": "fixed.py", "budget": {"steps": 3}, "designer_of": "vpretraining"}
+    comparison = read_comparison(config)
+    order = run_order(comparison.arms, [0, 1, 2, 3])
+    assert all(order.index(("vpretraining", s)) < order.index(("frozen", s)) for s in range(4))
+    run(comparison, fakes)
+    assert fakes.designers["frozen", 1] == "runs/vpretraining/seed1/checkpoint.pth"
+    assert ("fixed", 1) not in fakes.designers
+    with pytest.raises(ValueError, match="which has not been run with seed 7"):
+        run(comparison, fakes, arms=["frozen"], seeds=[7])
+
+
+def test_designer_of_needs_an_arm_that_waits_for_none(config):
+    config["arms"]["frozen"] = {"config": "fixed.py", "budget": {"steps": 3}, "designer_of": "vpretrainin"}
+    with pytest.raises(ValueError, match="did you mean 'vpretraining'"):
+        read_comparison(config)
+    config["arms"]["frozen"]["designer_of"] = "fixed_steps"
+    with pytest.raises(ValueError, match="'fixed_steps' waits for another arm"):
+        read_comparison(config)
+
+
+def test_jobs_need_budgets_that_do_not_depend_on_neighbours(comparison, fakes):
+    with pytest.raises(ValueError, match="elapsed seconds, which runs side by side take from each other"):
+        execute_in_jobs(comparison, fakes.workers(), jobs=2)
+    with pytest.raises(ValueError, match="--jobs 0"):
+        execute_in_jobs(comparison, fakes.workers(), jobs=0)
+    assert fakes.trained == []

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vssl.datasets.scenes import CLASSES, PROMINENT, render
+from vssl.datasets.scenes.families import Family
 from vssl.datasets.scenes.furniture import BUILDERS, Part, Thing, label_of
 from vssl.datasets.scenes.layout import Light, Scene, compose, look_at
 from vssl.datasets.scenes.materials import Material, plain
@@ -39,7 +40,7 @@ def test_depth_is_the_closed_form_z_depth_of_sphere_and_wall():
 
 def test_shadow_falls_on_the_side_away_from_the_light_only():
     scene = sphere_room()
-    image = shade(scene, trace(scene, 65), np.random.default_rng(0)).astype(float).mean(-1)
+    image = shade(scene, trace(scene, 65), np.random.default_rng(0), Family(exposure=(1.0, 1.0))).astype(float).mean(-1)
     top, bottom = image[24, 32], image[40, 32]  # both on the ball, lit from above
     assert top > 1.2 * bottom
 

@@ -66,7 +66,8 @@ def test_the_layouts_are_the_real_ones(reference):
 def test_the_description_tells_what_is_there(reference):
     description = json.loads((reference / "dataset.json").read_text())
     assert description["counts"] == COUNTS
-    assert (description["size"], description["seed"], description["renderer"]) == (24, 0, 1)
+    assert (description["size"], description["seed"], description["renderer"]) == (24, 0, 2)
+    assert description["family"] == "mixed"
     assert description["classes"] == list(CLASSES) and description["image_classes"] == list(PROMINENT)
 
 

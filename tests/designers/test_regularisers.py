@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vssl.designers import GlobalPolicy
-from vssl.designers.regularisers import PolicyPenalty, divergence, entropy, norm_growth, recognisability
+from vssl.designers.regularisers import PolicyPenalty, divergence, entropy, recognisability
 from vssl.draws import Draws
 from vssl.views.photometric import HUE
 from vssl.views.plan import Distribution, GatedOp, ViewPlan
@@ -73,15 +73,6 @@ def test_recognisability_is_the_cross_entropy_with_the_base_views_answer():
     )
     value.backward()
     assert torch.allclose(designed.grad, (designed.softmax(1) - base.softmax(1)).detach() / 5, atol=1e-6)
-
-
-def test_norm_growth_counts_only_growth():
-    g_pre = [torch.tensor([3.0, 0.0], requires_grad=True), torch.tensor([4.0])]
-    assert float(norm_growth(g_pre, reference=6.0).detach()) == 0
-    value = norm_growth(g_pre, reference=2.5)
-    assert float(value.detach()) == pytest.approx(math.log(2) ** 2)
-    (gradient,) = torch.autograd.grad(value, g_pre[0])
-    assert gradient[0] == pytest.approx(2 * math.log(2) * 3 / 25)
 
 
 def test_negative_weights_are_refused():

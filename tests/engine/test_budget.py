@@ -33,3 +33,13 @@ def test_a_resumed_clock_goes_on():
 def test_an_impossible_budget_is_refused(settings):
     with pytest.raises(ValueError, match="budget"):
         Budget(**settings)
+
+
+def test_the_processors_clock_does_not_count_waiting():
+    elapsed, processor = Budget(seconds=1), Budget(seconds=1, clock="processor")
+    for budget in (elapsed, processor):
+        budget.start()
+    time.sleep(0.2)
+    assert elapsed.progress(0) >= 0.2 and processor.progress(0) < 0.1
+    with pytest.raises(ValueError, match="clock='sun'"):
+        Budget(seconds=1, clock="sun")

@@ -129,3 +129,41 @@ def test_impossible_designers_are_refused(designed_config, tmp_path):
     designed_config.designer_optimizer = None
     with pytest.raises(ConfigError, match="feedback could not change anything"):
         train(designed_config, tmp_path / "run")
+
+
+def test_a_policy_of_gates_alone_learns(designed_config, tmp_path):
+    designed_config.designer = dict(type="vssl.designers.GlobalPolicy", learn=("grayscale",))
+    runner = build_runner(designed_config, tmp_path / "run", seed=0)
+    runner.train()
+    (row,) = runner.train_loop.designer.raw
+    gate = len(row[0]) - len(runner.train_loop.designer.recipe.plans[0].gates) + 2
+    assert runner.train_loop.designer.recipe.plans[0].gates[2] == "grayscale"
+    assert row[0, gate] != 0
+
+
+def dino(config):
+    objective = dict(_delete_=True, type="vssl.objectives.DINO", n_local_crops=0, out_dim=16, hidden_dim=16,
+                     bottleneck_dim=8, flow_through_teacher=True)  # fmt: skip
+    config.merge_from_dict(dict(objective=objective, designer=dict(_delete_=True, type="vssl.designers.GlobalPolicy")))
+    return config
+
+
+@pytest.mark.parametrize("penalty", ["recognisability", "norm_growth"])
+def test_penalties_that_need_the_loop_change_what_is_learned(designed_config, tmp_path, penalty):
+    learned = {}
+    for weight in (0.0, 100.0):
+        config = dino(copy.deepcopy(designed_config))
+        config["value"][penalty] = weight
+        runner = build_runner(config, tmp_path / f"run{weight}", seed=0)
+        runner.train()
+        learned[weight] = phi(runner)
+    assert learned[100.0].isfinite().all() and not torch.equal(learned[0.0], learned[100.0])
+
+
+def test_recognisability_needs_a_teacher(designed_config, tmp_path):
+    designed_config["value"].recognisability = 0.1
+    with pytest.raises(ValueError, match="SimCLR has none; set it to 0"):
+        build_runner(designed_config, tmp_path / "run", seed=0)
+    designed_config["value"].update(recognisability=0.0, norm_growth=-1)
+    with pytest.raises(ValueError, match="norm_growth=-1"):
+        build_runner(designed_config, tmp_path / "run", seed=0)

@@ -162,9 +162,10 @@ def test_only_few_parameters_are_followed_one_by_one():
     assert len(labels) == sum(p.numel() for p in designer.parameters())
     assert learned_numbers(InstancePolicy(recipe())) == learned_numbers(UNetMask(recipe())) == []
     with torch.no_grad():  # the label of an offset is the number that it moves
-        designer.raw[0][0, labels.index({"group": "global", "name": "hue", "end": "high"})] = 1.0
+        designer.raw[0][0, labels.index({"group": "global", "name": "hue", "end": "spread"})] = 1.0
     hue = next(n for n in describe_policy(designer, images())["views"][0]["numbers"] if n["name"] == "hue")
-    assert hue["current"][1] > 0.2 and hue["current"][0] == pytest.approx(-0.1)
+    assert hue["current"][1] > 0.2 and hue["current"][0] == pytest.approx(-hue["current"][1])
+    assert hue["gate"] == "jitter"
 
 
 def test_gradients_become_means_and_standard_errors():

@@ -44,14 +44,14 @@ def interleave(parts):
 
 
 def test_nt_xent_of_the_ranks_averages_to_that_of_the_whole_batch(ranks, whole):
-    expected = nt_xent(whole["first"], whole["second"], 0.2)
+    expected = nt_xent(whole["first"], whole["second"], 0.2).mean()
     assert (ranks[0]["loss"] + ranks[1]["loss"]).item() / 2 == pytest.approx(expected.item(), rel=1e-12)
 
 
 def test_nt_xent_gradient_crosses_ranks(ranks, whole):
     """Averaged over ranks, as DDP does: a row's gradient on its rank is that of the *sum* of the ranks' losses."""
     views = [whole[name].clone().requires_grad_() for name in ("first", "second")]
-    expected = torch.autograd.grad(nt_xent(*views, 0.2), views)
+    expected = torch.autograd.grad(nt_xent(*views, 0.2).mean(), views)
     for view in range(2):
         got = interleave([rank["gradient"][view] for rank in ranks]) / 2
         torch.testing.assert_close(got, expected[view], rtol=1e-10, atol=1e-13)
@@ -60,7 +60,7 @@ def test_nt_xent_gradient_crosses_ranks(ranks, whole):
 def test_nt_xent_second_derivative_crosses_ranks(ranks, whole):
     """What double backward through the gathered loss needs: d⟨v, ∇L⟩ over all rows."""
     views = [whole[name].clone().requires_grad_() for name in ("first", "second")]
-    gradient = torch.autograd.grad(nt_xent(*views, 0.2), views, create_graph=True)
+    gradient = torch.autograd.grad(nt_xent(*views, 0.2).mean(), views, create_graph=True)
     along = sum((g * whole[v]).sum() for g, v in zip(gradient, ("v_first", "v_second"), strict=True))
     expected = torch.autograd.grad(along, views)
     for view in range(2):

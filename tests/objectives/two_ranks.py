@@ -19,7 +19,7 @@ def main(rank: int, folder: Path) -> None:
     whole = torch.load(folder / "whole.pt", weights_only=True)
     # Rows are dealt to ranks as vssl.draws.Draws deals them: row i here is row 2·i + rank of the whole batch.
     first, second = (whole[name][rank::2].clone().requires_grad_() for name in ("first", "second"))
-    loss = nt_xent(first, second, temperature=0.2)
+    loss = nt_xent(first, second, temperature=0.2).mean()
     gradient = torch.autograd.grad(loss, [first, second], create_graph=True)
     along = sum((g * whole[f"v_{name}"][rank::2]).sum() for g, name in zip(gradient, ("first", "second"), strict=True))
     second_derivative = torch.autograd.grad(along, [first, second])

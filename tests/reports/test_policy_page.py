@@ -21,7 +21,7 @@ from vssl.reports.value_figures import moving_mean, whole_run
 
 ROOT = Path(__file__).parents[2]
 STEPS, IMAGES = [0, 50, 100], 4
-PARAMETERS = [{"group": "global", "name": "hue", "end": end} for end in ("low", "high", "probability")]
+PARAMETERS = [{"group": "global", "name": "hue", "end": end} for end in ("centre", "spread", "probability")]
 
 
 def write_panel(run: Path, masked: bool) -> None:
@@ -53,7 +53,7 @@ def policy_row(step: int) -> dict:
     gradient: dict = {"meta_steps": 0}
     if step:
         gradient = {"meta_steps": 10, "autocorrelation": 0.0, "norm": {"mean": 0.5, "se": 0.1}}
-        means = (0.4, -0.01, -0.3)  # of the low end, the high end and the probability, each ± 0.1
+        means = (0.4, -0.01, -0.3)  # of the centre, the spread and the probability, each ± 0.1
         gradient["parameters"] = [{**p, "mean": m, "se": 0.1} for p, m in zip(PARAMETERS, means, strict=True)]
     row = {"step": step, "seconds": 0.5 * step, "designer": "GlobalPolicy", "views": views, "gradient": gradient}
     return row | {"cost_seconds": 0.1}
@@ -150,7 +150,7 @@ def test_the_page_says_what_came_out(run):
     text = visible(render_policy_page(read_record(run)))
     assert "probability of hue 0.80 → 0.60; hue [−0.10, 0.10] → [−0.05, 0.05]" in text
     assert "differs from 0 (95 %) for 2 of 3 parameters over 20 meta steps; chance alone would give about 0.2" in text
-    assert "low end of hue (more is worth more), probability of hue (less is worth more)" in text
+    assert "centre of hue (more is worth more), probability of hue (less is worth more)" in text
     assert "The mask hides lamp most (mean 0.40) and keeps wall most (0.70); over all labeled pixels 0.65" in text
     assert "50 % of the mask&#x27;s variance depends on the image (25 % lies between images" in text
     assert "0.30 s, 0.60 % of 50 s of training" in text
@@ -207,12 +207,12 @@ def test_gradients_are_pooled_over_intervals():
     """Ten meta steps with mean 0.1 and ten with 0.3, each with standard deviation 0.5."""
     rows = [
         {"step": s, "gradient": {"meta_steps": 10, "autocorrelation": 0.0, "parameters": [
-            {"group": "global", "name": "hue", "end": "low", "mean": mean, "se": 0.5 / 10**0.5}]}}
+            {"group": "global", "name": "hue", "end": "centre", "mean": mean, "se": 0.5 / 10**0.5}]}}
         for s, mean in ((10, 0.1), (20, 0.3))
     ]  # fmt: skip
     (found,) = whole_run(rows)
     spread = ((18 * 0.25 + 20 * 0.01) / 19) ** 0.5  # within and between the intervals
-    assert found["label"] == "low end of hue" and found["n"] == 20
+    assert found["label"] == "centre of hue" and found["n"] == 20
     assert found["mean"] == pytest.approx(0.2) and found["se"] == pytest.approx(spread / 20**0.5)
     for row in rows:  # correlated meta steps: both the given errors and the pooled one are wider by the same factor
         row["gradient"]["autocorrelation"] = 0.6
@@ -223,7 +223,7 @@ def test_gradients_are_pooled_over_intervals():
 def test_single_meta_steps_per_interval_still_give_an_error():
     rows = [
         {"step": s, "gradient": {"meta_steps": 1, "autocorrelation": 0.0, "parameters": [
-            {"group": "global", "name": "hue", "end": "high", "mean": mean, "se": None}]}}
+            {"group": "global", "name": "hue", "end": "spread", "mean": mean, "se": None}]}}
         for s, mean in ((1, 1.0), (2, 2.0), (3, 3.0))
     ]  # fmt: skip
     (found,) = whole_run(rows)

@@ -1,7 +1,9 @@
+import math
+
 import pytest
 import torch
 
-from vssl.value import Adam, AdamPreconditioner, Bound, Cosine, Dot, cosine, dot, norm
+from vssl.value import Adam, AdamPreconditioner, Bound, Cosine, Dot, NormGrowth, cosine, dot, norm
 
 P = [torch.tensor([[2.0, 0.5], [1.0, 3.0]], dtype=torch.float64), torch.tensor([4.0, 0.1, 1.0], dtype=torch.float64)]
 RULES = {
@@ -9,6 +11,8 @@ RULES = {
     "cosine": Cosine(),
     "bound": Bound(learning_rate=0.1, smoothness=3.0),
     "adam": Adam(),
+    "dot, growth": NormGrowth(Dot(), weight=0.7, reference=0.5),
+    "cosine, no growth": NormGrowth(Cosine(), weight=0.7, reference=1e3),
 }
 
 
@@ -37,6 +41,16 @@ def test_values_are_what_the_rules_say():
     # η·value is the L-smooth bound ηV − (Lη²/2)‖g_pre‖², and v = g_down − Lη·g_pre.
     torch.testing.assert_close(0.1 * bound.value, 0.1 * dot(g_down, g_pre) - 3.0 * 0.01 / 2 * norm(g_pre) ** 2)
     torch.testing.assert_close(bound.v[1], g_down[1] - 0.3 * g_pre[1])
+
+
+def test_norm_growth_costs_only_where_g_pre_is_longer_than_the_reference():
+    g_pre = [torch.tensor([3.0, 0.0]).double(), torch.tensor([4.0, 0.0, 0.0]).double()]
+    g_down = [torch.ones_like(g) for g in g_pre]
+    plain, shorter = Dot()(g_down, g_pre), NormGrowth(Dot(), 2.0, reference=6.0)(g_down, g_pre)
+    assert shorter.value == plain.value and all(torch.equal(a, b) for a, b in zip(shorter.v, plain.v, strict=True))
+    longer = NormGrowth(Dot(), 2.0, reference=2.5)(g_down, g_pre)
+    assert float(plain.value - longer.value) == pytest.approx(2 * math.log(2) ** 2)
+    assert float((plain.v[0] - longer.v[0])[0]) == pytest.approx(2 * 2 * math.log(2) * 3 / 25)
 
 
 def test_bound_holds_on_a_smooth_function_and_is_tight_at_its_largest_curvature():

@@ -13,7 +13,7 @@ def test_a_gate_is_open_where_the_number_lies_below_the_probability():
 def test_the_relaxed_gate_is_above_a_half_exactly_where_the_gate_is_open():
     uniform = torch.rand(1000, 3, generator=torch.Generator().manual_seed(0))
     probability = torch.tensor([[0.1, 0.5, 0.9]], requires_grad=True)
-    gates = sample_gates(uniform, probability)
+    gates = sample_gates(uniform, probability, 0.5)
     assert torch.equal(gates.open, gates.relaxed > 0.5)
     assert gates.open.float().mean(0) == pytest.approx(probability[0].detach(), abs=0.04)
     assert gates.step().abs().max() == 0
@@ -31,7 +31,7 @@ def test_the_relaxed_gate_is_the_relaxed_bernoulli_of_torch():
 @pytest.mark.parametrize("probability", [0.0, 0.02, 0.5, 0.97, 1.0])
 def test_the_gradient_is_positive_and_finite_for_every_probability(probability):
     p = torch.full((1, 1), probability, requires_grad=True)
-    gates = sample_gates(torch.rand(5000, 1, generator=torch.Generator().manual_seed(0)), p)
+    gates = sample_gates(torch.rand(5000, 1, generator=torch.Generator().manual_seed(0)), p, 0.5)
     (gradient,) = torch.autograd.grad(gates.relaxed.mean(), p)
     assert 0.2 < float(gradient) < 3  # 1 would be unbiased
 
@@ -39,7 +39,7 @@ def test_the_gradient_is_positive_and_finite_for_every_probability(probability):
 def test_a_choice_passes_the_gradient_of_the_chosen_and_tells_the_gate_what_a_change_would_do():
     images, changed, weights = (torch.randn(3, 3, 4, 4, requires_grad=True) for _ in range(3))
     p = torch.tensor([[0.5]], requires_grad=True)
-    gates = sample_gates(torch.tensor([[0.2], [0.7], [0.4]]), p)
+    gates = sample_gates(torch.tensor([[0.2], [0.7], [0.4]]), p, 0.5)
     out = gates.choose(images, changed)
     assert torch.equal(out[0], changed[0]) and torch.equal(out[1], images[1]) and torch.equal(out[2], changed[2])
     to_images, to_changed, to_gate = torch.autograd.grad((out * weights).sum(), (images, changed, gates.relaxed))

@@ -64,13 +64,13 @@ def test_gradients_reach_numbers_that_start_at_the_end_of_their_range():
 
 
 def test_only_what_may_be_learned_moves():
-    space = PolicySpace(recipe(), learn=("area", "hue"))
+    space = PolicySpace(recipe(), learn=("area", "hue", "jitter"))
     plan, base = space.plans[0], recipe().plans[0].distribution()
     low, _, probability = space.distribution(0, offsets(space, 0.5))
     moved = [m.name for m, a, b in zip(plan.magnitudes, low[0], base.low[0], strict=True) if a != b]
     assert moved == ["area", "hue"]
     assert [name for name, a, b in zip(plan.gates, probability[0], base.probability[0], strict=True) if a != b] == [
-        "hue"
+        "jitter"
     ]
     with pytest.raises(ValueError, match=r"cannot learn \['sepia'\]"):
         PolicySpace(recipe(), learn=("sepia",))

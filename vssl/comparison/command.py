@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vssl.comparison.environment import describe_environment
 from vssl.comparison.execute import execute
+from vssl.comparison.jobs import execute_in_jobs
 from vssl.comparison.listing import format_plan
 from vssl.comparison.plan import Comparison, check_arm, read_comparison
 from vssl.comparison.workers import Workers, default_workers
@@ -23,6 +24,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work-dir", help="where runs and the report go (default: the config's work_dir)")
     parser.add_argument("--arms", nargs="+", metavar="ARM", help="run only these arms")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="instead of the config's seeds")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="run seeds in N processes side by side (budgets in steps or processor seconds only; default: 1)",
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--list", action="store_true", help="print what would be run, and stop")
     mode.add_argument("--collect-only", action="store_true", help="report on what is there, run nothing")
@@ -67,7 +75,10 @@ def report(comparison: Comparison, command: str, page: bool = True) -> dict:
 
 def _run(comparison: Comparison, options: argparse.Namespace, workers: Workers, command: str) -> None:
     try:
-        execute(comparison, workers, options.arms, after_each=lambda: report(comparison, command, page=False))
+        if options.jobs == 1:
+            execute(comparison, workers, options.arms, after_each=lambda: report(comparison, command, page=False))
+        else:
+            execute_in_jobs(comparison, workers, options.jobs, options.arms)
     except BaseException as error:
         error.add_note(f"The same command goes on from here: {command}")
         try:

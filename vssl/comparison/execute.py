@@ -37,7 +37,7 @@ def execute(
     """
     arms = arms if arms is not None else list(comparison.arms)
     wanted = [(arm, seed) for arm, seed in run_order(comparison.arms, seeds or comparison.seeds) if arm in arms]
-    _check_step_sources(comparison, wanted)
+    _check_sources(comparison, wanted)
     configs = {name: _load(comparison.arms[name], workers) for name in arms}  # a broken config fails before any work
     probes = _ProbeSet(comparison, workers)
     environment = describe_environment()
@@ -55,6 +55,8 @@ def execute(
         config.arm = name
         config.budget = budget_of(comparison, comparison.arms[name], seed)
         config.backbone.checkpoint = str(backbone)
+        if (other := comparison.arms[name].designer_of) is not None:
+            config.designer_checkpoint = str(run_directory(comparison.work_dir, other, seed) / "checkpoint.pth")
         origin = {
             "arm": name,
             "seed": seed,
@@ -162,14 +164,14 @@ def _load(arm: Arm, workers: Workers) -> Any:
         raise
 
 
-def _check_step_sources(comparison: Comparison, wanted: list[tuple[str, int]]) -> None:
+def _check_sources(comparison: Comparison, wanted: list[tuple[str, int]]) -> None:
     for name, seed in wanted:
-        other = comparison.arms[name].steps_of
-        if other and (other, seed) not in wanted and not is_trained(run_directory(comparison.work_dir, other, seed)):
-            raise ValueError(
-                f"arm {name!r} takes as many steps as {other!r}, which has not been run with seed {seed}; add "
-                f"{other} to --arms"
-            )
+        for other in sorted(comparison.arms[name].follows):
+            if (other, seed) not in wanted and not is_trained(run_directory(comparison.work_dir, other, seed)):
+                raise ValueError(
+                    f"arm {name!r} takes its steps or its designer from {other!r}, which has not been run with seed "
+                    f"{seed}; add {other} to --arms"
+                )
 
 
 def _refuse_other_settings(before: dict, now: dict, file: Path, remedy: str) -> None:

@@ -58,8 +58,10 @@ def _probe_line(comparison: Comparison, wanted: Iterable[tuple[str, int]], seeds
 def _budget(arm: Arm) -> str:
     if arm.steps_of is not None:
         return f"steps of {arm.steps_of}"
-    (kind, amount), *_ = arm.budget.items()
-    return f"{amount:g} {kind}"
+    if "steps" in arm.budget:
+        return f"{arm.budget['steps']:g} steps"
+    clock = arm.budget.get("clock", "elapsed")
+    return f"{arm.budget['seconds']:g} {'' if clock == 'elapsed' else clock + ' '}seconds"
 
 
 def _seconds(comparison: Comparison, arm: Arm, seed: int) -> float | None:

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vssl.engine.budget import Budget
 from vssl.reports import START
 
 LABELS = {"fixed": "fixed recipe", "vpretraining": "V-Pretraining", START: "start checkpoint"}
 
 _TOP_KEYS = {"title", "start", "arms", "seeds", "budget", "baseline", "candidate", "probes", "correction", "work_dir"}
 _START_KEYS = {"config", "cfg_options", "budget", "seed", "backbone", "probe_seeds", "label"}
-_ARM_KEYS = {"config", "cfg_options", "budget", "steps_of", "label"}
+_ARM_KEYS = {"config", "cfg_options", "budget", "steps_of", "designer_of", "label"}
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Arm:
 
     budget: ``{"steps": N}`` or ``{"seconds": S}``; None when `steps_of` names the arm whose actual number of steps,
     seed by seed, is this arm's budget.
+    designer_of: the arm whose final designer, seed by seed, is the one that this arm begins with.
     """
 
     name: str
@@ -28,6 +30,12 @@ class Arm:
     cfg_options: dict
     budget: dict | None
     steps_of: str | None = None
+    designer_of: str | None = None
+
+    @property
+    def follows(self) -> set[str]:
+        """The arms that must have run, with the same seed, before this one."""
+        return {other for other in (self.steps_of, self.designer_of) if other is not None}
 
 
 @dataclass(frozen=True)
@@ -112,14 +120,15 @@ def run_order(arms: Mapping[str, Arm], seeds: Iterable[int]) -> list[tuple[str, 
     """(arm, seed) pairs in the order they are run.
 
     Arms take turns within a seed, so that a machine that slows down slows every arm alike, and the first place rotates
-    from seed to seed, so that none is always the one that runs first. An arm with `steps_of` follows the arm it names.
+    from seed to seed, so that none is always the one that runs first. An arm with `steps_of` or
+    `designer_of` follows the arms it names.
     """
     names, order = list(arms), []
     for turn, seed in enumerate(seeds):
         shift = turn % len(names) if names else 0
         waiting, done = names[shift:] + names[:shift], set()
         while waiting:
-            ready = next(name for name in waiting if arms[name].steps_of not in waiting)
+            ready = next(name for name in waiting if not arms[name].follows & set(waiting))
             waiting.remove(ready)
             done.add(ready)
             order.append((ready, seed))
@@ -154,6 +163,7 @@ def _read_arm(name: str, about: Mapping, default_budget: Mapping | None, source:
         cfg_options=dict(about.get("cfg_options") or {}),
         budget=budget,
         steps_of=steps_of,
+        designer_of=about.get("designer_of"),
     )
 
 
@@ -203,8 +213,13 @@ def _check_seeds(seeds: list, where: str) -> list[int]:
 
 def _check_budget(budget: Mapping | None, where: str) -> dict:
     budget = dict(budget or {})
-    if len(budget) != 1 or next(iter(budget)) not in ("steps", "seconds") or not next(iter(budget.values())) > 0:
-        raise ValueError(f"{where}: budget is {budget or None}; expected dict(seconds=S) or dict(steps=N), positive")
+    try:
+        Budget(**budget)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{where}: budget is {budget or None}; expected dict(seconds=S, clock='elapsed' or 'processor') or "
+            f"dict(steps=N), positive ({error})"
+        ) from error
     return budget
 
 
@@ -212,6 +227,10 @@ def _check_references(arms: Mapping[str, Arm], source: str) -> None:
     if not arms:
         raise ValueError(f"{source}: no arms")
     for arm in arms.values():
+        if arm.designer_of is not None:
+            check_arm(arm.designer_of, arms, f"{source}: arm {arm.name!r}: designer_of")
+            if arms[arm.designer_of].follows:
+                raise ValueError(f"{source}: arm {arm.name!r}: designer_of={arm.designer_of!r} waits for another arm")
         chain, following = [arm.name], arm
         while following.steps_of is not None:
             check_arm(following.steps_of, arms, f"{source}: arm {following.name!r}: steps_of")

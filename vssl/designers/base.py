@@ -16,12 +16,15 @@ class Construction:
     penalty: the designer's regularisers, already weighted; a scalar with a graph to φ.
     statistics: scalars for the log, e.g. ``{"mask/mean": ...}``; detached.
     mask: μ per global crop, 1 keeps the pixel and 0 blurs it; None for designers without a mask.
+    weights: ones, with the gradient of the log-likelihood of what was drawn for each image; they weight the images in
+        the loss of a meta step (`vssl.views.gates.likelihood_weights`). None for designers that draw nothing.
     """
 
     views: Views
     penalty: Float[Tensor, ""]
     statistics: dict[str, Tensor] = field(default_factory=dict)
     mask: Float[Tensor, "views batch 1 height width"] | None = None
+    weights: Float[Tensor, " batch"] | None = None
 
 
 class Designer(nn.Module):

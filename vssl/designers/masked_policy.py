@@ -39,9 +39,8 @@ class MaskedPolicy(Designer):
     def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         drawn = self.policy(images, draws)
         masked = self.mask.masked(drawn.views)
-        return Construction(
-            masked.views, drawn.penalty + masked.penalty, drawn.statistics | masked.statistics, masked.mask
-        )
+        penalty, statistics = drawn.penalty + masked.penalty, drawn.statistics | masked.statistics
+        return Construction(masked.views, penalty, statistics, masked.mask, drawn.weights)
 
 
 def _build(node: Mapping, base: type, recipe: Recipe, key: str):

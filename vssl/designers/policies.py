@@ -1,6 +1,7 @@
 """Designers that learn the augmentation policy: one for the whole stream, or one that looks at each image."""
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from vssl.designers.base import Construction, Designer
 from vssl.designers.regularisers import PolicyPenalty
 from vssl.draws import Draws
+from vssl.views.gates import likelihood_weights
 from vssl.views.plan import Distribution
 from vssl.views.policy import Offsets, PolicySpace
 from vssl.views.recipes import Recipe
@@ -26,7 +28,13 @@ class PolicyDesigner(Designer):
         learn: names of magnitudes and gates that may move, None for all; see `PolicySpace`.
         per_view: let each global crop have its own policy.
         divergence, entropy: weights of the penalties in `PolicyPenalty`; 0 is off.
-        temperature: of the gates' relaxed Bernoulli.
+        gates: how their probabilities learn. "score": from each image's share of the value (`likelihood_weights`).
+            "straight_through": from a relaxed Bernoulli (`sample_gates`); less noise, and a bias that can have the
+            wrong sign. "fixed": they stay as they are.
+        temperature: of the relaxed Bernoulli.
+
+    Raises:
+        ValueError: another word for `gates`.
     """
 
     def __init__(
@@ -36,12 +44,15 @@ class PolicyDesigner(Designer):
         per_view: bool = False,
         divergence: float = 0.0,
         entropy: float = 0.0,
+        gates: Literal["score", "straight_through", "fixed"] = "score",
         temperature: float = 0.5,
     ):
         super().__init__(recipe)
+        if gates not in ("score", "straight_through", "fixed"):
+            raise ValueError(f"gates={gates!r}; choose 'score', 'straight_through' or 'fixed'")
         self.space = PolicySpace(recipe, learn, per_view)
         self.regulariser = PolicyPenalty(divergence, entropy)
-        self.temperature = temperature
+        self.gates, self.temperature = gates, temperature if gates == "straight_through" else None
 
     def offsets(self, images: Float[Tensor, "batch 3 height width"]) -> list[Offsets]:
         """The learned offsets of each group."""
@@ -51,14 +62,21 @@ class PolicyDesigner(Designer):
         """What each view's magnitudes and gates are drawn from."""
         with torch.autocast(images.device.type, enabled=False):
             offsets = self.offsets(images.float())
+            if self.gates == "fixed":
+                offsets = [o._replace(probability=torch.zeros_like(o.probability)) for o in offsets]
             return [self.space.distribution(v, offsets[group]) for v, group in enumerate(self.space.group_of_view)]
 
     def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
-        distributions, views = self.distributions(images), []
+        distributions, views, weights = self.distributions(images), [], None
+        learns_by_score = self.gates == "score" and torch.is_grad_enabled()
         for plan, distribution in zip(self.recipe.plans, distributions, strict=True):
-            views.append(render(images, plan, plan.draw(len(images), draws), distribution, self.temperature))
+            numbers = plan.draw(len(images), draws)
+            views.append(render(images, plan, numbers, distribution, self.temperature))
+            if learns_by_score:  # the views of an image share its loss, and so its weight
+                own = likelihood_weights(numbers.gates, distribution.probability)
+                weights = own if weights is None else weights * own
         penalty = self.regulariser(self.recipe.plans, distributions)
-        return Construction(self.recipe.stack(views), penalty, self._statistics(distributions))
+        return Construction(self.recipe.stack(views), penalty, self._statistics(distributions), weights=weights)
 
     @torch.no_grad()
     def fixed(self, images: Float[Tensor, "batch 3 height width"]) -> Recipe:
@@ -86,8 +104,9 @@ class PolicyDesigner(Designer):
 class GlobalPolicy(PolicyDesigner):
     """One learned distribution for the whole stream: few parameters, the most data-efficient designer.
 
-    Its parameters are offsets in logits. Adam moves each by about the learning rate a step: 1e-2 takes a number a
-    quarter of its range in 100 steps, and the mask designers' 1e-4 would take 10 000.
+    Its parameters are offsets in logits: the centre and the spread of each magnitude's two ends, and each gate's
+    probability. Adam moves each by about the learning rate a step: 1e-2 takes a number a quarter of its range in 100
+    steps, and the mask designers' 1e-4 would take 10 000.
     """
 
     def __init__(self, recipe: Recipe, **settings):
@@ -131,4 +150,6 @@ class InstancePolicy(PolicyDesigner):
 
 
 def _split(row: Float[Tensor, "rows n"], magnitudes: int, gates: int) -> Offsets:
-    return Offsets(*row.split([magnitudes, magnitudes, gates], dim=1))
+    # Centre and spread, not low and high: most ops are asked for more or for less, which is then one number.
+    centre, spread, probability = row.split([magnitudes, magnitudes, gates], dim=1)
+    return Offsets(centre - spread, centre + spread, probability)

@@ -1,12 +1,11 @@
 """Penalties on designers. Each is off by default; the mask's keep ratio and total variation are in masks.py.
 
-`PolicyPenalty` is part of the policy designers. `recognisability` and `norm_growth` need what only the loop has (the
-teacher, the pretraining gradient): it adds them to the designer's loss.
+`PolicyPenalty` is part of the policy designers. `recognisability` needs what only the loop has, the teacher: it adds it
+to the designer's penalty. The penalty on the growth of ‖g_pre‖ is a rule, `vssl.value.NormGrowth`.
 """
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -82,19 +81,6 @@ def recognisability(
     """
     target = base_logits.detach().softmax(dim=1)
     return -(target * F.log_softmax(designed_logits, dim=1)).sum(dim=1).mean()
-
-
-def norm_growth(g_pre: Sequence[Tensor], reference: float) -> Float[Tensor, ""]:
-    """Squared logarithm of how much longer g_pre is than a reference norm; 0 while it is shorter.
-
-    A dot product can be raised by inflating ‖g_pre‖. As a function of g_pre alone this joins any value rule: add the
-    gradient of ``−weight · norm_growth`` to its v.
-
-    Args:
-        reference: ‖g_pre‖ on base views, e.g. a running mean.
-    """
-    norm = torch.stack([g.square().sum() for g in g_pre]).sum().sqrt()
-    return (norm / reference).log().clamp(min=0).square()
 
 
 def _spans(plan: ViewPlan, like: Tensor) -> Float[Tensor, " magnitudes"]:

@@ -26,7 +26,8 @@ class CandidateSearch(Designer):
     alone: the parameters never get a gradient, so an optimizer over them does nothing.
 
     A strength t moves the range of a magnitude to identity + t·(range − identity), held inside what the op allows,
-    and the op's probability to t·probability, at most 1; t = 1 is the recipe. All views share the choices.
+    and the probability of the op's gate to t·probability, at most 1; t = 1 is the recipe. A gate that several ops share
+    follows the largest of their strengths. All views share the choices.
 
     Args:
         recipe: where the search starts.
@@ -137,9 +138,9 @@ def _scaled(plan: ViewPlan, strengths: Float[Tensor, "rows magnitudes"]) -> Dist
         value = torch.lerp(identity, end, strengths)  # exact at strength 1 and 0
         return torch.minimum(torch.maximum(value, low), high)
 
-    op_strengths = strengths[:, len(WINDOW) :]
-    probability = torch.cat(
-        [base.probability[:, :1].expand(len(strengths), 1), (base.probability[:, 1:] * op_strengths).clamp(max=1)],
-        dim=1,
-    )
+    largest = [strengths.new_ones(len(strengths))]  # of the flip, which has no strength
+    for gate in range(1, len(plan.gates)):
+        behind = [len(WINDOW) + op for op, column in enumerate(plan.gate_columns) if column == gate]
+        largest.append(strengths[:, behind].amax(dim=1))
+    probability = (base.probability * torch.stack(largest, dim=1)).clamp(max=1)
     return Distribution(moved(base.low), moved(base.high), probability)

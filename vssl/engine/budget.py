@@ -2,9 +2,12 @@
 
 import time
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 import torch.distributed as dist
+
+CLOCKS = {"elapsed": time.perf_counter, "processor": time.process_time}
 
 
 class Budget:
@@ -16,19 +19,31 @@ class Budget:
     Args:
         steps: stop after this many learner steps, or
         seconds: stop at the first step that ends after this much training time.
+        clock: "elapsed" seconds, or those that the "processor" spent on this process, all threads together. On a CPU
+            that others use too, processor seconds of one thread are what elapsed seconds would be on an idle one.
+
+    Raises:
+        ValueError: both limits or none, one that is not positive, or another clock.
     """
 
-    def __init__(self, steps: int | None = None, seconds: float | None = None):
+    def __init__(
+        self,
+        steps: int | None = None,
+        seconds: float | None = None,
+        clock: Literal["elapsed", "processor"] = "elapsed",
+    ):
         if (steps is None) == (seconds is None):
             raise ValueError(f"budget: give steps or seconds, one of them (got steps={steps}, seconds={seconds})")
         limit = steps if seconds is None else seconds
         if limit <= 0:
             raise ValueError(f"budget: {'steps' if seconds is None else 'seconds'} must be positive, got {limit}")
-        self.steps, self.seconds = steps, seconds
+        if clock not in CLOCKS:
+            raise ValueError(f"budget: clock={clock!r}; choose one of {', '.join(CLOCKS)}")
+        self.steps, self.seconds, self.now = steps, seconds, CLOCKS[clock]
         self._elapsed, self._since = 0.0, None
 
     def start(self) -> None:
-        self._since = time.perf_counter()
+        self._since = self.now()
 
     def stop(self) -> None:
         self._elapsed, self._since = self.elapsed, None
@@ -36,7 +51,7 @@ class Budget:
     @property
     def elapsed(self) -> float:
         """Seconds of training time so far, earlier parts of a resumed run included."""
-        running = 0.0 if self._since is None else time.perf_counter() - self._since
+        running = 0.0 if self._since is None else self.now() - self._since
         return self._elapsed + running
 
     @contextmanager

@@ -2,17 +2,21 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 
 
 class PhaseClock:
-    """Adds up the time of named phases; a GPU is synchronised at each boundary, so time lands where it is spent."""
+    """Adds up the time of named phases; a GPU is synchronised at each boundary, so time lands where it is spent.
 
-    def __init__(self, device: torch.device):
-        self._on_cuda = device.type == "cuda"
+    Args:
+        now: the clock, in seconds.
+    """
+
+    def __init__(self, device: torch.device, now: Callable[[], float] = time.perf_counter):
+        self._on_cuda, self._clock = device.type == "cuda", now
         self.seconds: dict[str, float] = defaultdict(float)
 
     @contextmanager
@@ -31,4 +35,4 @@ class PhaseClock:
     def _now(self) -> float:
         if self._on_cuda:
             torch.cuda.synchronize()
-        return time.perf_counter()
+        return self._clock()

@@ -76,6 +76,7 @@ def _views(policy: PolicyDesigner, images: Images) -> list[dict[str, Any]]:
 def _numbers_and_gates(plan, distribution: Distribution) -> dict[str, Any]:
     means = [d.mean(0).tolist() for d in distribution]
     spreads = [d.std(0, correction=0).tolist() for d in distribution]
+    gates = [plan.gates[column] for column in plan.gate_columns]
     numbers = [
         {
             "name": magnitude.name,
@@ -85,20 +86,22 @@ def _numbers_and_gates(plan, distribution: Distribution) -> dict[str, Any]:
             "initial": list(plan.ranges[i]),
             "current": [means[0][i], means[1][i]],
             "spread": [spreads[0][i], spreads[1][i]],
+            "gate": gates[i - len(WINDOW)] if i >= len(WINDOW) else None,
         }
         for i, magnitude in enumerate(plan.magnitudes)
     ]
-    gates = [
+    probabilities = [
         {"name": gate, "initial": plan.probabilities[i], "current": means[2][i], "spread": spreads[2][i]}
         for i, gate in enumerate(plan.gates)
     ]
-    return {"numbers": numbers, "gates": gates}
+    return {"numbers": numbers, "gates": probabilities}
 
 
 def learned_numbers(designer: Designer) -> list[dict[str, str]]:
     """The few parameters of a `GlobalPolicy` in the order of its flattened rows, or an empty list for other designers.
 
-    Each is the offset in logits of one ``end`` ("low", "high" or "probability") of one ``name`` in one ``group``.
+    Each is the offset in logits of one ``end`` ("centre" or "spread" of the two ends of a magnitude's range, or
+    "probability") of one ``name`` in one ``group``.
     """
     policy = policy_of(designer)
     if not isinstance(policy, GlobalPolicy):
@@ -107,7 +110,7 @@ def learned_numbers(designer: Designer) -> list[dict[str, str]]:
     for group in policy.space.groups:
         plan = policy.recipe.plans[policy.space.group_of_view.index(group)]
         names = [magnitude.name for magnitude in plan.magnitudes]
-        ends = [("low", names), ("high", names), ("probability", plan.gates)]
+        ends = [("centre", names), ("spread", names), ("probability", plan.gates)]
         group_name = policy.space.group_names[group]
         labels += [{"group": group_name, "name": name, "end": end} for end, of in ends for name in of]
     return labels

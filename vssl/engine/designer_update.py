@@ -8,14 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from vssl.designers.base import Designer
+from vssl.designers.regularisers import recognisability
 from vssl.distributed import average
 from vssl.draws import Draws
 from vssl.engine.clock import PhaseClock
 from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
+from vssl.objectives.base import WEIGHTS
 from vssl.value.metagradient import MetaGradient, central_difference, functional_tail, parameter_gradient
 from vssl.value.products import cosine, norm
-from vssl.value.rules import AdamPreconditioner, Bound, Rule
+from vssl.value.rules import AdamPreconditioner, Bound, NormGrowth, Rule
+from vssl.views.crops import Views
 
 
 class DesignerUpdate:
@@ -31,6 +34,8 @@ class DesignerUpdate:
         burn_in: learner steps before the first one.
         warmup: updates over which φ's learning rate rises linearly to its own.
         freeze_after: learner step from which φ stays as it is; None for never.
+        recognisability: weight of the teacher's cross-entropy between designed and base views; needs a teacher.
+        norm_growth: weight of the penalty on ‖g_pre‖ above that of the base views of the same batch.
         candidates: constructions that `CandidateSearch` values per update.
     """
 
@@ -49,10 +54,22 @@ class DesignerUpdate:
         burn_in: int = 0,
         warmup: int = 0,
         freeze_after: int | None = None,
+        recognisability: float = 0.0,
+        norm_growth: float = 0.0,
         candidates: int = 8,
     ):
         if period < 1 or burn_in < 0 or warmup < 0:
             raise ValueError(f"value: period={period} must be >= 1, burn_in={burn_in} and warmup={warmup} >= 0")
+        if recognisability < 0 or norm_growth < 0:
+            raise ValueError(
+                f"value: recognisability={recognisability} and norm_growth={norm_growth} are weights, 0 or more"
+            )
+        if recognisability and not learner.objective.uses_teacher:
+            raise ValueError(
+                f"value: recognisability={recognisability} asks a teacher, {type(learner.objective).__name__} has "
+                "none; set it to 0"
+            )
+        self.recognisability, self.norm_growth = recognisability, norm_growth
         self.learner, self.designer, self.feedback, self.optimizer = learner, designer, feedback, optimizer
         self.rule, self.combine, self.average_g_down, self.estimator = rule, combine, average_g_down, estimator
         self.period, self.burn_in, self.warmup, self.freeze_after = period, burn_in, warmup, freeze_after
@@ -106,8 +123,13 @@ class DesignerUpdate:
         """2c and 2d by the meta-gradient: an optimizer step of φ on −value + penalties."""
         self.optimizer.zero_grad(set_to_none=True)
         construction = self.designer(images, draws("meta views"))
+        base = None
+        if self.recognisability or self.norm_growth:
+            base = self.designer.recipe(images, draws("meta views"))
         with autocast():
-            meta = self._backward(construction, g_down, draws("meta objective"))
+            if self.recognisability:
+                construction.penalty = construction.penalty + self.recognisability * self._unlike(construction, base)
+            meta = self._backward(construction, base, g_down, draws)
         gradients = [p.grad for p in self.designer.parameters() if p.grad is not None]
         average(gradients)
         gradient_norm = norm(gradients)
@@ -123,7 +145,7 @@ class DesignerUpdate:
         for construction in self.designer.propose(images, draws("meta views"), self.candidates):
             with torch.random.fork_rng(), autocast():  # drop-path too is the same for every candidate
                 with torch.no_grad():
-                    state = self._begin(construction, draws("meta objective"))
+                    state = self._begin(construction.views, draws("meta objective"))
                 g_pre = average(parameter_gradient(state, self.tail, aligned))
             valued.append((self.rule(g_down, g_pre, self.preconditioner).value, g_pre))
         values = torch.stack([value for value, _ in valued])
@@ -135,26 +157,40 @@ class DesignerUpdate:
         for group, peak in zip(self.optimizer.param_groups, self.peak_lr, strict=True):
             group["lr"] = peak * min(1.0, done / self.warmup) if self.warmup else peak
 
-    def _begin(self, construction, draws: Draws) -> dict[str, Tensor]:
-        return self.learner.objective.begin(self.learner.student, self.learner.teacher, construction.views, draws)
+    def _begin(self, views: Views, draws: Draws) -> dict[str, Tensor]:
+        return self.learner.objective.begin(self.learner.student, self.learner.teacher, views, draws)
 
-    def _backward(self, construction, g_down: list[Tensor], draws: Draws) -> MetaGradient:
+    def _backward(self, construction, base: Views | None, g_down: list[Tensor], draws) -> MetaGradient:
         """2d: −value + penalties, into the gradients of φ."""
-        aligned = self.learner.student.aligned_parameters()
-        state, rest = self._begin(construction, draws), None
-        local_crops = construction.views.local_crops
-        if local_crops is None or not local_crops.requires_grad:  # a policy makes the local crops too, a mask does not
+        aligned, rule = self.learner.student.aligned_parameters(), self.rule
+        if self.norm_growth:
+            with torch.no_grad():
+                unchanged = self._begin(base, draws("meta objective"))
+            reference = norm(average(parameter_gradient(unchanged, self.tail, aligned)))
+            rule = NormGrowth(rule, self.norm_growth, reference)
+        state, rest = self._begin(construction.views, draws("meta objective")), None
+        if construction.weights is not None:
+            state[WEIGHTS] = construction.weights
+        elif (local_crops := construction.views.local_crops) is None or not local_crops.requires_grad:
+            # a policy makes the local crops too, a mask does not
             state, rest = self.learner.objective.split(state)
         meta = self.estimator(
             state,
             self.tail,
             aligned,
-            partial(self.rule, g_down, preconditioner=self.preconditioner),
+            partial(rule, g_down, preconditioner=self.preconditioner),
             rest=None if rest is None else parameter_gradient(rest, self.tail, aligned),
             reduce=average,
         )
         meta.backward(state, self.designer.parameters(), construction.penalty)
         return meta
+
+    def _unlike(self, construction, base: Views) -> Tensor:
+        """How little of the base views the teacher recognises in the designed ones."""
+        objective, teacher = self.learner.objective, self.learner.teacher
+        with torch.no_grad():
+            expected = objective.answers(teacher, base)
+        return recognisability(expected, objective.answers(teacher, construction.views))
 
     def state_dict(self) -> dict:
         """What a resumed run needs: the feedback's heads, the running means, and φ's optimizer."""

@@ -35,6 +35,8 @@ class PretrainLoop(BaseLoop):
         designer_update: the meta step, or None (fixed recipe, untrained or frozen designer).
         budget: steps or seconds.
         learning_rate: progress in [0, 1] -> factor on every group's `peak_lr`.
+        head_share: share of the budget, in [0, 1), in which only the SSL head learns: what a fresh head asks for would
+            cost a trained backbone more than it brings. The backbone's schedule covers the rest.
         clip_grad: largest gradient norm of the learner, or None.
         autocast: context for the learner's and the feedback's forward passes.
     """
@@ -51,8 +53,11 @@ class PretrainLoop(BaseLoop):
         clip_grad: float | None,
         seed: int,
         device: torch.device,
+        head_share: float = 0.0,
         autocast: Callable = nullcontext,
     ):
+        if not 0 <= head_share < 1:
+            raise ValueError(f"schedule.head_share={head_share} must be in [0, 1)")
         super().__init__(runner, dataloader)
         self.stream, self.meta_stream, self.designer, self.designer_update = (
             dataloader,
@@ -61,8 +66,9 @@ class PretrainLoop(BaseLoop):
             designer_update,
         )
         self.budget, self.learning_rate, self.clip_grad = budget, learning_rate, clip_grad
+        self.head_share = head_share
         self.seed, self.device, self.autocast = seed, device, autocast
-        self.clock = PhaseClock(device)
+        self.clock = PhaseClock(device, budget.now)
         self.step = 0
         self.recent: dict[str, list[Tensor]] = defaultdict(list)
 
@@ -132,9 +138,10 @@ class PretrainLoop(BaseLoop):
         self.record(gradient_norm=gradient_norm)
 
     def follow_schedules(self, progress: float) -> None:
-        factor = self.learning_rate(progress)
+        done = (progress - self.head_share) / (1 - self.head_share)
+        factors = {"head": self.learning_rate(progress), "backbone": self.learning_rate(done) if done >= 0 else 0.0}
         for group in self.runner.optim_wrapper.optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * factor
+            group["lr"] = group["peak_lr"] * factors[group["part"]]
         self.learner.objective.on_step(self.step, progress)
 
     def draws(self, stream: str) -> Draws:

@@ -99,6 +99,7 @@ def build_runner(
     _try_out(learner, designer, feedback, dataset, device)
 
     schedule = dict(warmup_share=0.0, final_ratio=1.0) | dict(config.get("schedule", {}))
+    head_share = schedule.pop("head_share", 0.0)
     return PretrainRunner(
         learner=learner,
         optimizer=optimizer,
@@ -109,6 +110,7 @@ def build_runner(
             designer_update=designer_update,
             budget=Budget(**config.budget),
             learning_rate=partial(warmup_cosine, **schedule),
+            head_share=head_share,
             clip_grad=config.get("clip_grad"),
             seed=seed,
             autocast=_autocast(config, device),
@@ -130,18 +132,17 @@ def build_runner(
 
 
 def parameter_groups(learner: Learner, optimizer: dict[str, Any]) -> list[dict[str, Any]]:
-    """Two groups: weight decay for matrices; none for biases, norms, tokens and position embeddings."""
-    named = [
-        (n, p)
-        for module in (learner.student, learner.objective)
-        for n, p in module.named_parameters()
-        if p.requires_grad
-    ]
-    plain = {n for n, p in named if p.ndim <= 1 or n.endswith(("cls_token", "reg_token", "pos_embed", "mask_token"))}
-    return [
-        {"params": [p for n, p in named if n not in plain], "weight_decay": optimizer.get("weight_decay", 0.0)},
-        {"params": [p for n, p in named if n in plain], "weight_decay": 0.0},
-    ]
+    """Of backbone and SSL head: weight decay for matrices; none for biases, norms, tokens and position embeddings."""
+    groups = []
+    for part, module in (("backbone", learner.student), ("head", learner.objective)):
+        decayed, plain = [], []
+        for name, p in module.named_parameters():
+            if p.requires_grad:
+                tokens = name.endswith(("cls_token", "reg_token", "pos_embed", "mask_token"))
+                (plain if p.ndim <= 1 or tokens else decayed).append(p)
+        groups.append({"part": part, "params": decayed, "weight_decay": optimizer.get("weight_decay", 0.0)})
+        groups.append({"part": part, "params": plain, "weight_decay": 0.0})
+    return groups
 
 
 def _build_designer_update(

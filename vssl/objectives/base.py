@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 State = dict[str, Tensor]
 
+WEIGHTS = "weights"
+"""The state's entry, absent or (batch,), that weights the images in the loss; see `mean_over_images`."""
+
 
 class Objective(nn.Module):
     """Base class. A subclass implements `begin` and `finish` and sets the class attributes that differ.
@@ -42,7 +45,10 @@ class Objective(nn.Module):
         raise TypeError(f"{type(self).__name__} does not say how its loss begins")
 
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
-        """The loss from a state: the only place where θ_S and the objective's head enter. Changes nothing."""
+        """The loss from a state: the only place where θ_S and the objective's head enter. Changes nothing.
+
+        It ends with `mean_over_images` of the losses of single images.
+        """
         raise TypeError(f"{type(self).__name__} does not say how its loss ends")
 
     def forward(
@@ -57,6 +63,10 @@ class Objective(nn.Module):
         state is returned as it is.
         """
         return state, None
+
+    def answers(self, teacher: "EMATeacher", views: Views) -> Float[Tensor, "rows prototypes"]:
+        """The teacher's logits for the global crops, with a graph to them; `recognisability` compares them."""
+        raise TypeError(f"{type(self).__name__} has no teacher that could recognise a view; set recognisability=0")
 
     def teacher_modules(self) -> dict[str, nn.Module]:
         """The objective's own modules that the teacher mirrors."""
@@ -84,6 +94,16 @@ class Objective(nn.Module):
                 f"give the recipe n_global_crops={self.n_global_crops}"
             )
         return views.global_crops
+
+
+def mean_over_images(losses: Float[Tensor, " batch"], state: State) -> Float[Tensor, ""]:
+    """The loss of a batch. Designers that draw for each image weight it: what they learn is each image's share.
+
+    The weights are normalised, so that an image is compared with the batch: the derivative by a weight of 1 is
+    (its loss − the mean) / batch.
+    """
+    weights = state.get(WEIGHTS)
+    return losses.mean() if weights is None else (weights * losses).sum() / weights.sum()
 
 
 def pack(tokens: Tokens, name: str) -> State:

@@ -16,7 +16,7 @@ from vssl.draws import Draws
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.schedules import cosine, linear, warmup
 from vssl.learner.teacher import EMATeacher
-from vssl.objectives.base import Objective, State, pack, unpack
+from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
 from vssl.views.crops import Views
 
 
@@ -88,9 +88,7 @@ class DINO(Objective):
     def begin(self, student: TimmBackbone, teacher: EMATeacher, views: Views, draws: Draws) -> State:
         crops = self.crops_of(views)
         with nullcontext() if self.flow_through_teacher else torch.no_grad():
-            tokens = teacher.backbone(crops.flatten(0, 1))
-            logits = _full_precision(teacher.heads["head"](teacher.backbone.class_token(tokens)))
-            logits = logits.unflatten(0, crops.shape[:2])
+            logits = self._teacher_logits(teacher, crops.flatten(0, 1)).unflatten(0, crops.shape[:2])
             targets = ((logits - self.center) / self.teacher_temperature).softmax(-1)
         state = {
             **pack(student.trunk(crops.flatten(0, 1)), "global"),
@@ -103,12 +101,12 @@ class DINO(Objective):
 
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
         pairs = self.n_global_crops * (self.n_global_crops + self.n_local_crops - 1)
-        targets, total = state["targets"], state["targets"].new_zeros(())
+        targets, total = state["targets"], state["targets"].new_zeros(state["targets"].shape[1])
         if "global.x" in state:
             total = total + _pair_sum(targets, self._log_probabilities(student, state, "global"), skip_diagonal=True)
         if "local.x" in state:
             total = total + _pair_sum(targets, self._log_probabilities(student, state, "local"), skip_diagonal=False)
-        return total / pairs
+        return mean_over_images(total / pairs, state)
 
     def split(self, state: State) -> tuple[State, State | None]:
         if "local.x" not in state or self.flow_through_teacher:  # then the targets of local pairs depend on φ too
@@ -116,6 +114,15 @@ class DINO(Objective):
         first = {name: value for name, value in state.items() if not name.startswith("local.")}
         rest = {name: value for name, value in state.items() if not name.startswith("global.")}
         return first, rest
+
+    def answers(self, teacher: EMATeacher, views: Views) -> Float[Tensor, "rows prototypes"]:
+        logits = self._teacher_logits(teacher, self.crops_of(views).flatten(0, 1))
+        return (logits - self.center) / self.teacher_temperature
+
+    def _teacher_logits(
+        self, teacher: EMATeacher, crops: Float[Tensor, "rows 3 height width"]
+    ) -> Float[Tensor, "rows prototypes"]:
+        return _full_precision(teacher.heads["head"](teacher.backbone.class_token(teacher.backbone(crops))))
 
     def teacher_modules(self) -> dict[str, nn.Module]:
         return {"head": self.head}
@@ -200,7 +207,8 @@ def _pair_sum(
     targets: Float[Tensor, "teachers batch prototypes"],
     log_probabilities: Float[Tensor, "views batch prototypes"],
     skip_diagonal: bool,
-) -> Float[Tensor, ""]:
-    """Sum over pairs (t, s) of the cross-entropy, averaged over the batch; without the pairs t = s if asked."""
-    entropy = -torch.einsum("tbk,sbk->ts", targets, log_probabilities) / targets.shape[1]
-    return entropy.sum() - entropy.diagonal().sum() if skip_diagonal else entropy.sum()
+) -> Float[Tensor, " batch"]:
+    """Sum over pairs (t, s) of the cross-entropy of each image; without the pairs t = s if asked."""
+    entropy = -torch.einsum("tbk,sbk->bts", targets, log_probabilities)
+    total = entropy.sum(dim=(1, 2))
+    return total - entropy.diagonal(dim1=1, dim2=2).sum(1) if skip_diagonal else total

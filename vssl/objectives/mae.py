@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vssl.draws import Draws
 from vssl.learner.backbone import TimmBackbone
-from vssl.objectives.base import Objective, State, pack, unpack
+from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
 from vssl.views.crops import Views
 
 
@@ -86,7 +86,9 @@ class MAE(Objective):
 
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
         predicted = self.decode(student.tail(unpack(state, "visible")), state)
-        return F.mse_loss(predicted.to(state["target"].dtype), state["target"])
+        target = state["target"]
+        losses = F.mse_loss(predicted.to(target.dtype), target, reduction="none").mean(dim=(1, 2))
+        return mean_over_images(losses, state)
 
     def decode(self, tokens: Float[Tensor, "batch tokens dim"], state: State) -> Float[Tensor, "batch hidden pixels"]:
         """Predicted pixels of the hidden patches, in the order of ``state["hidden"]``.

@@ -11,7 +11,7 @@ from torch.distributed.nn.functional import all_gather
 from vssl.distributed import rank_and_size
 from vssl.draws import Draws
 from vssl.learner.backbone import TimmBackbone
-from vssl.objectives.base import Objective, State, pack, unpack
+from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
 from vssl.views.crops import Views
 
 
@@ -58,13 +58,15 @@ class SimCLR(Objective):
         tokens = student.tail(unpack(state, "global"))
         pooled = student.class_token(tokens) if self.pool == "class" else student.patch_tokens(tokens).mean(1)
         first, second = self.head(pooled).chunk(2)
-        return nt_xent(first, second, self.temperature)
+        return mean_over_images(nt_xent(first, second, self.temperature), state)
 
 
 def nt_xent(
     first: Float[Tensor, "batch dim"], second: Float[Tensor, "batch dim"], temperature: float
-) -> Float[Tensor, ""]:
-    """Normalised temperature-scaled cross-entropy: row i of one view must pick row i of the other among all rows.
+) -> Float[Tensor, " batch"]:
+    """Normalised temperature-scaled cross-entropy of each image, the mean over its two views.
+
+    Row i of one view must pick row i of the other among all rows.
 
     With torch.distributed running, the rows of every rank are candidates and gradients flow back to the rank that
     made them: the mean over ranks of this loss, and of its parameter gradients, is that of the whole batch.
@@ -79,7 +81,7 @@ def nt_xent(
         is_self = F.one_hot(own + offset, len(candidates)).bool()
         similarity = similarity.masked_fill(is_self, -torch.inf)
         partner = own.roll(len(first)) + offset
-        return F.cross_entropy(similarity, partner)
+        return F.cross_entropy(similarity, partner, reduction="none").unflatten(0, (2, -1)).mean(0)
 
 
 def _gather(rows: Float[Tensor, "rows dim"]) -> tuple[Float[Tensor, "all_rows dim"], int]:

@@ -74,7 +74,7 @@ def sweeps_figure(sweeps: dict[str, tuple[np.ndarray, np.ndarray]], policy: list
         for axes in grid[len(numbers) :]:
             axes.set_axis_off()
         for axes, number in zip(grid, numbers, strict=False):
-            _sweep(axes, *sweeps[number["name"]], number, gates.get(number["name"]))
+            _sweep(axes, *sweeps[number["name"]], number, gates.get(number.get("gate")))
     return figure
 
 

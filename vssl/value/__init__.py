@@ -11,7 +11,7 @@ from vssl.value.metagradient import (
 )
 from vssl.value.prediction import Correlation, adam_update, pearson, predicted_drop, sgd_update
 from vssl.value.products import cosine, dot, norm
-from vssl.value.rules import Adam, AdamPreconditioner, Bound, Cosine, Dot, Rule, Valued
+from vssl.value.rules import Adam, AdamPreconditioner, Bound, Cosine, Dot, NormGrowth, Rule, Valued
 
 __all__ = [
     "Adam",
@@ -22,6 +22,7 @@ __all__ = [
     "Dot",
     "GradientAverage",
     "MetaGradient",
+    "NormGrowth",
     "PCGrad",
     "Rule",
     "UnitNorm",

@@ -89,6 +89,29 @@ class Adam(Rule):
         return Valued(dot(v, g_pre), v)
 
 
+class NormGrowth(Rule):
+    """Another rule minus weight·log²(‖g_pre‖ / reference) while g_pre is the longer of the two.
+
+    A dot product can be raised by inflating ‖g_pre‖; this makes it cost.
+
+    Args:
+        rule: what a step is worth otherwise.
+        weight: ≥ 0, in the units of that rule's value.
+        reference: ‖g_pre‖ on base views, > 0.
+    """
+
+    def __init__(self, rule: Rule, weight: float, reference: float | Tensor):
+        self.rule, self.weight, self.reference = rule, weight, reference
+
+    def worth(self, g_down: Gradient, g_pre: Gradient, preconditioner: Preconditioner | None) -> Valued:
+        value, v = self.rule(g_down, g_pre, preconditioner)
+        length = norm(g_pre)
+        growth = (or_one(length) / self.reference).log().clamp(min=0) * (length > 0)
+        length = or_one(length)
+        pull = 2 * self.weight * growth / length**2
+        return Valued(value - self.weight * growth**2, [d - pull * p for d, p in zip(v, g_pre, strict=True)])
+
+
 class AdamPreconditioner:
     """P = 1/(√v̂ + ε) read from an Adam or AdamW optimizer, with its bias correction.
 

@@ -1,8 +1,13 @@
 """Gates: an op is applied to an image or it is not, and yet its probability gets a gradient.
 
-Forward, a gate is hard: open where a uniform number lies below the probability. Backward it is the relaxed
-Bernoulli of the same number (Maddison et al., Jang et al. 2017), so that the views that value a step are the views
-that the learner sees.
+Forward, a gate is hard: open where a uniform number lies below the probability, so that the views that value a step
+are the views that the learner sees. Backward there are two ways:
+
+- `likelihood_weights`, the score function: each image's share of the value is compared with the batch's mean, and what
+  was chosen for images above it becomes more likely. Unbiased for losses that are a mean over images.
+- `sample_gates` with a temperature, straight through to the relaxed Bernoulli of the same number (Maddison et al., Jang
+  et al. 2017): less noise, but it extrapolates from the gradient at the chosen end, which for an op that changes an
+  image much can point steadily the wrong way.
 """
 
 from typing import NamedTuple
@@ -70,16 +75,34 @@ class Gates(NamedTuple):
 
 
 def sample_gates(
-    uniform: Float[Tensor, "batch gates"], probability: Float[Tensor, "rows gates"], temperature: float = 0.5
+    uniform: Float[Tensor, "batch gates"], probability: Float[Tensor, "rows gates"], temperature: float | None = None
 ) -> Gates:
     """Gates from uniform numbers in [0, 1).
 
     Args:
-        temperature: of the relaxed Bernoulli; lower has less bias and more variance.
+        temperature: of the relaxed Bernoulli; lower has less bias and more variance. None: hard gates, no gradient.
     """
     is_open = uniform < probability
-    if not (torch.is_grad_enabled() and probability.requires_grad):
+    if temperature is None or not (torch.is_grad_enabled() and probability.requires_grad):
         return Gates(is_open, None)
     inside = straight_through(probability.clamp(MARGIN, 1 - MARGIN), probability)
     logistic = torch.logit((1 - uniform).clamp(1e-6, 1 - 1e-6))
     return Gates(is_open, torch.sigmoid((torch.logit(inside) + logistic) / temperature))
+
+
+def likelihood_weights(
+    uniform: Float[Tensor, "batch gates"], probability: Float[Tensor, "rows gates"]
+) -> Float[Tensor, " batch"]:
+    """Ones whose gradient is that of the log-likelihood of the gates that were drawn (DiCE, Foerster et al. 2018).
+
+    In a weighted mean of per-image losses they make every derivative of the loss a score-function estimate, that of
+    the value of a step included: the weights are one more input of the tail.
+
+    Args:
+        uniform: the numbers that `sample_gates` got.
+        probability: held `MARGIN` from 0 and 1 inside the logarithm, where single draws would outweigh all others.
+    """
+    is_open = uniform < probability
+    p = probability.clamp(MARGIN, 1 - MARGIN)
+    likelihood = torch.where(is_open, p.log(), (1 - p).log()).sum(dim=1)
+    return (likelihood - likelihood.detach()).exp()

@@ -34,8 +34,8 @@ class GatedOp:
     Args:
         low, high: the magnitude is uniform between them; both in the op's range.
         probability: with which the op is applied, per image.
-        gate: ops of one view with the same gate name share the random number of their gates: equal probabilities
-            then open together (colour jitter is four ops behind one gate). Default: a gate of its own.
+        gate: ops of one view with the same gate name are behind one gate and open together (colour jitter is four
+            ops behind one). Default: a gate of its own, named like the op.
 
     Raises:
         ValueError: a magnitude outside the op's range, or a probability outside [0, 1].
@@ -52,6 +52,10 @@ class GatedOp:
         self.op.check(self.high, "highest magnitude")
         check_probability(self.probability, self.op.name)
 
+    @property
+    def gate_name(self) -> str:
+        return self.gate or self.op.name
+
 
 @dataclass(frozen=True)
 class ViewPlan:
@@ -66,7 +70,8 @@ class ViewPlan:
         flip: probability of mirroring left to right.
 
     Raises:
-        ValueError: a number outside its range, or two ops with the same name.
+        ValueError: a number outside its range, two ops with the same name, or ops behind one gate with several
+            probabilities.
     """
 
     size: int
@@ -87,6 +92,13 @@ class ViewPlan:
         names = [gated.op.name for gated in self.ops]
         if len(set(names)) < len(names):
             raise ValueError(f"an op may appear once in a view, got {names}")
+        probabilities = {gated.gate_name: gated.probability for gated in self.ops}
+        for gated in self.ops:
+            if gated.probability != probabilities[gated.gate_name]:
+                raise ValueError(
+                    f"{gated.op.name} has probability {gated.probability:g}, another op behind the gate "
+                    f"{gated.gate_name!r} {probabilities[gated.gate_name]:g}; a gate has one probability"
+                )
 
     @property
     def window(self) -> tuple[tuple[float, float], ...]:
@@ -101,7 +113,7 @@ class ViewPlan:
     @property
     def probabilities(self) -> tuple[float, ...]:
         """The probability of each of `gates`."""
-        return (self.flip, *(gated.probability for gated in self.ops))
+        return (self.flip, *{gated.gate_name: gated.probability for gated in self.ops}.values())
 
     @property
     def magnitudes(self) -> tuple[Magnitude, ...]:
@@ -110,8 +122,13 @@ class ViewPlan:
 
     @property
     def gates(self) -> tuple[str, ...]:
-        """What the columns of gates are: the flip, then one per op."""
-        return (FLIP, *(gated.op.name for gated in self.ops))
+        """What the columns of gates are: the flip, then the gates of the ops, each once."""
+        return (FLIP, *dict.fromkeys(gated.gate_name for gated in self.ops))
+
+    @property
+    def gate_columns(self) -> tuple[int, ...]:
+        """Which column of gates each op is behind."""
+        return tuple(self.gates.index(gated.gate_name) for gated in self.ops)
 
     def distribution(self, device: torch.device | str = "cpu") -> "Distribution":
         """The plan's own, fixed distribution; one row for all images."""
@@ -124,17 +141,15 @@ class ViewPlan:
         low, high, probability = (values.detach().double().cpu().squeeze(0).tolist() for values in distribution)
         area, log_ratio, x, y, *ranges = zip(low, high, strict=True)
         ops = [
-            replace(gated, low=low, high=high, probability=p)
-            for gated, (low, high), p in zip(self.ops, ranges, probability[1:], strict=True)
+            replace(gated, low=low, high=high, probability=probability[column])
+            for gated, (low, high), column in zip(self.ops, ranges, self.gate_columns, strict=True)
         ]
         return replace(self, ops=tuple(ops), area=area, log_ratio=log_ratio, x=x, y=y, flip=probability[0])
 
     def draw(self, batch: int, draws: Draws) -> "Numbers":
         """The random numbers for a batch of this view."""
-        keys = [FLIP, *(gated.gate or gated.op.name for gated in self.ops)]
-        shared = list(dict.fromkeys(keys))
         magnitudes = draws.uniform(batch, len(self.magnitudes))
-        gates = draws.uniform(batch, len(shared))[:, [shared.index(key) for key in keys]]
+        gates = draws.uniform(batch, len(self.gates))
         size = (self.size, self.size)
         noise = tuple(g.op.noise(draws, batch, size) if g.op.noise else None for g in self.ops)
         return Numbers(magnitudes, gates, noise)

@@ -36,7 +36,7 @@ class PolicySpace(nn.Module):
 
     Args:
         recipe: where the policy starts; any `Recipe`.
-        learn: names of the magnitudes ("area", "hue", …) and gates ("flip", "hue", …) that may move; None for all.
+        learn: names of the magnitudes ("area", "hue", …) and gates ("flip", "jitter", …) that may move; None for all.
         per_view: a group for each global crop (student and teacher roles may differ) instead of one for all of them.
             The local crops are one group.
 

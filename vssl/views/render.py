@@ -13,13 +13,13 @@ Images = Float[Tensor, "batch 3 height width"]
 
 
 def render(
-    images: Images, plan: ViewPlan, numbers: Numbers, distribution: Distribution, temperature: float = 0.5
+    images: Images, plan: ViewPlan, numbers: Numbers, distribution: Distribution, temperature: float | None = None
 ) -> Float[Tensor, "batch 3 size size"]:
     """One view of each image, differentiable in the distribution and in the images; fp32 also under autocast.
 
     Args:
         images: (B, 3, H, W) in [0, 1].
-        temperature: of the gates, see `sample_gates`.
+        temperature: of relaxed gates, see `sample_gates`; None: no gradient to the gates' probabilities.
     """
     with torch.autocast(images.device.type, enabled=False):
         magnitudes = distribution.magnitudes(numbers)
@@ -31,7 +31,7 @@ def render(
                 [plan.ops[i] for i in run],
                 magnitudes[:, [4 + i for i in run]],
                 [numbers.noise[i] for i in run],
-                gates.columns(*(1 + i for i in run)),
+                gates.columns(*(plan.gate_columns[i] for i in run)),
             )
         return views
 
@@ -47,7 +47,7 @@ def follow(
     for run in _runs(plan.ops):
         if plan.ops[run[0]].op.geometric:
             columns, noise = [4 + i for i in run], [numbers.noise[i] for i in run]
-            chosen = gates.columns(*(1 + i for i in run))
+            chosen = gates.columns(*(plan.gate_columns[i] for i in run))
             moved = _apply(moved, [plan.ops[i] for i in run], magnitudes[:, columns], noise, chosen)
     return moved
 

@@ -1,8 +1,20 @@
 """The embedded data: rendered indoor scenes with exact depth and labels."""
 
+from vssl.datasets.scenes.families import DEFAULT_FAMILY, FAMILIES
 from vssl.datasets.scenes.furniture import CLASSES, PROMINENT
 from vssl.datasets.scenes.render import RENDERER_VERSION, Rendering, render
 from vssl.datasets.scenes.sheet import write_sheet
 from vssl.datasets.scenes.write import SPLITS, write_scenes
 
-__all__ = ["CLASSES", "PROMINENT", "RENDERER_VERSION", "SPLITS", "Rendering", "render", "write_scenes", "write_sheet"]
+__all__ = [
+    "CLASSES",
+    "DEFAULT_FAMILY",
+    "FAMILIES",
+    "PROMINENT",
+    "RENDERER_VERSION",
+    "SPLITS",
+    "Rendering",
+    "render",
+    "write_scenes",
+    "write_sheet",
+]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from vssl.datasets.scenes.families import DEFAULT_FAMILY, Family, family_named
 from vssl.datasets.scenes.furniture import CLASSES, PROMINENT, Thing, label_of
 from vssl.datasets.scenes.layout import Camera, Light, Scene, compose
 from vssl.datasets.scenes.materials import Material
@@ -17,7 +18,7 @@ from vssl.datasets.scenes.solids import Rays, Surface, corners
 
 Array = np.ndarray
 
-RENDERER_VERSION = 1  # raise it with every change that alters a pixel
+RENDERER_VERSION = 2  # raise it with every change that alters a pixel
 MIN_SHARE = 0.15  # of the image that the prominent thing covers at least
 _MAX_ATTEMPTS = 200
 # Rays towards a light stop this share short of the surface, or it would shade itself.
@@ -41,12 +42,13 @@ class Rendering:
     prominent: str
 
 
-def render(seed: int, stream: int, index: int, size: int) -> Rendering:
+def render(seed: int, stream: int, index: int, size: int, family: str = DEFAULT_FAMILY) -> Rendering:
     """The scene number `index` of a stream; streams (one per split) have no scene in common.
 
     Its prominent class goes round with the index. Drawings in which another thing covers more, or in which it covers
-    less than MIN_SHARE of the image, are drawn again.
+    less than MIN_SHARE of the image, are drawn again. Families (families.py) differ in colours and light only.
     """
+    look = family_named(family)
     wanted = PROMINENT[index % len(PROMINENT)]
     for attempt in range(_MAX_ATTEMPTS):
         rng = np.random.default_rng((seed, stream, index, attempt))
@@ -55,7 +57,8 @@ def render(seed: int, stream: int, index: int, size: int) -> Rendering:
         counts = np.bincount(hits.labels.ravel(), minlength=len(CLASSES) + 1)
         most = max(PROMINENT, key=lambda name: counts[label_of(name)])
         if most == wanted and counts[label_of(wanted)] >= MIN_SHARE * size * size:
-            return Rendering(shade(scene, hits, rng), hits.depth, hits.labels, wanted)
+            image = shade(look.dressed(scene, rng), hits, rng, look)
+            return Rendering(image, hits.depth, hits.labels, wanted)
     raise RuntimeError(
         f"no scene with a prominent {wanted} in {_MAX_ATTEMPTS} drawings (seed {seed}, stream {stream}, index {index}, "
         f"{size} px). Try another --seed or a larger --size."
@@ -123,7 +126,7 @@ def _windows(camera: Camera, thing: Thing, size: int) -> Iterator[tuple[slice, s
             yield (slice(top, bottom), slice(left, end)) if top < bottom and left < end else None
 
 
-def shade(scene: Scene, hits: Hits, rng: np.random.Generator) -> UInt8[Array, "S S 3"]:
+def shade(scene: Scene, hits: Hits, rng: np.random.Generator, family: Family) -> UInt8[Array, "S S 3"]:
     """Lights the traced scene: diffuse and glossy reflection, shadows, darker corners, sensor noise."""
     size = hits.depth.shape[0]
     depth = hits.depth.ravel()
@@ -143,9 +146,9 @@ def shade(scene: Scene, hits: Hits, rng: np.random.Generator) -> UInt8[Array, "S
     light = np.float32(scene.ambient) * _openness(scene, points, normal)[:, None]
     for lamp in scene.lights:
         light = light + _lit(scene, lamp, points, normal, flat, gloss)
-    linear = albedo * (light * (1 - glow[:, None]) + glow[:, None])
+    linear = family.through_air(albedo * (light * (1 - glow[:, None]) + glow[:, None]), depth)
     noise = rng.normal(0, rng.uniform(0.0, 0.02), size=linear.shape).astype(np.float32)
-    image = np.sqrt(np.clip(linear * rng.uniform(0.8, 1.3), 0, 1)) + noise
+    image = np.sqrt(np.clip(linear * family.draw_exposure(rng), 0, 1)) + noise
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8).reshape(size, size, 3)
 
 

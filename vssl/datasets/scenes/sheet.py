@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
+from vssl.datasets.scenes.families import DEFAULT_FAMILY
 from vssl.datasets.scenes.furniture import CLASSES
 from vssl.datasets.scenes.render import Rendering, render
 from vssl.datasets.scenes.write import LARGEST, SMALLEST
@@ -15,7 +16,14 @@ _SHEET_STREAM = 100  # none of the splits'
 _NEAREST, _FARTHEST = 0.5, 6.0  # metres, ends of the depth colours
 
 
-def write_sheet(path: str | Path, columns: int = 9, rows: int = 2, size: int = 112, seed: int = 0) -> Path:
+def write_sheet(
+    path: str | Path,
+    columns: int = 9,
+    rows: int = 2,
+    size: int = 112,
+    seed: int = 0,
+    family: str = DEFAULT_FAMILY,
+) -> Path:
     """Renders `rows` × `columns` scenes that are in no split, and writes a PNG of image, labels and depth of each."""
     if not SMALLEST <= size <= LARGEST:
         raise ValueError(f"size {size} px: expected {SMALLEST}..{LARGEST}")
@@ -27,7 +35,7 @@ def write_sheet(path: str | Path, columns: int = 9, rows: int = 2, size: int = 1
     sheet = Image.new("RGB", (columns * pitch - _GAP, height + 24 * legend_rows + 8), "white")
     for number in range(rows * columns):
         row, column = divmod(number, columns)
-        scene = render(seed, _SHEET_STREAM, number, size)
+        scene = render(seed, _SHEET_STREAM, number, size, family)
         for k, picture in enumerate(_pictures(scene)):
             sheet.paste(Image.fromarray(picture), (column * pitch, (3 * row + k) * pitch + row * 2 * _GAP))
     draw = ImageDraw.Draw(sheet)

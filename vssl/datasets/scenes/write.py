@@ -25,6 +25,7 @@ from jaxtyping import Float32, UInt8, UInt16
 from PIL import Image
 from tqdm import tqdm
 
+from vssl.datasets.scenes.families import DEFAULT_FAMILY, family_named
 from vssl.datasets.scenes.furniture import CLASSES, PROMINENT, UNLABELED, label_of
 from vssl.datasets.scenes.render import RENDERER_VERSION, Rendering, render
 
@@ -76,6 +77,7 @@ def write_scenes(
     size: int = 96,
     seed: int = 0,
     counts: Mapping[str, int] | None = None,
+    family: str = DEFAULT_FAMILY,
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -86,6 +88,7 @@ def write_scenes(
         size: width and height of the images in pixels, 16..1024.
         seed: same seed, same bytes (with the same versions of NumPy and Pillow), for any number of workers.
         counts: scenes per split, for the splits (keys of SPLITS) that shall differ from the default.
+        family: what tells a class and what varies without meaning, see families.py.
         workers: processes; None takes every core this process may use.
         overwrite: delete what was written here with other options, and begin anew.
 
@@ -98,14 +101,15 @@ def write_scenes(
     """
     out = Path(out)
     counts = _checked(size, seed, counts)
-    options = {"renderer": RENDERER_VERSION, "size": size, "seed": seed, "counts": counts}
+    family_named(family)
+    options = {"renderer": RENDERER_VERSION, "family": family, "size": size, "seed": seed, "counts": counts}
     _make_room(out, options, overwrite)
     jobs = [(name, i) for name, count in counts.items() for i in range(count)]
     missing = [(name, i) for name, i in jobs if not all(path.is_file() for path in SPLITS[name].files(out, i))]
     if missing or not (out / DESCRIPTION).is_file():
         out.mkdir(parents=True, exist_ok=True)
         _write_json(out / UNFINISHED, options)
-        _render_all(out, missing, size, seed, workers)
+        _render_all(out, missing, size, seed, family, workers)
         _write_json(out / DESCRIPTION, _description(options))
         (out / UNFINISHED).unlink()
     return out / DESCRIPTION
@@ -162,11 +166,11 @@ def _difference(key: str, there: Any, wanted: Any) -> str:
     return f"{key}: there {there}, asked for {wanted}"
 
 
-def _render_all(out: Path, jobs: list[tuple[str, int]], size: int, seed: int, workers: int | None) -> None:
+def _render_all(out: Path, jobs: list[tuple[str, int]], size: int, seed: int, family: str, workers: int | None) -> None:
     for folder in {path.parent for name, index in jobs for path in SPLITS[name].files(out, index)}:
         folder.mkdir(parents=True, exist_ok=True)
     workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(jobs)))
-    work = partial(_write_scene, out=out, size=size, seed=seed)
+    work = partial(_write_scene, out=out, size=size, seed=seed, family=family)
     bar = partial(tqdm, total=len(jobs), desc="rendering scenes", unit="scene", smoothing=0.05)
     if workers == 1:
         for _ in bar(map(work, jobs)):
@@ -187,10 +191,10 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _write_scene(job: tuple[str, int], out: Path, size: int, seed: int) -> None:
+def _write_scene(job: tuple[str, int], out: Path, size: int, seed: int, family: str) -> None:
     name, index = job
     split = SPLITS[name]
-    scene = render(seed, split.stream, index, size)
+    scene = render(seed, split.stream, index, size, family)
     files = split.files(out, index)
     if split.layout == "ade20k":
         _save(Image.fromarray(annotation(scene.labels)), files[1], format="PNG")
