@@ -1,7 +1,8 @@
 """Separable resampling: every line and every column of an image goes through a matrix of its own image.
 
-The matrices are banded: an output pixel looks at a few neighbouring pixels. Forward is two dense products. The gradient
-is five products, and takes them in blocks of rows from the first to the last column that is not zero.
+The matrices are banded: an output pixel looks at a few neighbouring pixels. Forward is two dense products. Of large
+images the graph keeps the inputs only, and the gradient's five products are taken in blocks of rows, from the first to
+the last column that is not zero.
 """
 
 from typing import NamedTuple
@@ -32,8 +33,15 @@ class Block(NamedTuple):
 def separable(
     images: Images, vertical: Vertical, horizontal: Horizontal
 ) -> Float[Tensor, "batch channels out_height out_width"]:
-    """vertical · image · horizontalᵀ, for each channel. Entries of the matrices that are 0 get no gradient."""
+    """vertical · image · horizontalᵀ, for each channel. Entries of the matrices that are 0 may get no gradient."""
+    if max(images.shape[2:]) <= 2 * BLOCK:  # there is little to leave out
+        return _products(images, vertical, horizontal)
     return _Separable.apply(images, vertical, horizontal)
+
+
+def _products(images: Images, vertical: Vertical, horizontal: Horizontal) -> Images:
+    lines = torch.bmm(images.flatten(1, 2), horizontal.transpose(1, 2))
+    return vertical.unsqueeze(1) @ lines.view(*images.shape[:3], -1)
 
 
 class _Separable(torch.autograd.Function):
@@ -42,8 +50,7 @@ class _Separable(torch.autograd.Function):
         ctx.save_for_backward(images, vertical, horizontal)
         out = images.new_empty(*images.shape[:2], vertical.shape[1], horizontal.shape[1])
         for rows in chunks(images):
-            lines = torch.bmm(images[rows].flatten(1, 2), horizontal[rows].transpose(1, 2))
-            out[rows] = vertical[rows].unsqueeze(1) @ lines.view(*images[rows].shape[:3], -1)
+            out[rows] = _products(images[rows], vertical[rows], horizontal[rows])
         return out
 
     @staticmethod
