@@ -44,7 +44,7 @@ figure { margin: .6rem 0; overflow-x: auto; } svg { width: 100%; min-width: 680p
 figcaption { position: sticky; left: 0; }
 .tiles td, .tiles th { border: 0; padding: 2px; text-align: center; font-size: .78rem; line-height: 1.2; }
 .tiles td { vertical-align: middle; }
-.tiles th { white-space: normal; max-width: 112px; }
+.tiles th { white-space: normal; max-width: 112px; overflow-wrap: anywhere; }
 .tiles img { width: 112px; display: block; image-rendering: pixelated; background: #eee; }
 .legend span { display: inline-block; margin: 0 .9em .2em 0; font-size: .82rem; white-space: nowrap; }
 .legend i { display: inline-block; width: .9em; height: .9em; margin-right: .35em; vertical-align: -.1em;

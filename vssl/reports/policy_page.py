@@ -215,7 +215,7 @@ def _recorded(record: Record) -> str:
         ["time for snapshots", f"{cost:.2f} s{share}; not counted in the budget"],
         ["one-step probes", str(len({row["step"] for row in record.one_step}))],
         ["panel", escape(", ".join(record.names))],
-        ["budget", escape(str(record.info.get("budget", "–")))],
+        ["budget", escape(", ".join(f"{n} {unit}" for unit, n in record.info.get("budget", {}).items())) or "–"],
         ["vssl", escape(str(record.info.get("vssl_version", "–")))],
     ]
     return table(["", ""], rows, "words")
