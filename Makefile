@@ -14,7 +14,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
 test-browser: $(INSTALLED)
-	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 		{ echo "make test-browser needs Chromium: apt-get install --no-install-recommends chromium" >&2; exit 1; }
 	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[browser]'
 	$(BIN)/python -m pytest tests/browser
