@@ -75,6 +75,13 @@ def test_the_graph_keeps_the_inputs_and_nothing_else():
     assert sorted(kept) == sorted([images.data_ptr(), factors.data_ptr()])
 
 
+def test_every_thread_gets_a_share_of_a_chunk(monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK", 2 * 3 * 4 * 4)
+    for threads, starts in ((1, [0, 2, 4, 6]), (3, [0, 6])):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert [rows.start for rows in chunks.chunks(torch.zeros(7, 3, 4, 4))] == starts
+
+
 def test_a_row_is_never_split_and_an_empty_batch_stays_empty(monkeypatch):
     monkeypatch.setattr(chunks, "CHUNK", 1)
     seen = []
