@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "probes": {"compat", "datasets", "learner"},
     "reports": set(),
     "comparison": {"engine", "probes", "reports"},
-    "benchmarks": {"learner", "probes"},
+    "benchmarks": {"designers", "draws", "learner", "objectives", "probes", "value", "views"},
 }  # fmt: skip
 OPENMMLAB = {"mmengine", "mmseg", "mmcv"}
 WITHOUT_OPENMMLAB = {"views", "designers", "objectives", "learner", "feedback", "value", "reports"}

@@ -241,7 +241,7 @@ def _settings(results: dict) -> str:
         "Grey: as in the baseline. A budget in steps is the first seed's. Settings that all arms share are not listed."
     )
     if own:
-        title = f"{len(own)} settings of parts that the baseline does not have"
+        title = f"{len(own)} setting{'s' * (len(own) > 1)} of parts that the baseline does not have"
         folded = _settings_table(own, labels, settings, baseline)
         shown += f"<details><summary>{title}</summary>{folded}</details>"
     return shown + absent(note)
