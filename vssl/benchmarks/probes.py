@@ -7,16 +7,15 @@ random images with labels, written to a temporary folder.
 
 import argparse
 import json
-import platform
-import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from vssl.benchmarks.report import add_parser, prepare, publish
+from vssl.benchmarks.timing import Stopwatch, take_turns
 from vssl.learner import TimmBackbone
 from vssl.probes.data import ProbeData
 from vssl.probes.datasets import SceneSegmentation
@@ -29,13 +28,21 @@ from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations, PackSegInputs
 
 CLASSES = 14
+COLUMNS = {
+    "heads": "",
+    "plain_ms": ".0f",
+    "grid_ms": ".0f",
+    "plain_images_per_s": ".3g",
+    "grid_images_per_s": ".3g",
+    "ratio": ".1f",
+    "processor_ratio": ".1f",
+    "largest_difference_mIoU": ".2g",
+}
 
 
 def add_command(commands) -> None:
-    parser = commands.add_parser(
-        "probes",
-        help="a finished segmentation score: a grid on cached features against plain mmseg, one head at a time",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = add_parser(
+        commands, "probes", "a segmentation score: a grid on cached features against plain mmseg, head by head", 3
     )
     parser.add_argument("--model", default="vit_small_patch16_224", help="timm model, random weights")
     parser.add_argument("--model-args", type=json.loads, default={}, help='e.g. \'{"embed_dim": 96, "depth": 4}\'')
@@ -45,65 +52,50 @@ def add_command(commands) -> None:
     parser.add_argument("--val", type=int, default=8, help="validation images")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="also write the rows and the machine to this JSON file")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(arguments.seed)
+    prepare(arguments)
     backbone = TimmBackbone(arguments.model, aligned_blocks=1, **arguments.model_args)
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), arguments)
         settings = probe_settings(Path(folder), arguments)
         rows = [compare(backbone, settings, heads, arguments) for heads in arguments.heads]
-    about = (
-        f"{platform.machine()}, CPU threads: {arguments.threads}, {arguments.device}, torch {torch.__version__}; "
-        f"{arguments.model} {arguments.size} px, {arguments.train} + {arguments.val} images, {arguments.steps} steps "
-        f"of {arguments.batch}; medians of {arguments.repeats}"
-    )
-    print(f"\n{about}\n")
-    columns = list(rows[0])
-    print("| " + " | ".join(c.replace("_", " ") for c in columns) + " |\n|" + "---|" * len(columns))
-    for row in rows:
-        print("| " + " | ".join(f"{row[c]:.3g}" for c in columns) + " |")
-    if arguments.out:
-        arguments.out.write_text(json.dumps({"machine": about, "rows": rows}, indent=2) + "\n")
+    images = f"{arguments.size} px, {arguments.train} + {arguments.val} images"
+    publish(arguments, f"{arguments.model} {images}, {arguments.steps} steps of {arguments.batch}", rows, COLUMNS)
 
 
-def compare(backbone: TimmBackbone, settings: dict, heads: int, arguments: argparse.Namespace) -> dict[str, float]:
-    """Both take turns; the first repetition is not counted. Images per second count training images × heads."""
+def compare(backbone: TimmBackbone, settings: dict, heads: int, arguments: argparse.Namespace) -> dict:
+    """One row. Images per second count training images × heads."""
     rates = np.geomspace(1e-4, 1e-1, heads).tolist()
+    scores: dict[str, list[float]] = {}
 
-    def plain() -> list[float]:
-        return [score(SegmentationProbe(**at(settings, lr), path="runner"), backbone, arguments) for lr in rates]
+    def plain(watch: Stopwatch) -> None:
+        probes = [SegmentationProbe(**at(settings, lr), path="runner") for lr in rates]
+        with watch.phase("score"):
+            scores["plain"] = [score(probe, backbone, arguments) for probe in probes]
 
-    def grid() -> list[float]:
+    def grid(watch: Stopwatch) -> None:
         probe = DenseGrid(dict(type=SegmentationProbe, **settings), rates, select="val")
-        members = probe.run(new_run(backbone, arguments)).result["members"]
-        return [member["mIoU"] for member in members]
+        with watch.phase("score"):
+            members = probe.run(new_run(backbone, arguments)).result["members"]
+        scores["grid"] = [member["mIoU"] for member in members]
 
-    times = {plain: [], grid: []}
-    for _ in range(arguments.repeats + 1):
-        scores = {}
-        for work in times:
-            start = time.perf_counter(), time.process_time()
-            scores[work] = work()
-            times[work].append((time.perf_counter() - start[0], time.process_time() - start[1]))
-    elapsed, processor = ({w: [t[i] for t in taken[1:]] for w, taken in times.items()} for i in (0, 1))
+    times = take_turns({"plain": plain, "grid": grid}, arguments.repeats, arguments.device)
+    plainly, gridded = times["plain"]["score"], times["grid"]["score"]
+    ratio, processor_ratio = plainly.over(gridded)
     images = heads * arguments.steps * arguments.batch
-    row = {"heads": heads}
-    for work in times:
-        seconds = statistics.median(elapsed[work])
-        row |= {f"{work.__name__}_s": seconds, f"{work.__name__}_images_per_s": images / seconds}
-    for name, taken in (("ratio", elapsed), ("processor_ratio", processor)):
-        row[name] = statistics.median(a / b for a, b in zip(taken[plain], taken[grid], strict=True))
-    row["largest_difference_mIoU"] = max(abs(a - b) for a, b in zip(scores[plain], scores[grid], strict=True))
-    return row
+    return {
+        "heads": heads,
+        "plain_ms": plainly.milliseconds(),
+        "grid_ms": gridded.milliseconds(),
+        "plain_images_per_s": 1e3 * images / plainly.milliseconds().median,
+        "grid_images_per_s": 1e3 * images / gridded.milliseconds().median,
+        "ratio": ratio,
+        "processor_ratio": processor_ratio,
+        "largest_difference_mIoU": max(abs(a - b) for a, b in zip(scores["plain"], scores["grid"], strict=True)),
+    }
 
 
 def score(probe: SegmentationProbe, backbone: TimmBackbone, arguments: argparse.Namespace) -> float:

@@ -189,6 +189,12 @@ class ProbeData:
 
 
 def source_card(data_root: str, train: int, val: int) -> dict:
-    """The card's lines about data: where it came from, split sizes, and what dataset.json says of its making."""
-    about = {k: v for k, v in read_dataset_json(data_root).items() if isinstance(v, str | int | float)}
+    """The card's lines about data: where it came from, split sizes, and what dataset.json says of its making.
+
+    Quoted are its plain values, and the entries of `counts`, `hashes` and `options` as ``"hashes.splits_sha256"``.
+    """
+    description = read_dataset_json(data_root)
+    about = {key: value for key, value in description.items() if isinstance(value, str | int | float)}
+    for group in ("counts", "hashes", "options"):
+        about |= {f"{group}.{key}": value for key, value in (description.get(group) or {}).items()}
     return {"data": {"root": str(data_root), **about}, "train_images": train, "val_images": val}

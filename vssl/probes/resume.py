@@ -3,9 +3,6 @@
 import hashlib
 import json
 
-import torch
-from torch import nn
-
 # Settings that change how fast a score is found, not which.
 EFFICIENCY = {"num_workers", "batch_size", "pictures", "checkpoint_interval"}
 
@@ -20,13 +17,3 @@ def protocol_digest(config: dict, seed: int, weights: str) -> str:
 def _name(value) -> str:
     """A class by its full name; of anything else JSON does not know, what it says of itself."""
     return f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else repr(value)
-
-
-def weights_digest(module: nn.Module) -> str:
-    """sha256 over the names, types, shapes and values of a module's state."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        value = value.detach().cpu().contiguous()
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()

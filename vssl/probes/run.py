@@ -15,7 +15,7 @@ from vssl.probes.data import ProbeData
 from vssl.probes.embedding import pca_sheet
 from vssl.probes.outcome import ProbeRun
 from vssl.probes.results import load_results, pictures_path, save_pictures, save_results
-from vssl.probes.resume import protocol_digest, weights_digest
+from vssl.probes.resume import protocol_digest
 from vssl.probes.settings import check_settings
 
 
@@ -56,12 +56,12 @@ def run_probes(
     data = ProbeData() if data is None else data
     # a results file of another kind is an error now, not after the work
     kept = {} if out is None else {_measurement(result): result for result in load_results(out)}
-    weights, configs = weights_digest(loaded), _resolved(cfg["probes"])
-    protocols = {name: protocol_digest(configs[name], seed, weights) for name in probes}
     device = torch.device(cfg.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
     label = label or (str(backbone) if isinstance(backbone, str | Path) else loaded.name)
     cache = cache or cfg.get("cache")
     run = ProbeRun(loaded, data, seed, device, cache=FeatureCache(cache) if cache else None, resume=resume)
+    configs = _resolved(cfg["probes"])
+    protocols = {name: protocol_digest(configs[name], seed, run.weights) for name in probes}
     finished = {name: kept.get((name, label, protocols[name])) if resume else None for name in probes}
     for probe in (probe for name, probe in probes.items() if not finished[name]):
         probe.load(data)

@@ -10,7 +10,6 @@ Source:   arXiv 1803.11285; github.com/facebookresearch/dino, eval_image_retriev
 """
 
 from vssl.datasets.retrieval import RevisitedRetrieval
-
 from vssl.probes.retrieval import RetrievalProbe
 
 probes = dict(
