@@ -121,6 +121,14 @@ def test_views_for_the_learner_carry_no_weights():
         GlobalPolicy(MultiCrop(16), gates="soft")
 
 
+def test_centres_can_stay_while_widths_move():
+    designer = GlobalPolicy(MultiCrop(16, jitter={"hue": 0.1}), centres=False)
+    with torch.no_grad():
+        designer.raw[0].fill_(0.5)
+    hue = designer.fixed(torch.rand(1, 3, 16, 16)).plans[0].ops[0]
+    assert hue.high > 0.15 and hue.low == pytest.approx(-hue.high)
+
+
 def test_fixed_gates_stay():
     designer = GlobalPolicy(MultiCrop(16), gates="fixed")
     with torch.no_grad():

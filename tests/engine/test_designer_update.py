@@ -45,7 +45,7 @@ def test_a_designer_is_trained_by_feedback_and_saved(designed_config, tmp_path, 
     saved = torch.load(tmp_path / "run/checkpoint.pth", weights_only=True)["designer"]
     assert all(torch.equal(saved[key], value) for key, value in runner.train_loop.designer.state_dict().items())
     last = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
-    assert {"value", "cosine", "cosine/segmentation", "cosine_between/segmentation/depth", "g_pre_norm"} <= last.keys()
+    assert {"value", "cosine", "cosine/segmentation", "cosine_between/depth/segmentation", "g_pre_norm"} <= last.keys()
 
 
 @pytest.mark.parametrize("name", ["global", "search"])

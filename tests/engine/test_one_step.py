@@ -197,4 +197,4 @@ def test_settings_that_cannot_work_are_refused_before_the_first_step(probed_conf
 def test_the_log_has_the_cosine_between_tasks(designed_config, tmp_path):
     run = train(designed_config, tmp_path / "run")
     row = lines(run / "metrics.jsonl")[-1]
-    assert -1 <= row["cosine_between/segmentation/depth"] <= 1
+    assert -1 <= row["cosine_between/depth/segmentation"] <= 1

@@ -123,3 +123,42 @@ def test_impossible_settings_are_named():
         make_feedback(control="inverted")
     with pytest.raises(ValueError, match="no tasks"):
         Feedback(nn.ModuleDict(), {})
+
+
+def test_by_ridge_no_head_is_fitted_and_g_down_is_the_gradient_of_the_solved_loss(backbone):
+    feedback, again = (make_feedback(evaluator="ridge", head_steps=2) for _ in range(2))
+    with pytest.raises(RuntimeError, match="call fit_heads first"):
+        feedback.gradients(backbone, step=0)
+    heads = {name: value.clone() for name, value in feedback.tasks.state_dict().items()}
+    feedback, again = (make_feedback(evaluator="ridge", head_steps=2) for _ in range(2))
+    assert feedback.fit_heads(backbone) == {} == again.fit_heads(backbone)
+    gradients, losses = feedback.gradients(backbone, step=0)
+    assert all(torch.equal(heads[name], value) for name, value in feedback.tasks.state_dict().items())
+    backbone.eval()
+    batch, parameters = again.pools["depth"].meta.next(), list(backbone.aligned_parameters().values())
+    assert float(losses["feedback_loss/depth"]) == pytest.approx(float(again.loss(backbone, "depth", *batch).detach()))
+    length, step = torch.stack([g.norm() for g in gradients["depth"]]).norm(), 1e-3
+    drops = []
+    with torch.no_grad():
+        for distance in (step, -2 * step, step):  # ahead, behind, back again
+            for p, g in zip(parameters, gradients["depth"], strict=True):
+                p.add_(g, alpha=float(distance / length))
+            drops.append(float(again.loss(backbone, "depth", *batch)))
+    assert (drops[0] - drops[1]) / (2 * step) == pytest.approx(float(length), rel=0.02)
+
+
+def test_more_updates_on_a_batch_fit_heads_further(backbone):
+    few, many = make_feedback(head_lr=1e-2), make_feedback(head_lr=1e-2, head_updates=20)
+    loss = {feedback: feedback.fit_heads(backbone)["feedback_head_loss/depth"] for feedback in (few, many)}
+    assert loss[many] < loss[few] and few.fitted_steps == many.fitted_steps
+
+
+def test_impossible_evaluators_are_refused():
+    with pytest.raises(ValueError, match="evaluator 'svm' is unknown"):
+        make_feedback(evaluator="svm")
+    with pytest.raises(ValueError, match="head_updates=0"):
+        make_feedback(head_updates=0)
+
+
+def test_tasks_are_in_the_order_of_their_names():
+    assert list(make_feedback().tasks) == ["depth", "segmentation"]

@@ -55,3 +55,19 @@ def test_labels_outside_the_classes_are_named():
         Segmentation(4, 3).check(torch.tensor([[0, 7]]), "pool")
     with pytest.raises(ValueError, match="uint16 millimetres"):
         Depth(4).check(torch.full((2, 2), 1500.0), "pool")
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_a_label_stride_looks_at_the_middle_of_each_square(stride):
+    features, labels = torch.randn(2, 6, 4, 4), torch.randint(0, 3, (2, 16, 16))
+    metres = labels.float() + 1
+    for strided, whole, given in (
+        (Segmentation(6, 3, label_stride=stride), Segmentation(6, 3), labels),
+        (Depth(6, label_stride=stride), Depth(6), metres),
+    ):
+        whole.load_state_dict(strided.state_dict())
+        strided.eval(), whole.eval()
+        picked = given[:, stride // 2 :: stride, stride // 2 :: stride]
+        assert torch.equal(strided.loss(features, given), whole.loss(features, picked))
+    with pytest.raises(ValueError, match="label_stride=0"):
+        Depth(6, label_stride=0)

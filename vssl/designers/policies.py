@@ -28,6 +28,8 @@ class PolicyDesigner(Designer):
         learn: names of magnitudes and gates that may move, None for all; see `PolicySpace`.
         per_view: let each global crop have its own policy.
         divergence, entropy: weights of the penalties in `PolicyPenalty`; 0 is off.
+        centres: whether the centres of the magnitudes' ranges move; False leaves their widths, i.e. how much of an op
+            there is, and keeps the noise of a few updates from shifting e.g. all hues to one side.
         gates: how their probabilities learn. "score": from each image's share of the value (`likelihood_weights`).
             "straight_through": from a relaxed Bernoulli (`sample_gates`); less noise, and a bias that can have the
             wrong sign. "fixed": they stay as they are.
@@ -44,6 +46,7 @@ class PolicyDesigner(Designer):
         per_view: bool = False,
         divergence: float = 0.0,
         entropy: float = 0.0,
+        centres: bool = True,
         gates: Literal["score", "straight_through", "fixed"] = "score",
         temperature: float = 0.5,
     ):
@@ -52,18 +55,31 @@ class PolicyDesigner(Designer):
             raise ValueError(f"gates={gates!r}; choose 'score', 'straight_through' or 'fixed'")
         self.space = PolicySpace(recipe, learn, per_view)
         self.regulariser = PolicyPenalty(divergence, entropy)
+        self.centres = centres
         self.gates, self.temperature = gates, temperature if gates == "straight_through" else None
 
     def offsets(self, images: Float[Tensor, "batch 3 height width"]) -> list[Offsets]:
         """The learned offsets of each group."""
+        return [self._split(row, group) for group, row in enumerate(self.rows(images))]
+
+    def rows(self, images: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "rows numbers"]]:
+        """For each group, and for all images or each: centres and spreads of the magnitudes, probabilities of gates."""
         raise TypeError(f"{type(self).__name__} does not say how it makes its policy")
+
+    def _split(self, row: Float[Tensor, "rows numbers"], group: int) -> Offsets:
+        # Centre and spread, not low and high: most ops are asked for more or for less, which is then one number.
+        magnitudes, gates = self.space.sizes(group)
+        centre, spread, probability = row.split([magnitudes, magnitudes, gates], dim=1)
+        if not self.centres:
+            centre = torch.zeros_like(centre)
+        if self.gates == "fixed":
+            probability = torch.zeros_like(probability)
+        return Offsets(centre - spread, centre + spread, probability)
 
     def distributions(self, images: Float[Tensor, "batch 3 height width"]) -> list[Distribution]:
         """What each view's magnitudes and gates are drawn from."""
         with torch.autocast(images.device.type, enabled=False):
             offsets = self.offsets(images.float())
-            if self.gates == "fixed":
-                offsets = [o._replace(probability=torch.zeros_like(o.probability)) for o in offsets]
             return [self.space.distribution(v, offsets[group]) for v, group in enumerate(self.space.group_of_view)]
 
     def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
@@ -114,8 +130,8 @@ class GlobalPolicy(PolicyDesigner):
         rows = [torch.zeros(1, 2 * m + g) for m, g in map(self.space.sizes, self.space.groups)]
         self.raw = nn.ParameterList(nn.Parameter(row) for row in rows)
 
-    def offsets(self, images: Float[Tensor, "batch 3 height width"]) -> list[Offsets]:
-        return [_split(row, *self.space.sizes(group)) for group, row in enumerate(self.raw)]
+    def rows(self, images: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "1 numbers"]]:
+        return list(self.raw)
 
 
 class InstancePolicy(PolicyDesigner):
@@ -143,13 +159,7 @@ class InstancePolicy(PolicyDesigner):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
 
-    def offsets(self, images: Float[Tensor, "batch 3 height width"]) -> list[Offsets]:
+    def rows(self, images: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch numbers"]]:
         small = F.adaptive_avg_pool2d(images, self.input_size)
         features = self.network((small - 0.5) / 0.25).mean(dim=(2, 3))
-        return [_split(head(features), *self.space.sizes(group)) for group, head in enumerate(self.heads)]
-
-
-def _split(row: Float[Tensor, "rows n"], magnitudes: int, gates: int) -> Offsets:
-    # Centre and spread, not low and high: most ops are asked for more or for less, which is then one number.
-    centre, spread, probability = row.split([magnitudes, magnitudes, gates], dim=1)
-    return Offsets(centre - spread, centre + spread, probability)
+        return [head(features) for head in self.heads]

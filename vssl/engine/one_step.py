@@ -24,7 +24,6 @@ from vssl.draws import Draws
 from vssl.engine.config import ConfigError
 from vssl.engine.record_files import append_line, forget_lines_after
 from vssl.engine.snapshots import undisturbed
-from vssl.feedback.feedback import patch_grid
 from vssl.learner.teacher import frozen_copy
 from vssl.value.prediction import adam_update, predicted_drop, sgd_update
 from vssl.value.products import cosine, norm
@@ -77,7 +76,7 @@ class OneStepHook(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         loop = runner.train_loop
-        if loop.step % self.interval:
+        if loop.step % self.interval or not loop.designer_update.feedback.fitted_steps:  # during the burn-in
             return
         optimizer = runner.optim_wrapper.optimizer
         with undisturbed(loop), _evaluating(loop.designer_update.feedback):
@@ -214,9 +213,7 @@ class _Probed:
 
     @torch.no_grad()
     def _losses(self, name: str) -> float:
-        task, losses = self.feedback.tasks[name], []
-        for images, labels in self.batches.probe[name]:
-            losses.append(task.loss(patch_grid(self.copy, images, self.copy.trunk(images)), labels))
+        losses = [self.feedback.loss(self.copy, name, images, labels) for images, labels in self.batches.probe[name]]
         (mean,) = average([torch.stack(losses).double().mean()])
         return float(mean)
 

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from vssl.distributed import average
 from vssl.draws import Draws
 from vssl.feedback.pool import Pool
+from vssl.feedback.ridge import rows_of, unexplained
 from vssl.learner.backbone import TimmBackbone
 
 CONTROLS = ("random", "negated", "shuffled_labels")
+EVALUATORS = ("heads", "ridge")
 
 
 class Feedback(nn.Module):
@@ -25,8 +27,15 @@ class Feedback(nn.Module):
         tasks: name -> task (`Segmentation`, `Depth`), with its head.
         pools: name -> its labeled images.
         head_lr: AdamW learning rate of the heads (paper probes: 5e-4 to 1e-3).
-        head_steps: head updates before each gradient (2a).
-        first_head_steps: head updates before the very first gradient, so that it does not come from an untrained head.
+        head_steps: batches on which the heads are updated before each gradient (2a).
+        first_head_steps: such batches before the very first gradient, so that it does not come from an untrained head.
+        head_updates: updates on each of these batches, whose features are computed once. Heads must stay close to their
+            optimum: whatever a better head could still make up for, g_down asks of the backbone instead.
+        head_weight_decay: of AdamW.
+        evaluator: ``"heads"``, fitted step by step as above and frozen while g_down is taken (the paper); or
+            ``"ridge"``, solved anew for each g_down on `head_steps` train batches and differentiated through.
+            With several ranks each solves its own and the gradients are averaged.
+        ridge_l2: penalty of the ridge head.
         meta_batches: batches of the meta pool averaged into one gradient (2b).
         control: None, or one of the controls: ``"random"`` (a Gaussian direction with the norm of the true gradient),
             ``"negated"`` (the opposite gradient), ``"shuffled_labels"`` (set by the pools; recorded here).
@@ -39,6 +48,10 @@ class Feedback(nn.Module):
         head_lr: float = 1e-3,
         head_steps: int = 1,
         first_head_steps: int = 100,
+        head_updates: int = 1,
+        head_weight_decay: float = 0.05,
+        evaluator: str = "heads",
+        ridge_l2: float = 1e-3,
         meta_batches: int = 1,
         control: str | None = None,
         seed: int = 0,
@@ -48,10 +61,17 @@ class Feedback(nn.Module):
             raise ValueError(f"feedback control {control!r} is unknown; choose None or one of {', '.join(CONTROLS)}")
         if not tasks:
             raise ValueError("feedback has no tasks; give at least one of segmentation, depth")
-        self.tasks, self.pools = nn.ModuleDict(tasks), pools
+        # Sorted: a saved config comes back with its keys sorted, and a resumed optimizer goes by position.
+        self.tasks, self.pools = nn.ModuleDict(dict(sorted(tasks.items()))), pools
+        if head_updates < 1:
+            raise ValueError(f"feedback head_updates={head_updates} must be 1 or more")
         self.head_steps, self.first_head_steps, self.meta_batches = head_steps, first_head_steps, meta_batches
+        if evaluator not in EVALUATORS:
+            raise ValueError(f"feedback evaluator {evaluator!r} is unknown; choose one of {', '.join(EVALUATORS)}")
+        self.head_updates, self.evaluator, self.ridge_l2 = head_updates, evaluator, ridge_l2
+        self._support: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self.control, self.seed, self.fitted_steps = control, seed, 0
-        self.optimizer = torch.optim.AdamW(self.tasks.parameters(), lr=head_lr, weight_decay=0.05)
+        self.optimizer = torch.optim.AdamW(self.tasks.parameters(), lr=head_lr, weight_decay=head_weight_decay)
 
     def check_pools(self) -> None:
         """Read every labeled image once: a bad file or label is named here and not after an hour of training."""
@@ -66,21 +86,27 @@ class Feedback(nn.Module):
         No gradient reaches the backbone: features are computed without a graph, the backbone in eval mode. `autocast`
         is entered anew for every step, since it keeps low-precision copies of the weights that a step has changed.
         """
+        if self.evaluator == "ridge":
+            self._support = {n: [pool.train.next() for _ in range(self.head_steps)] for n, pool in self.pools.items()}
+            self.fitted_steps += self.head_steps
+            return {}
         steps = self.head_steps if self.fitted_steps else self.first_head_steps + self.head_steps
         self.tasks.train()
         losses = {}
         with _eval_mode(backbone):
             for _ in range(steps):
-                for name, task in self.tasks.items():
-                    images, labels = self.pools[name].train.next()
+                batches = {name: self.pools[name].train.next() for name in self.tasks}
+                with autocast(), torch.no_grad():
+                    frozen = {
+                        n: patch_grid(backbone, images, backbone.trunk(images)) for n, (images, _) in batches.items()
+                    }
+                for _ in range(self.head_updates):
                     with autocast():
-                        with torch.no_grad():
-                            features = patch_grid(backbone, images, backbone.trunk(images))
-                        losses[name] = task.loss(features, labels)
-                self.optimizer.zero_grad()
-                sum(losses.values()).backward()
-                average([p.grad for p in self.tasks.parameters()])
-                self.optimizer.step()
+                        losses = {n: task.loss(frozen[n], batches[n][1]) for n, task in self.tasks.items()}
+                    self.optimizer.zero_grad()
+                    sum(losses.values()).backward()
+                    average([p.grad for p in self.tasks.parameters()])
+                    self.optimizer.step()
                 self.fitted_steps += 1
         return {f"feedback_head_loss/{name}": loss.detach() for name, loss in losses.items()}
 
@@ -100,16 +126,25 @@ class Feedback(nn.Module):
         self, backbone: TimmBackbone, name: str, batches: Sequence[tuple[Tensor, ...]], parameters: Sequence[Tensor]
     ) -> tuple[Float[Tensor, ""], list[Tensor]]:
         """Mean loss of task `name` over `batches` and its gradient over `parameters`, averaged over ranks."""
-        task, total = self.tasks[name], 0.0
-        gradient = [torch.zeros_like(p) for p in parameters]
+        total, gradient = 0.0, [torch.zeros_like(p) for p in parameters]
         for images, labels in batches:
-            with torch.no_grad():
-                trunk = backbone.trunk(images)
-            loss = task.loss(patch_grid(backbone, images, trunk), labels)
+            loss = self.loss(backbone, name, images, labels)
             torch._foreach_add_(gradient, torch.autograd.grad(loss, parameters), alpha=1 / len(batches))
             total = total + loss.detach() / len(batches)
         average([*gradient, total])
         return total, gradient
+
+    def loss(self, backbone: TimmBackbone, name: str, images: Tensor, labels: Tensor) -> Float[Tensor, ""]:
+        """L_down of task `name` on a batch, with a graph to the aligned parameters."""
+        task, features = self.tasks[name], _features(backbone, images)
+        if self.evaluator == "heads":
+            return task.loss(features, labels)
+        if name not in self._support:
+            raise RuntimeError("evaluator 'ridge': call fit_heads first, it draws the images to solve on")
+        grid = features.shape[-2:]
+        support = [rows_of(_features(backbone, x), *task.targets(y, grid)) for x, y in self._support[name]]
+        solved_on = tuple(torch.cat(parts) for parts in zip(*support, strict=True))
+        return unexplained(solved_on, rows_of(features, *task.targets(labels, grid)), self.ridge_l2)
 
     def _controlled(self, gradient: list[Tensor], name: str, step: int) -> list[Tensor]:
         if self.control == "negated":
@@ -133,6 +168,12 @@ class Feedback(nn.Module):
         self.fitted_steps = state["fitted_steps"]
         for name, pool in self.pools.items():
             pool.load_state_dict(state["pools"][name])
+
+
+def _features(backbone: TimmBackbone, images: Tensor) -> Float[Tensor, "batch dim rows columns"]:
+    with torch.no_grad():
+        trunk = backbone.trunk(images)
+    return patch_grid(backbone, images, trunk)
 
 
 def patch_grid(backbone: TimmBackbone, images: Tensor, trunk) -> Float[Tensor, "batch dim rows columns"]:

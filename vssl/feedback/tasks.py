@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,25 +21,50 @@ def _mean_over(total: Tensor, count: Tensor) -> Tensor:
     return total / count.clamp_min(1.0)
 
 
+def _every(labels: Tensor, stride: int) -> Tensor:
+    """Labels in the middles of stride×stride squares."""
+    return labels[..., stride // 2 :: stride, stride // 2 :: stride]
+
+
+def _at_grid(labels: Tensor, grid: tuple[int, int]) -> Tensor:
+    return F.interpolate(labels.unsqueeze(1).float(), grid, mode="nearest-exact").squeeze(1)
+
+
+def _checked_stride(stride: int) -> int:
+    if stride < 1:
+        raise ValueError(f"label_stride={stride} must be 1 or more")
+    return stride
+
+
 class Segmentation(nn.Module):
     """Semantic segmentation: cross-entropy over labeled pixels (paper: CE(H_seg(F_θ(x)), y)).
 
     Args:
         dim: width of the backbone's tokens.
         num_classes: number of classes C; labels are 0..C-1, 255 is ignored.
+        label_stride: the loss looks at every n-th label pixel in both directions; neighbours say almost the same.
     """
 
-    def __init__(self, dim: int, num_classes: int):
+    def __init__(self, dim: int, num_classes: int, label_stride: int = 1):
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes, self.label_stride = num_classes, _checked_stride(label_stride)
         self.head = LinearHead(dim, num_classes)
 
     def loss(
         self, features: Float[Tensor, "batch dim rows columns"], labels: Int[Tensor, "batch height width"]
     ) -> Float[Tensor, ""]:
+        labels = _every(labels, self.label_stride)
         logits = F.interpolate(self.head(features).float(), labels.shape[-2:], mode="bilinear", align_corners=False)
         total = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
         return _mean_over(total, (labels != IGNORE).sum().float())
+
+    def targets(
+        self, labels: Int[Tensor, "batch height width"], grid: tuple[int, int]
+    ) -> tuple[Float[Tensor, "batch classes rows columns"], Bool[Tensor, "batch rows columns"]]:
+        """One-hot labels in the middles of the grid's cells, and which of them count."""
+        labels = _at_grid(labels, grid).long()
+        valid = labels != IGNORE
+        return F.one_hot(labels.where(valid, 0), self.num_classes).movedim(-1, 1).float(), valid
 
     def check_files(self, paths: Sequence[Path]) -> None:
         """Raises ValueError when the files cannot hold 0 = unlabeled, 1..C; see `check_class_labels`."""
@@ -61,21 +86,30 @@ class Depth(nn.Module):
     Args:
         dim: width of the backbone's tokens.
         min_depth, max_depth: pixels outside this range (metres), and 0 = missing, are not counted.
+        label_stride: as for `Segmentation`.
     """
 
-    def __init__(self, dim: int, min_depth: float = 1e-3, max_depth: float = 10.0):
+    def __init__(self, dim: int, min_depth: float = 1e-3, max_depth: float = 10.0, label_stride: int = 1):
         super().__init__()
         if not 0 < min_depth < max_depth:
             raise ValueError(f"depth task: 0 < min_depth < max_depth is needed, got {min_depth} and {max_depth}")
-        self.min_depth, self.max_depth = min_depth, max_depth
+        self.min_depth, self.max_depth, self.label_stride = min_depth, max_depth, _checked_stride(label_stride)
         self.head = LinearHead(dim, 1)
 
     def loss(
         self, features: Float[Tensor, "batch dim rows columns"], depth: Float[Tensor, "batch height width"]
     ) -> Float[Tensor, ""]:
+        depth = _every(depth, self.label_stride)
         metres = F.interpolate(F.softplus(self.head(features).float()), depth.shape[-2:], mode="bilinear")[:, 0]
         valid = (depth >= self.min_depth) & (depth <= self.max_depth)
         return _mean_over((metres - depth).abs()[valid].sum(), valid.sum().float())
+
+    def targets(
+        self, depth: Float[Tensor, "batch height width"], grid: tuple[int, int]
+    ) -> tuple[Float[Tensor, "batch 1 rows columns"], Bool[Tensor, "batch rows columns"]]:
+        """Metres in the middles of the grid's cells, and which of them count."""
+        depth = _at_grid(depth, grid)
+        return depth.unsqueeze(1), (depth >= self.min_depth) & (depth <= self.max_depth)
 
     def check_files(self, paths: Sequence[Path]) -> None:
         """Raises ValueError when the files hold metres or centimetres; see `check_depth_labels`."""
