@@ -1,9 +1,10 @@
 # make demo: the main job on rendered scenes. make test: every test. Both install into .venv first.
+# make test-browser: the pages in headless Chromium, which make does not install.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint clean install
+.PHONY: demo test test-browser lint clean install
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/prepare_data.py scenes --out data/scenes
@@ -11,6 +12,12 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+test-browser: $(INSTALLED)
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+		{ echo "make test-browser needs Chromium: apt-get install --no-install-recommends chromium" >&2; exit 1; }
+	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[browser]'
+	$(BIN)/python -m pytest tests/browser
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

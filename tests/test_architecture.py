@@ -18,12 +18,13 @@ MAY_IMPORT = {
     "feedback": {"datasets", "distributed", "draws", "learner"},
     "value": set(),
     "engine": {
-        "compat", "datasets", "designers", "distributed", "draws", "feedback", "learner", "objectives", "value",
-        "views",
+        "compat", "datasets", "designers", "distributed", "draws", "feedback", "learner", "objectives", "probes",
+        "value", "views",
     },
     "probes": {"compat", "datasets", "learner"},
     "reports": set(),
     "comparison": {"engine", "probes", "reports"},
+    "benchmarks": {"designers", "draws", "learner", "objectives", "probes", "value", "views"},
 }  # fmt: skip
 OPENMMLAB = {"mmengine", "mmseg", "mmcv"}
 WITHOUT_OPENMMLAB = {"views", "designers", "objectives", "learner", "feedback", "value", "reports"}

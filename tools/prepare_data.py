@@ -1,11 +1,17 @@
 """Prepares data. The embedded set, rendered on this machine (one to two minutes on two cores):
 
 python tools/prepare_data.py scenes --out data/scenes
+
+Published sets, from files that you have (data/README.md says where they come from), each checked and described in a
+dataset.json:
+
+python tools/prepare_data.py ade20k|nyuv2|imagenet|roxford5k|rparis6k|shards --source … --out …
 """
 
 import argparse
 import sys
 
+from vssl.datasets.prepare import add_commands
 from vssl.datasets.scenes import DEFAULT_FAMILY, FAMILIES, SPLITS, write_scenes, write_sheet
 
 
@@ -35,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     scenes.add_argument("--workers", type=int, default=None, help="processes (default: one per core)")
     scenes.add_argument("--overwrite", action="store_true", help="replace scenes written with other options")
     scenes.add_argument("--sheet", metavar="FILE", help="write a PNG of sample scenes there, and nothing else")
+    add_commands(commands)
     return whole
 
 
@@ -48,7 +55,9 @@ def _count(text: str) -> tuple[str, int]:
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
-        if options.sheet:
+        if options.command != "scenes":
+            print(options.prepare(options))
+        elif options.sheet:
             print(write_sheet(options.sheet, seed=options.seed, family=options.family))
         else:
             print(
@@ -62,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
                     overwrite=options.overwrite,
                 )
             )
-    except (ValueError, FileExistsError) as error:
+    except (ValueError, OSError) as error:
         print(f"prepare_data: {error}", file=sys.stderr)
         return 2
     return 0

@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -34,6 +35,21 @@ def start(launcher: str) -> None:
 def rank_and_size() -> tuple[int, int]:
     """(this rank, number of ranks); (0, 1) without a process group."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """For work of one rank that the others do not take part in: collective operations inside are over this rank alone.
+
+    mmengine's metrics, samplers and Runner ask torch.distributed by themselves; on one rank of several they would wait
+    for the others, or share the images with them.
+    """
+    world = dist.group.WORLD if dist.is_initialized() else None
+    dist.group.WORLD = None
+    try:
+        yield
+    finally:
+        dist.group.WORLD = world
 
 
 def average(tensors: Sequence[Tensor]) -> Sequence[Tensor]:

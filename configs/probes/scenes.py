@@ -16,6 +16,7 @@ from vssl.probes.classification import KNNProbe, LinearProbe
 from vssl.probes.datasets import NYUDepth, SceneSegmentation
 from vssl.probes.depth import DepthProbe
 from vssl.probes.fit import FullBatch
+from vssl.probes.losses import ValidDepthLoss
 from vssl.probes.segmentation import SegmentationProbe
 
 # --- science ----------------------------------------------------------------------------------------------------------
@@ -56,7 +57,7 @@ probes = dict(
     depth=dict(
         type=DepthProbe,
         **dense,
-        power=2,
+        losses=[dict(type=ValidDepthLoss, power=2)],
         max_depth=20.0,
         head=dict(init_std=0.0, label_stride=3, init_depth=3.0),
         train=dict(

@@ -3,7 +3,7 @@ import torch
 from mmseg.models.segmentors import EncoderDecoder
 
 from vssl.learner import TimmBackbone
-from vssl.probes.backbone import FrozenBackbone, cover, open_backbone
+from vssl.probes.backbone import FrozenBackbone, block_indices, cover, open_backbone
 from vssl.probes.heads import LinearSegHead
 
 
@@ -71,6 +71,22 @@ def test_stays_frozen_and_in_eval_whatever_a_segmentor_calls(images, backbone):
     assert all(torch.equal(before[name], value) for name, value in frozen.state_dict().items())
 
 
+@pytest.mark.parametrize("source", ["our file", "timm name"])
+def test_a_plain_mmseg_config_takes_it_by_file_or_timm_name(source, images, backbone, backbone_file):
+    settings = dict(backbone=str(backbone_file))
+    if source == "timm name":
+        settings = dict(model=backbone.name, random_seed=3, **backbone.model_args)
+    model = EncoderDecoder(
+        backbone=dict(type=FrozenBackbone, layers=[0, 2], class_token=True, **settings),
+        decode_head=dict(type=LinearSegHead, in_channels=48, num_layers=2, num_classes=3),
+        test_cfg=dict(mode="whole"),
+    )
+    logits = model.eval()(images, mode="tensor")
+    expected = FrozenBackbone(**settings, layers=[0, 2], class_token=True)(images)
+    torch.testing.assert_close(logits, model.decode_head.forward(expected))
+    assert logits.shape == (2, 3, 4, 4)
+
+
 def test_a_live_learner_is_not_frozen_along(backbone):
     backbone.train()
     FrozenBackbone(backbone)
@@ -111,6 +127,38 @@ def test_open_backbone_refuses(backbone_file, tmp_path):
         open_backbone(None)
     with pytest.raises(ValueError, match=r"\['img_size'\] need a model name"):
         open_backbone(backbone_file, img_size=64)
+
+
+def test_dinov2_takes_images_of_any_size(images):
+    torch.manual_seed(0)
+    vit = TimmBackbone("vit_small_patch14_dinov2", aligned_blocks=1, embed_dim=24, depth=2, num_heads=2)
+    frozen = FrozenBackbone(vit, class_token=True)  # timm builds it for 518 px
+    (found,) = frozen(torch.rand(1, 3, 64, 42))
+    assert found.shape == (1, 48, 5, 3)
+    padded = torch.rand(1, 3, 70, 42)
+    (whole,), tokens = frozen(padded), vit(padded)
+    torch.testing.assert_close(whole[:, :24].flatten(2).transpose(1, 2), vit.patch_tokens(tokens))
+
+
+@pytest.mark.parametrize(
+    ("layers", "depth", "expected"),
+    [
+        ("last", 12, [11]),
+        ("last4", 12, [8, 9, 10, 11]),
+        ("spread4", 12, [2, 5, 8, 11]),
+        ("spread4", 24, [4, 11, 17, 23]),
+        ("spread4", 40, [9, 19, 29, 39]),
+        ([0, 7], 12, [0, 7]),
+    ],
+)
+def test_names_of_layers(layers, depth, expected):
+    assert block_indices(layers, depth, "x") == expected
+
+
+@pytest.mark.parametrize(("layers", "depth"), [("last4", 3), ("spread4", 3), ("first", 12), ([5, 2], 12), ([], 12)])
+def test_layers_that_cannot_be(layers, depth):
+    with pytest.raises(ValueError, match=r"layers=.*must be"):
+        block_indices(layers, depth, "x")
 
 
 def test_frozen_backbone_refuses(backbone):

@@ -1,15 +1,20 @@
 """The command on miniature data, with the scenes config itself."""
 
+import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 
-from vssl.probes.command import main
+from vssl.learner import export_backbone
+from vssl.probes.command import main, table
+from vssl.probes.run import run_probes
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "configs/probes/scenes.py")
@@ -83,3 +88,114 @@ def test_out_that_is_something_else_is_refused_before_any_work(backbone_file, op
     with pytest.raises(SystemExit, match="not a list of probe results"):
         main([CONFIG, "--backbone", str(backbone_file), "--out", str(tmp_path / "r.json"), *options])
     assert (tmp_path / "r.json").read_text() == "notes"
+
+
+def test_a_killed_run_resumes_finished_probes_and_the_interrupted_one(backbone_file, scenes, tmp_path):
+    """SIGKILL while the second probe trains: the first is kept, the second goes on from its checkpoint."""
+    config = tmp_path / "two.py"
+    config.write_text(TWO_PROBES.format(scenes=scenes))
+    out, environment = tmp_path / "r.json", {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-u", "tools/probe.py", str(config), "--backbone", str(backbone_file), "--out", str(out)]
+    running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    line = next(line for line in running.stdout if line.startswith("step 10/"))
+    running.kill()
+    running.wait()
+    first = json.loads(out.read_text())
+    checkpoint = Path(line.split()[-1])
+    assert [r["name"] for r in first] == ["segmentation"] and checkpoint.is_file()
+
+    done = subprocess.run([*command, "--resume"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    results = json.loads(out.read_text())
+    assert results[0] == first[0] and [r["name"] for r in results] == ["segmentation", "depth"]
+    steps = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("step ")]
+    assert steps and int(steps[0].split("/")[0]) > 10  # not from the start, and the first probe not at all
+    assert not checkpoint.exists()
+
+    cfg = Config.fromfile(config)
+    (through,) = run_probes(backbone_file, cfg, only=["depth"])
+    assert results[1]["scores"] == pytest.approx(through["scores"], rel=1e-6)
+
+
+def test_resume_measures_again_what_has_changed(backbone_file, backbone, options, tmp_path):
+    out = str(tmp_path / "r.json")
+    command = [CONFIG, "--backbone", str(backbone_file), "--out", out, "--only", "knn", "--resume", *options]
+
+    def seconds(*more: str) -> float:
+        main([*command, *more])
+        (result,) = json.loads(Path(out).read_text())
+        return result["seconds"]
+
+    first = seconds()
+    assert seconds() == first == seconds("probes.knn.batch_size=3", "probes.knn.num_workers=0")
+    other = seconds("probes.knn.temperature=0.1")
+    assert other != first and seconds("probes.knn.temperature=0.1") == other
+    changed = copy.deepcopy(backbone)
+    changed.vit.norm.bias.data += 1
+    export_backbone(changed, backbone_file)  # another backbone under the same name
+    assert seconds("probes.knn.temperature=0.1") != other
+
+
+@pytest.mark.parametrize("damage", ["corrupt", "missing"])
+def test_a_label_that_cannot_be_read_is_named_at_the_start_whatever_the_path(
+    damage, backbone_file, scenes, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("vssl.probes.dense.DenseProbe.run", None)
+    shutil.copytree(scenes, tmp_path / "s")
+    label = tmp_path / "s/nyuv2/annotations/test/room_c.png"
+    label.write_bytes(label.read_bytes()[:40]) if damage == "corrupt" else label.unlink()
+    config = tmp_path / "two.py"
+    config.write_text(TWO_PROBES.format(scenes=tmp_path / "s"))  # depth streams its images
+    with pytest.raises(SystemExit, match=r"room_c\.png"):
+        main([str(config), "--backbone", str(backbone_file)])
+
+
+def test_the_table_says_what_a_score_leaves_out():
+    result = {"name": "a", "scores": {"mIoU": 50.0}, "seconds": 1.0}
+    lines = table(
+        [
+            {**result, "counts": {"classes_seen": 3, "classes": 150}},
+            {**result, "counts": {"classes_seen": 150, "classes": 150}},
+            {**result, "counts": {"images": 5, "images_without_valid_depth": 2}},
+            result,
+        ]
+    ).splitlines()
+    assert lines[0].endswith("only 3 of 150 classes are in the labels") and "2 images have no valid depth" in lines[2]
+    assert lines[1] == lines[3]
+
+
+TWO_PROBES = """
+import torch
+from mmcv.transforms import LoadImageFromFile
+from mmseg.datasets.transforms import LoadAnnotations, LoadDepthAnnotation, PackSegInputs, RandomFlip
+
+from vssl.probes.datasets import NYUDepth, SceneSegmentation
+from vssl.probes.depth import DepthProbe
+from vssl.probes.segmentation import SegmentationProbe
+
+device = "cpu"
+load, pack = dict(type=LoadImageFromFile), dict(type=PackSegInputs)
+labels, metres = dict(type=LoadAnnotations), dict(type=LoadDepthAnnotation, depth_rescale_factor=1e-3)
+adam = dict(type=torch.optim.AdamW, lr=1e-2)
+ade = dict(type=SceneSegmentation, data_root="{scenes}/ade20k", pipeline=[load, labels, pack])
+nyu = dict(type=NYUDepth, data_root="{scenes}/nyuv2", pipeline=[load, metres, pack])
+flipping = dict(type=NYUDepth, data_root="{scenes}/nyuv2")
+flipping["pipeline"] = [load, metres, dict(type=RandomFlip, prob=0.5), pack]
+probes = dict(
+    segmentation=dict(
+        type=SegmentationProbe,
+        train=dict(data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"), **ade),
+        val=dict(data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"), **ade),
+        size=(32, 32),
+        schedule=dict(optimizer=adam, steps=5),
+    ),
+    depth=dict(
+        type=DepthProbe,
+        train=dict(data_prefix=dict(img_path="images/train", depth_map_path="annotations/train"), **flipping),
+        val=dict(data_prefix=dict(img_path="images/test", depth_map_path="annotations/test"), **nyu),
+        size=(32, 32),
+        schedule=dict(optimizer=adam, steps=40, batch_size=4),
+        path="runner",
+        checkpoint_interval=10,
+    ),
+)
+"""

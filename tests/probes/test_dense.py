@@ -1,4 +1,5 @@
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from vssl.learner import TimmBackbone
 from vssl.probes.data import ProbeData
 from vssl.probes.depth import DepthProbe
 from vssl.probes.fit import FullBatch
+from vssl.probes.heads import BinDepthHead
+from vssl.probes.losses import GradientLoss, SigLoss
 from vssl.probes.outcome import ProbeRun
 from vssl.probes.segmentation import SegmentationProbe
 
@@ -38,7 +41,8 @@ def test_cached_loss_is_the_loss_of_mmsegs_own_training_step(segmentation, backb
     model = probe.build(backbone, train, seed=0)
     head = model.decode_head.train()
     torch.nn.init.normal_(head.conv_seg.weight)
-    features, items = probe.features(model, train), copy.deepcopy(train.items)
+    run = ProbeRun(backbone, data, 0, CPU)
+    features, items = probe.features(model, train, run), copy.deepcopy(train.items)
     targets = head.targets([item["data_samples"] for item in items])
     cached = head.loss_on(head.forward(features), targets)["loss_ce"]
     batch = {key: [item[key] for item in items] for key in ("inputs", "data_samples")}
@@ -127,10 +131,34 @@ def test_flip_in_the_validation_pipeline_is_refused(segmentation):
 def test_settings_that_do_not_go_together(segmentation, run):
     with pytest.raises(ValueError, match="FullBatch needs features computed once"):
         SegmentationProbe(**{**segmentation, "schedule": dict(type=FullBatch, iterations=15)}, path="runner")
+    with pytest.raises(ValueError, match="solves linear heads"):
+        SegmentationProbe(**{**segmentation, "schedule": dict(type=FullBatch), "head": dict(hidden=(8,))})
     with pytest.raises(ValueError, match="path='disk'"):
         SegmentationProbe(**segmentation, path="disk")
     with pytest.raises(ValueError, match=r"\(32, 32\) px.*size=\(64, 64\)"):
         run(SegmentationProbe(**{**segmentation, "size": (64, 64)}))
+
+
+def test_depth_losses_are_checked_take_the_probes_range_and_stand_in_the_card(depth, run):
+    losses = [dict(type=SigLoss, warmup_steps=0), dict(type=GradientLoss, weight=0.5)]
+    probe = DepthProbe(**depth, losses=losses, max_depth=3.0)
+    assert all((loss.min_depth, loss.max_depth) == (1e-3, 3.0) for loss in probe.built_losses)
+    assert run(probe).result["card"]["loss"].endswith("+ 0.5 × gradients of the log ratio at four scales")
+    with pytest.raises(ValueError, match="set its warmup_steps=0"):
+        DepthProbe(**{**depth, "schedule": dict(type=FullBatch)}, losses=[dict(type=SigLoss)])
+    with pytest.raises(ValueError, match=r"loss of the depth probe.*\['powr'\]"):
+        DepthProbe(**depth, losses=[dict(type=SigLoss, powr=2)])
+
+
+def test_bins_scales_and_flips_of_a_depth_probe_stand_in_its_card(depth, run):
+    head = dict(type=BinDepthHead, bins=16, norm_cfg=dict(type=torch.nn.Identity), upsample=2)
+    settings = {**depth, "head": head, "inference": dict(flip=True), "precision": "bf16", "class_token": True}
+    result = run(DepthProbe(**settings, layers=[0, 2], final_norm=False)).result
+    card = result["card"]
+    assert card["head"] == {"type": "BinDepthHead", "bins": 16, "norm_cfg": {"type": "Identity"}, "upsample": 2}
+    assert card["test_time_augmentation"] == {"scales": [1.0], "flip": True} and card["inference"] == {"mode": "whole"}
+    assert card["precision"] == "bf16 backbone, fp32 head and loss" and card["layers"] == [0, 2]
+    assert json.loads(json.dumps(card)) == card and 0 < result["scores"]["RMSE"] < 3
 
 
 def test_labels_out_of_range_and_of_another_size_are_named(segmentation, scenes, tmp_path):
@@ -147,7 +175,7 @@ def test_labels_out_of_range_and_of_another_size_are_named(segmentation, scenes,
         SegmentationProbe(**{**segmentation, "train": train}).load(ProbeData())
 
     load_with(np.full((32, 32), 3, np.uint8))
-    with pytest.raises(ValueError, match=r"s000\.png: class index 6 .* 3 classes"):
+    with pytest.raises(ValueError, match=r"s000\.png: label 7, but there are 3 classes"):
         load_with(np.full((32, 32), 7, np.uint8))
     # an image that mmseg itself would stretch onto labels of another shape
     segmentation["train"]["pipeline"] = [segmentation["train"]["pipeline"][i] for i in (0, 2, 1, 3)]

@@ -56,20 +56,24 @@ def test_full_batch_refuses_dropout(problem):
         FullBatch().fit(head, loss_of(head), [problem[0]], problem[1], 0)
 
 
-def test_schedule_warms_up_then_falls_to_zero(problem, monkeypatch):
+@pytest.mark.parametrize("decay", ["cosine", "linear"])
+def test_schedule_warms_up_then_falls_to_zero(decay, problem, monkeypatch):
     rates = []
     step = torch.optim.SGD.step
     monkeypatch.setattr(torch.optim.SGD, "step", lambda o, *a: (rates.append(o.param_groups[0]["lr"]), step(o, *a)))
     head = classifier()
-    schedule = Schedule(dict(type=torch.optim.SGD, lr=1.0), steps=12, warmup_steps=4, batch_size=50)
+    schedule = Schedule(dict(type=torch.optim.SGD, lr=1.0), steps=12, warmup_steps=4, batch_size=50, decay=decay)
     schedule.fit(head, loss_of(head), [problem[0]], problem[1], 0)
     np.testing.assert_allclose(rates[:4], [0.25, 0.5, 0.75, 1.0], atol=1e-6)
-    cosine = [0.5 * (1 + np.cos(np.pi * t / 8)) for t in range(8)]
-    np.testing.assert_allclose(rates[4:], cosine, atol=1e-6)
+    expected = {
+        "cosine": [0.5 * (1 + np.cos(np.pi * t / 8)) for t in range(8)],
+        "linear": [1 - t / 8 for t in range(8)],
+    }
+    np.testing.assert_allclose(rates[4:], expected[decay], atol=1e-6)
 
 
 def test_batches_visit_every_image_once_an_epoch_in_an_order_of_the_seed():
-    rows = lambda seed: torch.stack(list(Schedule(steps=4, batch_size=5)._batches(10, seed)))  # noqa: E731
+    rows = lambda seed: torch.stack(list(Schedule(steps=4, batch_size=5).rows(10, seed)))  # noqa: E731
     first = rows(0)
     assert all(sorted(first[i : i + 2].flatten().tolist()) == list(range(10)) for i in (0, 2))
     assert torch.equal(first, rows(0)) and not torch.equal(first, rows(1))
@@ -88,3 +92,5 @@ def test_build_schedule():
     assert build_schedule(None) == Schedule() and build_schedule(dict(type=FullBatch, iterations=3)).iterations == 3
     with pytest.raises(ValueError, match="steps must exceed warmup_steps"):
         build_schedule(dict(steps=5, warmup_steps=5))
+    with pytest.raises(ValueError, match="decay='step'"):
+        build_schedule(dict(decay="step"))

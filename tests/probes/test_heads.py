@@ -3,9 +3,11 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
+from torch import nn
 from torch.nn import functional as F
 
-from vssl.probes.heads import LinearDepthHead, LinearSegHead, ValidDepthLoss
+from vssl.probes.heads import BinDepthHead, LinearDepthHead, LinearSegHead
+from vssl.probes.losses import GradientLoss, ValidDepthLoss
 
 
 def samples(field: str, maps: torch.Tensor) -> list[SegDataSample]:
@@ -64,18 +66,69 @@ def test_depth_head_starts_at_its_initial_depth_and_is_positive():
     assert (head.forward((torch.randn(2, 8, 4, 4),)) >= 0).all()
 
 
-@pytest.mark.parametrize(("power", "expected"), [(1, (1 + 3) / 2), (2, (1 + 9) / 2)])
-def test_depth_loss_counts_valid_pixels_only(power, expected):
-    target = torch.tensor([2.0, 4.0, 0.0, 255.0, 10.5])  # 0 invalid, 255 mmseg's padding, 10.5 out of range
-    loss = ValidDepthLoss(power)(torch.tensor([3.0, 1.0, 9.0, 9.0, 9.0]), target)
-    assert loss == pytest.approx(expected)
+def test_bin_head_is_the_normalised_mean_over_evenly_spaced_depths():
+    torch.manual_seed(0)
+    head, maps = BinDepthHead(8, bins=5, max_depth=8.0, init_std=1.0).eval(), torch.randn(2, 8, 3, 3)
+    logits = F.conv2d(head.norm(maps), head.conv_seg.weight, head.conv_seg.bias).double()
+    weights = logits.clamp(min=0) + 0.1
+    expected = sum(w * d for w, d in zip(weights.unbind(1), [0.001, 2.00075, 4.0005, 6.00025, 8.0], strict=True))
+    torch.testing.assert_close(head.forward((maps,))[:, 0].double(), expected / weights.sum(1), rtol=1e-5, atol=1e-5)
 
 
-def test_depth_loss_without_a_valid_pixel_and_at_a_perfect_prediction_has_a_finite_gradient():
-    for target in (torch.zeros(3), torch.ones(3)):
-        depth = torch.ones(3, requires_grad=True)
-        loss = ValidDepthLoss()(depth, target)
-        loss.backward()
-        assert loss == 0 and torch.equal(depth.grad, torch.zeros(3))
-    with pytest.raises(ValueError, match="power=3"):
-        ValidDepthLoss(3)
+def test_bin_head_stays_in_range_and_learns_where_every_output_is_negative():
+    head = BinDepthHead(8, init_std=0.0)
+    nn.init.constant_(head.conv_seg.bias, -3.0)
+    depth = head.forward((torch.randn(2, 8, 3, 3),))
+    assert depth.shape == (2, 1, 3, 3) and depth.detach().numpy() == pytest.approx((10 + 1e-3) / 2, rel=1e-5)
+    head.conv_seg.bias.data[-1] = 1e6
+    depth = head.forward((torch.randn(2, 8, 3, 3),))
+    assert depth.max() <= 10 and depth.min() > 9.9
+
+
+def test_enlarged_outputs_are_the_outputs_of_enlarged_tokens():
+    torch.manual_seed(0)
+    settings = dict(norm_cfg=dict(type=nn.Identity), init_std=1.0, bins=7)
+    plain, large = BinDepthHead(6, **settings), BinDepthHead(6, upsample=4, **settings)
+    large.load_state_dict(plain.state_dict())
+    tokens = torch.randn(2, 6, 3, 5)
+    enlarged = F.interpolate(tokens, scale_factor=4, mode="bilinear")
+    found = large.forward((tokens,))
+    assert found.shape == (2, 1, 12, 20)
+    torch.testing.assert_close(found, plain.forward((enlarged,)))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_dropout_of_whole_channels_before_or_after_the_norm(first):
+    torch.manual_seed(0)
+    head = LinearSegHead(400, 2, norm_cfg=dict(type="SyncBN"), dropout_ratio=0.25, dropout_first=first)
+    seen = {}
+    head.norm.register_forward_hook(lambda m, x, y: seen.update(before=x[0], after=y))
+    head.conv_seg.register_forward_pre_hook(lambda m, x: seen.update(last=x[0]))
+    maps = torch.randn(2, 400, 3, 3) + 5
+    head.train().forward((maps,))
+    dropped = (seen["before"] if first else seen["last"]).flatten(2)
+    whole = (dropped == 0).all(2)
+    assert torch.equal(whole, (dropped == 0).any(2)) and 0.2 < whole.float().mean() < 0.3
+    assert torch.equal(seen["before"], maps) != first
+    head.eval().forward((maps,))
+    assert torch.equal(seen["before"], maps) and torch.equal(seen["last"], seen["after"])
+
+
+def test_hidden_layers_make_a_decoder_that_sees_neighbours():
+    torch.manual_seed(0)
+    head, maps = LinearSegHead(6, 3, num_layers=2, hidden=(8, 4)).eval(), [torch.randn(1, 6, 9, 9) for _ in range(2)]
+    assert head.conv_seg.in_channels == 4 and len(head.decoder) == 2
+    before = head.forward(maps)
+    maps[0][..., 4, 4] += 1
+    changed = (head.forward(maps) != before).any(1)[0].nonzero()
+    assert before.shape == (1, 3, 9, 9) and changed.min(0).values.tolist() == [2, 2]
+    assert changed.max(0).values.tolist() == [6, 6]  # two 3×3 convolutions reach two cells far
+
+
+def test_several_depth_losses_count_under_their_own_names():
+    losses = [dict(type=ValidDepthLoss, power=2), dict(type=GradientLoss, weight=0.5)]
+    head = LinearDepthHead(4, loss_decode=losses)
+    output, targets = torch.rand(2, 1, 8, 8) + 1, torch.rand(2, 8, 8) + 1
+    found = head.loss_on(output, targets)
+    expected = {"loss_depth": ValidDepthLoss(2), "loss_gradient": GradientLoss(weight=0.5)}
+    torch.testing.assert_close(found, {name: loss(output[:, 0], targets) for name, loss in expected.items()})

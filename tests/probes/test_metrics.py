@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import (
+    confusion_matrix,
+    jaccard_score,
+    mean_absolute_percentage_error,
+    root_mean_squared_error,
+)
 from torchmetrics import MeanSquaredError
 from torchmetrics.classification import MulticlassJaccardIndex
 
@@ -48,6 +53,40 @@ def test_absent_class_has_no_iou_and_the_number_of_seen_classes_says_so():
     assert (values["mIoU"], values["classes_seen"], values["classes"]) == (50.0, 2, 4)
     values, metric = iou([label], [torch.tensor([[0, 3, 1, 1]])], 4)  # predicted where absent: IoU 0 counts
     assert metric.per_class["c3"] == 0.0 and values["mIoU"] == pytest.approx((50 + 100 + 0) / 3)
+
+
+@pytest.mark.parametrize(
+    "case", ["ignored pixels", "an ignored image", "absent classes", "one prediction", "one pixel"]
+)
+def test_iou_on_awkward_splits_agrees_with_sklearn_and_torchmetrics(case):
+    labels, predictions = random_maps(6)
+    if case == "ignored pixels":
+        labels[:, ::2] = 255
+    elif case == "an ignored image":
+        labels[2] = 255
+    elif case == "absent classes":
+        labels, predictions = labels.clamp(max=3).where(labels != 255, 255), predictions.clamp(max=4)
+    elif case == "one prediction":
+        predictions.zero_()
+    else:
+        labels, predictions = torch.tensor([[[2]]]), torch.tensor([[[5]]])
+    values, metric = iou(labels, predictions, 6)
+    known = labels != 255
+    involved = sorted(set(labels[known].tolist()) | set(predictions[known].tolist()))
+    theirs = 100 * jaccard_score(labels[known], predictions[known], labels=involved, average=None, zero_division=0)
+    expected = {f"c{i}": None for i in range(6)} | {f"c{i}": v for i, v in zip(involved, theirs, strict=True)}
+    assert metric.per_class == pytest.approx(expected)
+    assert values["mIoU"] == pytest.approx(theirs.mean())
+    assert values["classes_seen"] == len(set(labels[known].tolist()))
+    torch_metrics = MulticlassJaccardIndex(6, average="none", ignore_index=255)(predictions, labels) * 100
+    np.testing.assert_allclose(theirs, torch_metrics[involved], rtol=1e-5)
+
+
+def test_a_tiny_subset_says_of_how_many_classes_its_score_is():
+    labels, predictions = random_maps(150, images=40)
+    whole, _ = iou(labels, predictions, 150)
+    subset, _ = iou(labels[:1, :2, :3], predictions[:1, :2, :3], 150)
+    assert whole["classes_seen"] == 150 and subset["classes_seen"] <= 6 and subset["classes"] == 150
 
 
 def test_pixel_counts_beyond_float32_stay_exact():
@@ -100,6 +139,30 @@ def test_images_of_different_valid_size_weigh_alike_per_image_and_by_pixels_pool
     values = errors([(full, full + 1), (sparse, sparse + 3)])
     assert values["RMSE"] == pytest.approx((1 + 3) / 2)
     assert values["RMSE_pooled"] == pytest.approx(((4 * 1 + 9) / 5) ** 0.5)
+
+
+def test_depth_errors_of_sparse_labels_agree_with_sklearn_image_by_image():
+    g = torch.Generator().manual_seed(2)
+    pairs = []
+    for share in (0.9, 0.5, 0.03):
+        target = torch.rand(9, 11, generator=g) * 12  # some beyond 10 m
+        target[torch.rand(target.shape, generator=g) > share] = 0
+        pairs.append((target, torch.rand(9, 11, generator=g) * 9.9 + 0.05))
+    values = errors(pairs)
+    known = [(t[(t >= 1e-3) & (t <= 10)].double(), p[(t >= 1e-3) & (t <= 10)].double()) for t, p in pairs]
+    assert values["RMSE"] == pytest.approx(np.mean([root_mean_squared_error(t, p) for t, p in known]), rel=1e-6)
+    assert values["RMSE_pooled"] == pytest.approx(
+        root_mean_squared_error(*map(torch.cat, zip(*known, strict=True))), rel=1e-6
+    )
+    assert values["AbsRel"] == pytest.approx(
+        np.mean([mean_absolute_percentage_error(t, p) for t, p in known]), rel=1e-6
+    )
+
+
+def test_a_ratio_at_the_threshold_is_not_within_it():
+    target = torch.full((1, 4), 4.0)
+    values = errors([(target, torch.tensor([[5.0, 4.999, 6.25, 7.8125]]))])  # 1.25, below, 1.25², 1.25³
+    assert [values[f"delta{i}"] for i in (1, 2, 3)] == [0.25, 0.5, 0.75]
 
 
 def test_zero_prediction_is_clamped_and_counts():

@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 import pytest
 
 from vssl.reports import collect, write_page, write_results
+from vssl.reports.curves import probe_curves_figure
 from vssl.reports.metrics import format_difference
-from vssl.reports.page import render_page
+from vssl.reports.page import _logs, render_page
 from vssl.reports.table import format_summary
 
 
@@ -52,6 +53,27 @@ def test_numbers_on_the_page_are_those_of_results_json(results, folder):
     assert saved["verdict"]["headline"] in text
     for line in saved["verdict"]["lines"]:
         assert line["text"] in text
+
+
+def test_probes_during_training_are_curves(results, folder):
+    """With the final probe's protocol they are points of its curve; with another one they have their own panel."""
+    for arm in ("fixed", "vpretraining"):
+        rows = [
+            {"step": step, "seconds": 20.0 * turn, "probe": probe, "scores": {"mIoU": 40.0 + turn}, "card": card}
+            for turn, step in enumerate((0, 100, 200))
+            for probe, card in (("segmentation", {**results["cards"]["segmentation"], "seed": 9}), ("few", {"n": 8}))
+        ]
+        lines = "".join(json.dumps(row) + "\n" for row in rows) + '{"step": 300, "sec'
+        (folder / arm / "seed0" / "online_probes.jsonl").write_text(lines)
+    logs = _logs(results, folder)
+    curve = probe_curves_figure(results, logs)
+    mean_iou, rmse, few = curve.axes[:3]
+    assert few.get_title(loc="left") == "few mIoU, online (%)"
+    fixed = mean_iou.get_lines()[0]
+    assert fixed.get_xdata().tolist() == [0.0, 20.0, 40.0, 60.0] and fixed.get_ydata().tolist() == [40, 41, 42, 41]
+    assert len(rmse.get_lines()[0].get_xdata()) == 2, "no probe of depth on the way"
+    assert few.get_lines()[0].get_ydata().tolist() == [40, 41, 42]
+    assert "marked as online" in render_page(results, folder)
 
 
 def test_page_is_self_contained_and_well_formed(results, folder):

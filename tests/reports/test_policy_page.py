@@ -250,8 +250,22 @@ def test_differences_are_taken_probe_by_probe():
 
 
 def test_a_step_on_designed_views_is_judged_against_base_views(run):
-    lines = [line for line in findings(read_record(run)) if "instead of base views" in line]
-    assert len(lines) == 2 and all(line.endswith("× 10⁻³: more.") for line in lines)
+    lines = [line for line in findings(read_record(run)) if "designed views − base views" in line]
+    assert len(lines) == 2 and all(line.endswith("× 10⁻³, larger.") for line in lines)
+
+
+def test_a_mask_without_contrast_is_not_said_to_hide_a_class(run):
+    analysis = json.loads((run / "mask_analysis.json").read_text())
+    analysis["classes"]["rows"][0]["mean"], analysis["classes"]["rows"][1]["mean"] = 0.6094, 0.6061
+    analysis["variance"]["total"] = 0.004**2
+    (run / "mask_analysis.json").write_text(json.dumps(analysis))
+    told = " ".join(findings(read_record(run)))
+    assert "hardly depends on the class: means from 0.606 (lamp) to 0.609 (wall)" in told and "hides" not in told
+    assert "Standard deviation of the mask: 0.004, so it is nearly flat." in told
+
+
+def test_the_budget_is_told_in_words(run):
+    assert "100 steps" in visible(render_policy_page(read_record(run)).split("How it was recorded")[1])
 
 
 def test_moves_are_measured_in_shares_of_the_range():

@@ -1,6 +1,7 @@
 import math
 
 import torch
+import torchvision.transforms.v2.functional as tv
 from kornia.geometry import transform
 
 from vssl.draws import Draws
@@ -42,6 +43,25 @@ def test_shear_moves_rows_and_columns_about_the_centre():
     assert torch.allclose(right_of_centre @ across.T, right_of_centre, atol=1e-5)
     assert torch.allclose(right_of_centre @ down.T, torch.tensor([[6.0, 3.0, 1.0]]), atol=1e-5)
     assert torch.allclose(below_centre @ down.T, below_centre, atol=1e-5)
+
+
+def test_shear_equals_torchvision_away_from_the_border():
+    x, degrees = images(21)[:, :, :21, :21], 20.0
+    for op, shear in ((geometric.SHEAR_X, [degrees, 0.0]), (geometric.SHEAR_Y, [0.0, degrees])):
+        ours = op(x, torch.full((2,), degrees))
+        theirs = tv.affine(x, 0.0, [0, 0], 1.0, shear, interpolation=tv.InterpolationMode.BILINEAR)
+        assert (ours - x)[:, :, 5:-5, 5:-5].abs().max() > 0.3
+        assert (ours - theirs)[:, :, 5:-5, 5:-5].abs().max() < 1e-3
+
+
+def test_perspective_equals_torchvision_away_from_the_border():
+    x, corners = torch.rand(1, 3, 24, 24), torch.tensor([[[1.0, 0.5], [0.2, 0.4], [0.25, 1.0], [1.0, 0.3]]])
+    ours = geometric.PERSPECTIVE(x, torch.tensor([0.3]), corners)
+    # torchvision's coordinates begin half a pixel before the first pixel's centre.
+    starts = torch.tensor([[0.0, 0.0], [23.0, 0.0], [23.0, 23.0], [0.0, 23.0]]) + 0.5
+    ends = starts + 0.3 * 12 * corners[0] * torch.tensor([[1, 1], [-1, 1], [-1, -1], [1, -1]])
+    theirs = tv.perspective(x, starts.tolist(), ends.tolist(), tv.InterpolationMode.BILINEAR)
+    assert (ours - theirs)[:, :, 6:-6, 6:-6].abs().max() < 1e-3
 
 
 def test_perspective_moves_the_corners_inwards():

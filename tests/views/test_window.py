@@ -1,4 +1,5 @@
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ import torch.nn.functional as F
 import torchvision.transforms.v2.functional as tv
 from kornia.geometry.transform import warp_affine
 
+from vssl.views.plan import WINDOW
 from vssl.views.window import Window, resample
 
 
@@ -65,6 +67,26 @@ def test_gradients_in_the_window_are_those_of_finite_differences():
     x = images(12, 12).requires_grad_()
     values = [torch.tensor([v], dtype=torch.float64, requires_grad=True) for v in (0.41, 0.13, 0.37, 0.71)]
     assert torch.autograd.gradcheck(lambda im, *w: resample(im, Window(*w), 5), (x, *values), eps=1e-6, atol=1e-5)
+
+
+def test_windows_at_the_ends_of_their_ranges_are_finite_and_mix_colours_only():
+    """Black, white, gray and saturated images stay what they are, and the gradient is finite."""
+    black, white, gray = torch.zeros(3), torch.ones(3), torch.full((3,), 0.5)
+    colours = torch.stack([black, white, gray, torch.tensor([1.0, 0, 0]), torch.tensor([1.0, 1, 0])])[:, :, None, None]
+    for ends in product(*((magnitude.low, magnitude.identity, magnitude.high) for magnitude in WINDOW)):
+        x = colours.expand(5, 3, 20, 20).clone().requires_grad_()
+        values = [torch.full((5,), end, requires_grad=True) for end in ends]
+        out = resample(x, Window(*values), 8)
+        assert torch.allclose(out, colours.expand_as(out), atol=1e-6)
+        assert all(g.isfinite().all() for g in torch.autograd.grad(out.square().sum(), (x, *values)))
+
+
+def test_images_do_not_look_at_each_other():
+    x = torch.rand(4, 3, 20, 20, requires_grad=True)
+    values = [torch.full((4,), v, requires_grad=True) for v in (0.5, 0.1, 0.3, 0.6)]
+    out = resample(x, Window(*values), 8)
+    gradients = torch.autograd.grad(out[1].square().sum(), (x, *values))
+    assert all(g[1].abs().max() > 0 and g[[0, 2, 3]].abs().max() == 0 for g in gradients)
 
 
 def test_a_window_that_does_not_fit_is_clipped_to_the_image():

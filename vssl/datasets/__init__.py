@@ -4,7 +4,7 @@ from vssl.datasets.files import UnreadableImage
 from vssl.datasets.joint import JointTransform, joint_transform
 from vssl.datasets.labeled import DepthImages, SegmentationImages
 from vssl.datasets.sampler import PositionSampler, disjoint_splits, third_split
-from vssl.datasets.unlabeled import UnlabeledImages
+from vssl.datasets.unlabeled import UnlabeledImages, UnlabeledShards
 
 __all__ = [
     "DepthImages",
@@ -12,6 +12,7 @@ __all__ = [
     "PositionSampler",
     "SegmentationImages",
     "UnlabeledImages",
+    "UnlabeledShards",
     "UnreadableImage",
     "disjoint_splits",
     "joint_transform",

@@ -1,5 +1,6 @@
 """Image files: finding them, decoding them, and saying clearly what is wrong with one."""
 
+import io
 import os
 import struct
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ def found_in(folder: Path, most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "") or "nothing"
 
 
-def read_image(path: Path, size: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
+def read_image(path: Path, size: int | None = None, content: bytes | None = None) -> UInt8[np.ndarray, "H W 3"]:
     """Decodes an image to RGB.
 
     Pillow rather than OpenCV or torchvision: it raises on truncated files (OpenCV fills the rest with grey), its
@@ -45,12 +46,13 @@ def read_image(path: Path, size: int | None = None) -> UInt8[np.ndarray, "H W 3"
 
     Args:
         size: resize the short side to `size` pixels and crop the middle `size` × `size`, bicubic; None keeps all.
+        content: the file's bytes where they do not lie under `path`, which then only names it (a member of an archive).
 
     Raises:
         UnreadableImage: the content is broken.
         OSError: the file could not be read (missing, no permission, disk or network).
     """
-    with _opened(path) as image:
+    with _opened(path, content) as image:
         if size is None:
             return np.asarray(image.convert("RGB"))
         # Twice the size, so that what is left to resize still averages over real pixels. JPEG only, else no effect.
@@ -62,25 +64,25 @@ def read_image(path: Path, size: int | None = None) -> UInt8[np.ndarray, "H W 3"
         return np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC, box=box))
 
 
-def read_labels(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """Decodes an 8-bit annotation (grey or palette).
+def read_labels(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "H W"]:
+    """Decodes an 8-bit annotation (grey or palette). `content`: see `read_image`.
 
     Raises:
         UnreadableImage: broken, or not 8 bits in one channel.
     """
-    with _opened(path) as image:
+    with _opened(path, content) as image:
         if image.mode not in ("L", "P"):
             raise UnreadableImage(f"{path}: expected 8-bit labels in one channel, got an image of mode {image.mode}")
         return np.asarray(image)
 
 
-def read_millimetres(path: Path) -> np.ndarray:
-    """Decodes a 16-bit depth image: (H, W) integers, millimetres, 0 = invalid.
+def read_millimetres(path: Path, content: bytes | None = None) -> np.ndarray:
+    """Decodes a 16-bit depth image: (H, W) integers, millimetres, 0 = invalid. `content`: see `read_image`.
 
     Raises:
         UnreadableImage: broken, or not 16 bits in one channel.
     """
-    with _opened(path) as image:
+    with _opened(path, content) as image:
         if not image.mode.startswith("I"):
             raise UnreadableImage(
                 f"{path}: expected 16-bit depth in millimetres, got an image of mode {image.mode}. "
@@ -92,12 +94,12 @@ def read_millimetres(path: Path) -> np.ndarray:
 class _opened:
     """Opens an image; turns what Pillow says about broken content into `UnreadableImage` with the file's name."""
 
-    def __init__(self, path: Path):
-        self.path, self.image = path, None
+    def __init__(self, path: Path, content: bytes | None):
+        self.path, self.content, self.image = path, content, None
 
     def __enter__(self) -> Image.Image:
         try:
-            self.image = Image.open(self.path)
+            self.image = Image.open(self.path if self.content is None else io.BytesIO(self.content))
         except _BROKEN as error:
             self._translate(error)
         return self.image

@@ -24,9 +24,8 @@ from vssl.datasets.files import (
     read_millimetres,
 )
 from vssl.datasets.joint import JointTransform
+from vssl.datasets.label_checks import IGNORE
 from vssl.datasets.sampler import index_and_position
-
-IGNORE = 255  # label of pixels that count in no loss and no score
 
 
 class _AnnotatedImages(Dataset):

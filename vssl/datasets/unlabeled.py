@@ -1,4 +1,4 @@
-"""The unlabeled stream: any folder tree of images."""
+"""The unlabeled stream: any folder tree of images, or shards."""
 
 import os
 import warnings
@@ -12,51 +12,33 @@ from torch.utils.data import Dataset
 
 from vssl.datasets.files import EXTENSIONS, NEXT_STEP, UnreadableImage, found_in, image_paths, read_image
 from vssl.datasets.sampler import index_and_position
+from vssl.datasets.shards import open_index, read_member
 
 
-class UnlabeledImages(Dataset):
-    """All images below a folder, as (3, size, size) uint8 tensors.
+class _Unlabeled(Dataset):
+    """Images as (3, size, size) uint8 tensors, with a few unreadable ones tolerated.
 
     Images stay uint8 until they are on the device (a quarter of the memory and of the copying); there
     ``batch.float() / 255`` makes the float32 in [0, 1] that everything else expects (`Stream` does it). The short side
     is resized to `size`, antialiased, and the middle is cropped.
 
-    Keys are (index, position) from `PositionSampler`, or a plain index. Of the file names only one
-    compact array is kept.
-
-    Args:
-        root: folder; ImageNet's ``train`` and any other tree will do. Links are followed.
-        size: pixels.
-        skip_corrupt: number of unreadable files to tolerate, in each worker process. Each is replaced by the next file
-            that can be read, always the same one, and reported once by a warning. 0: the first one is an error.
-
-    Raises:
-        FileNotFoundError: no such folder, or no images in it.
-        UnreadableImage: (when an item is read) more than `skip_corrupt` files are unreadable.
+    Keys are (index, position) from `PositionSampler`, or a plain index.
     """
 
-    def __init__(self, root: str | Path, size: int, skip_corrupt: int = 0):
+    def __init__(self, root: str | Path, size: int, skip_corrupt: int):
         if size < 1 or skip_corrupt < 0:
             raise ValueError(f"size {size}, skip_corrupt {skip_corrupt}: expected size >= 1 and skip_corrupt >= 0")
         self.root, self.size, self.skip_corrupt = Path(root), size, skip_corrupt
         if not self.root.is_dir():
             above = next((p for p in self.root.parents if p.is_dir()), Path("."))
             raise FileNotFoundError(f"{root}: no such folder ({above} holds: {found_in(above)}). {NEXT_STEP}")
-        # Fixed-width bytes: a list of a million str costs each worker a copy of all of them (reference counts).
-        self._paths = np.array([os.fsencode(path) for path in image_paths(self.root)], dtype=np.bytes_)
-        if not len(self._paths):
-            raise FileNotFoundError(
-                f"{root}: no images ({', '.join(EXTENSIONS)}) in it or below (found: {found_in(self.root)}). "
-                f"{NEXT_STEP}"
-            )
         self._corrupt: dict[int, str] = {}
 
     def __len__(self) -> int:
-        return len(self._paths)
+        raise NotImplementedError
 
-    def path(self, index: int) -> Path:
-        """The file behind an index."""
-        return self.root / os.fsdecode(bytes(self._paths[index]))
+    def _read(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+        raise NotImplementedError
 
     def __getitem__(self, key: int | tuple[int, int]) -> UInt8[Tensor, "3 size size"]:
         index, _ = index_and_position(key)
@@ -67,7 +49,7 @@ class UnlabeledImages(Dataset):
             if other in self._corrupt:
                 continue
             try:
-                image = read_image(self.path(other), self.size)
+                image = self._read(other)
             except UnreadableImage as error:
                 self._report(other, error)
                 continue
@@ -89,3 +71,74 @@ class UnlabeledImages(Dataset):
             f"{error}; the next file takes its place ({len(self._corrupt)} of {self.skip_corrupt} tolerated)",
             stacklevel=3,
         )
+
+
+class UnlabeledImages(_Unlabeled):
+    """All images below a folder, in the order of folders and names; see `_Unlabeled` for what items are.
+
+    Of the file names only one compact array is kept.
+
+    Args:
+        root: folder; ImageNet's ``train`` and any other tree will do. Links are followed.
+        size: pixels.
+        skip_corrupt: number of unreadable files to tolerate, in each worker process. Each is replaced by the next file
+            that can be read, always the same one, and reported once by a warning. 0: the first one is an error.
+
+    Raises:
+        FileNotFoundError: no such folder, or no images in it.
+        UnreadableImage: (when an item is read) more than `skip_corrupt` files are unreadable.
+    """
+
+    def __init__(self, root: str | Path, size: int, skip_corrupt: int = 0):
+        super().__init__(root, size, skip_corrupt)
+        # Fixed-width bytes: a list of a million str costs each worker a copy of all of them (reference counts).
+        self._paths = np.array([os.fsencode(path) for path in image_paths(self.root)], dtype=np.bytes_)
+        if not len(self._paths):
+            shards = ". Shards are read by UnlabeledShards" if any(self.root.glob("*.tar")) else ""
+            raise FileNotFoundError(
+                f"{root}: no images ({', '.join(EXTENSIONS)}) in it or below (found: {found_in(self.root)}){shards}. "
+                f"{NEXT_STEP}"
+            )
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def path(self, index: int) -> Path:
+        """The file behind an index."""
+        return self.root / os.fsdecode(bytes(self._paths[index]))
+
+    def _read(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+        return read_image(self.path(index), self.size)
+
+
+class UnlabeledShards(_Unlabeled):
+    """All images of a folder of tar shards, in their order; made by ``tools/prepare_data.py shards``.
+
+    Packed from a folder, they come in the same order as `UnlabeledImages` gives that folder, and a run on either is the
+    same run. Reading is by offset: any order, any start, any share of ranks and workers. The index is memory-mapped (16
+    bytes an image), so that processes share it.
+
+    Args:
+        root: folder of the shards, their index and `dataset.json`.
+        size, skip_corrupt: see `UnlabeledImages`.
+
+    Raises:
+        FileNotFoundError: no such folder, no index in it, or a shard is missing.
+        ValueError: a shard is not as long as when it was indexed.
+        UnreadableImage: (when an item is read) more than `skip_corrupt` images are unreadable.
+    """
+
+    def __init__(self, root: str | Path, size: int, skip_corrupt: int = 0):
+        super().__init__(root, size, skip_corrupt)
+        self._shards, self._index = open_index(self.root)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def path(self, index: int) -> Path:
+        """The shard and the member's name in it, as one path."""
+        return read_member(self._shards, self._index[index])[0]
+
+    def _read(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+        path, content = read_member(self._shards, self._index[index])
+        return read_image(path, self.size, content)

@@ -19,7 +19,7 @@ OPTIONAL = (
     "schedule", "clip_grad", "export", "feedback", "value", "designer_optimizer", "designer_checkpoint",
     "seed", "num_workers", "precision", "compile", "threads", "device", "find_unused_parameters",
     "log_interval", "checkpoint_interval", "rankme_interval", "sample_views", "custom_hooks", "visualizer", "arm",
-    "snapshots", "snapshot_images", "one_step_probe",
+    "snapshots", "snapshot_images", "one_step_probe", "probes",
 )  # fmt: skip
 PRECISIONS = ("fp32", "bf16")
 
@@ -63,7 +63,8 @@ def check_training_config(config: Config) -> None:
             raise ConfigError(f"{name}: unknown key {key!r}{_suggest(key, REQUIRED + OPTIONAL)}")
     if config.get("precision", "fp32") not in PRECISIONS:
         raise ConfigError(f"{name}: precision={config.precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")
-    for key, node in _typed(config.to_dict(), ""):
+    checked = {key: node for key, node in config.to_dict().items() if key != "probes"}  # probes check their own
+    for key, node in _typed(checked, ""):
         kind = resolve(node["type"], key)
         accepted = _arguments(kind)
         for argument in node:

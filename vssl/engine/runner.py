@@ -19,8 +19,10 @@ from vssl.engine import checkpoint
 from vssl.engine.hooks import CheckpointHook, MetricsHook, ProgressHook, SampleViewsHook
 from vssl.engine.loop import PretrainLoop
 from vssl.engine.one_step import one_step_hooks
+from vssl.engine.online_probes import online_probe_hooks
 from vssl.engine.record_files import write_text
 from vssl.engine.snapshots import SnapshotHook
+from vssl.learner.backbone import TimmBackbone
 from vssl.learner.export import export_backbone
 from vssl.learner.learner import Learner
 
@@ -69,6 +71,7 @@ class PretrainRunner(Runner):
                 SampleViewsHook(config.get("sample_views", 8)),
                 SnapshotHook(config.get("snapshots", 10), config.get("snapshot_images", 8)),
                 *one_step_hooks(config.get("one_step_probe")),
+                *online_probe_hooks(config.get("probes")),
                 CheckpointHook(config.get("checkpoint_interval", 500)),
                 *config.get("custom_hooks", []),
             ],
@@ -190,10 +193,17 @@ class PretrainRunner(Runner):
 
     def export(self) -> None:
         """``backbone.safetensors``: the weights that probes and users load."""
-        which = self.cfg.get("export") or ("student" if self.learner.teacher is None else "teacher")
-        backbone = self.learner.student if which == "student" else self.learner.teacher.backbone
-        card = {**self.about, "steps": self.train_loop.step, "weights": which}
-        export_backbone(backbone, Path(self.work_dir) / "backbone.safetensors", card)
+        card = {**self.about, "steps": self.train_loop.step, "weights": self._exported_weights}
+        export_backbone(self.exported, Path(self.work_dir) / "backbone.safetensors", card)
+
+    @property
+    def exported(self) -> TimmBackbone:
+        """The backbone that probes and users are given."""
+        return self.learner.student if self._exported_weights == "student" else self.learner.teacher.backbone
+
+    @property
+    def _exported_weights(self) -> str:
+        return self.cfg.get("export") or ("student" if self.learner.teacher is None else "teacher")
 
 
 def _default_visualizer() -> dict[str, Any]:

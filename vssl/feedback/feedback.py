@@ -76,6 +76,7 @@ class Feedback(nn.Module):
     def check_pools(self) -> None:
         """Read every labeled image once: a bad file or label is named here and not after an hour of training."""
         for name, task in self.tasks.items():
+            task.check_files(self.pools[name].label_files())
             for label, path in self.pools[name].labels():
                 task.check(label, str(path))
 

@@ -61,10 +61,14 @@ class Pool:
         self.meta = Stream(parts[1], meta_batch_size, seed=seed * 2 + 2, **stream)
         self.probe: Dataset | None = parts[2] if probe else None
 
+    def label_files(self) -> list[Path]:
+        """The label files of all parts."""
+        return [self.dataset.paths(index)[1] for index in self.indices]
+
     def labels(self) -> Iterator[tuple[Tensor, Path]]:
         """Every label of all parts, with its file."""
-        for index in self.indices:
-            yield self.dataset[index, 0][1], self.dataset.paths(index)[1]
+        for index, path in zip(self.indices, self.label_files(), strict=True):
+            yield self.dataset[index, 0][1], path
 
     def state_dict(self) -> dict:
         return {"train": self.train.state_dict(), "meta": self.meta.state_dict()}

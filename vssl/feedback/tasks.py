@@ -1,10 +1,14 @@
 """The downstream tasks that value a step: a head and a loss each."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vssl.datasets.label_checks import check_class_labels, check_depth_labels
 from vssl.distributed import average
 from vssl.feedback.heads import LinearHead
 
@@ -62,6 +66,10 @@ class Segmentation(nn.Module):
         valid = labels != IGNORE
         return F.one_hot(labels.where(valid, 0), self.num_classes).movedim(-1, 1).float(), valid
 
+    def check_files(self, paths: Sequence[Path]) -> None:
+        """Raises ValueError when the files cannot hold 0 = unlabeled, 1..C; see `check_class_labels`."""
+        check_class_labels(paths, self.num_classes)
+
     def check(self, labels: Int[Tensor, "height width"], where: str) -> None:
         """Raises ValueError when a label lies outside 0..C-1 and is not 255."""
         wrong = labels[(labels != IGNORE) & ((labels < 0) | (labels >= self.num_classes))]
@@ -102,6 +110,10 @@ class Depth(nn.Module):
         """Metres in the middles of the grid's cells, and which of them count."""
         depth = _at_grid(depth, grid)
         return depth.unsqueeze(1), (depth >= self.min_depth) & (depth <= self.max_depth)
+
+    def check_files(self, paths: Sequence[Path]) -> None:
+        """Raises ValueError when the files hold metres or centimetres; see `check_depth_labels`."""
+        check_depth_labels(paths)
 
     def check(self, depth: Float[Tensor, "height width"], where: str) -> None:
         """Raises ValueError when no pixel is valid: the unit is wrong, or nothing could be learned from it."""

@@ -21,6 +21,7 @@ class FolderProbe:
         train, val: folders in ImageNet's layout, with the same classes.
         data_root: where `dataset.json` lies, for the card.
         size: centre crop, px; resize: short side before it (None: `size`).
+        interpolation: of the resizing, "bilinear" or "bicubic", antialiased.
         pool: ``"avg"`` of patch tokens, ``"class"`` token, or ``"avg+class"`` concatenated.
         final_norm: pool tokens after the backbone's final norm.
         limit: use so many training images, evenly spaced over the sorted list (the classes keep their shares).
@@ -33,6 +34,7 @@ class FolderProbe:
         val: str,
         size: int,
         resize: int | None = None,
+        interpolation: str = "bilinear",
         pool: str = "avg",
         final_norm: bool = True,
         batch_size: int = 64,
@@ -44,7 +46,8 @@ class FolderProbe:
         if pool not in ("avg", "class", "avg+class"):
             raise ValueError(f"pool={pool!r}; 'avg', 'class' or 'avg+class' is needed")
         self.roots, self.data_root = (train, val), data_root or train
-        self.reading = dict(size=size, resize=resize or size, keep=keep, num_workers=num_workers)
+        self.reading = dict(size=size, resize=resize or size, interpolation=interpolation)
+        self.reading |= dict(keep=keep, num_workers=num_workers)
         self.limit = limit
         self.pool, self.final_norm, self.batch_size = pool, final_norm, batch_size
 
@@ -62,15 +65,24 @@ class FolderProbe:
         key = (split.root, len(split), *self.reading.values(), self.pool, self.final_norm)
         if key not in run.pooled:
             frozen = FrozenBackbone(run.backbone, final_norm=self.final_norm).to(run.device)
+            protocol = {**self.look_at_images(), "pool": self.pool, "final_norm": self.final_norm}
             batches = (images.to(run.device).float() / 255 for images in split.batches(self.batch_size))
-            run.pooled[key] = torch.cat([frozen.pooled(images, self.pool) for images in batches])
+            looks = ([frozen.pooled(images, self.pool)] for images in batches)
+            (found,) = run.features(protocol, split.files(), len(split), looks)
+            run.pooled[key] = found.to(run.device)
         return run.pooled[key]
+
+    def look_at_images(self) -> dict:
+        return {name: self.reading[name] for name in ("size", "resize", "interpolation")}
 
     def card(self, train: FolderSplit, val: FolderSplit, run: ProbeRun) -> dict:
         return {
             **source_card(self.data_root, len(train), len(val)),
             "input_size": self.reading["size"],
-            "train_pipeline": [f"resize short side {self.reading['resize']}", f"centre crop {self.reading['size']}"],
+            "train_pipeline": [
+                f"resize short side {self.reading['resize']}, {self.reading['interpolation']}",
+                f"centre crop {self.reading['size']}",
+            ],
             "val_pipeline": "as train",
             "layers": "last",
             "pool": self.pool,
@@ -100,9 +112,6 @@ class LinearProbe(FolderProbe):
         loss = self.schedule.fit(head, lambda x, y: F.cross_entropy(head(x[0]), y), [features], labels, run.seed)
         with torch.no_grad():
             predicted = head(self.features(val, run)).argmax(dim=1).cpu()
-        per_class = {
-            name: float(100 * (predicted[val.targets == i] == i).double().mean()) for i, name in enumerate(val.classes)
-        }
         card = {
             **self.card(train, val, run),
             "head": "BatchNorm → linear",
@@ -115,7 +124,7 @@ class LinearProbe(FolderProbe):
             {
                 "task": self.task,
                 "scores": scores,
-                "per_class": per_class,
+                "per_class": accuracy_per_class(predicted, val),
                 "card": card,
                 "seconds": perf_counter() - start,
             },
@@ -123,10 +132,15 @@ class LinearProbe(FolderProbe):
         )
 
     def build(self, dim: int, classes: int, seed: int) -> nn.Module:
-        linear = nn.Linear(dim, classes)
-        nn.init.normal_(linear.weight, std=self.init_std, generator=torch.Generator().manual_seed(seed))
-        nn.init.zeros_(linear.bias)
-        return nn.Sequential(nn.BatchNorm1d(dim, affine=False), linear)
+        return nn.Sequential(nn.BatchNorm1d(dim, affine=False), linear_classifier(dim, classes, self.init_std, seed))
+
+
+def linear_classifier(dim: int, classes: int, init_std: float, seed: int) -> nn.Linear:
+    """Weights from N(0, init_std²) under `seed`, bias 0."""
+    linear = nn.Linear(dim, classes)
+    nn.init.normal_(linear.weight, std=init_std, generator=torch.Generator().manual_seed(seed))
+    nn.init.zeros_(linear.bias)
+    return linear
 
 
 class KNNProbe(FolderProbe):
@@ -185,6 +199,12 @@ def knn_votes(
             votes = weights.new_zeros(len(part), classes)
             found[n].append(votes.scatter_add_(1, labels[nearest[:, :n]], weights[:, :n]))
     return {n: torch.cat(parts) for n, parts in found.items()}
+
+
+def accuracy_per_class(predicted: Int[Tensor, " images"], split: FolderSplit) -> dict[str, float]:
+    """Percent of each class' images that were found."""
+    hits = predicted == split.targets
+    return {name: float(100 * hits[split.targets == i].double().mean()) for i, name in enumerate(split.classes)}
 
 
 def top1(predicted: Int[Tensor, " images"], labels: Int[Tensor, " images"]) -> float:

@@ -16,19 +16,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parse(argv)
     try:
         results = _run(args)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"probe: {error}")
     print(table(results))
     print(f"results: {args.out}")
 
 
 def table(results: list[dict]) -> str:
-    """One line per probe: name, scores, seconds."""
+    """One line per probe: name, scores, seconds, and what was left out of the score."""
     lines = []
     for result in results:
         scores = "  ".join(f"{name} {value:.4g}" for name, value in result["scores"].items())
-        lines.append(f"{result['name']:<16} {scores}  ({result['seconds']:.1f} s)")
+        lines.append(f"{result['name']:<16} {scores}  ({result['seconds']:.1f} s){_left_out(result.get('counts', {}))}")
     return "\n".join(lines)
+
+
+def _left_out(counts: dict[str, int]) -> str:
+    if counts.get("classes_seen") != counts.get("classes"):
+        return f"  only {counts['classes_seen']} of {counts['classes']} classes are in the labels"
+    without = counts.get("images_without_valid_depth")
+    return f"  {without} images have no valid depth" if without else ""
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -41,8 +48,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--random", type=int, metavar="SEED", help="same architecture, fresh random weights")
     parser.add_argument("--out", help="results file; default: probes/<config>.json beside the backbone, or in .")
+    parser.add_argument("--cache", metavar="DIR", help="keep features on disk there, and use what is there")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="run these probes of the config only")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="keep finished probes; continue an interrupted one")
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={}, metavar="K=V")
     args = parser.parse_args(argv)
     args.out = args.out or Path(args.backbone or "backbone").parent / "probes" / f"{Path(args.config).stem}.json"
@@ -64,7 +73,8 @@ def _run(args: argparse.Namespace) -> list[dict]:
     elif args.model_args:
         raise ValueError("--model-args needs --model")
     label = None if plain_file else _label(args)
-    return run_probes(backbone, cfg, out=args.out, seed=args.seed, only=args.only, label=label)
+    about = dict(out=args.out, seed=args.seed, only=args.only, label=label)
+    return run_probes(backbone, cfg, **about, cache=args.cache, resume=args.resume)
 
 
 def _label(args: argparse.Namespace) -> str:

@@ -1,6 +1,7 @@
 """Decoded labeled images, read once per process and shared by the probes of any number of backbones."""
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,13 +11,14 @@ from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
+from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as T
 
 from vssl.probes.datasets import ClassFolder, read_dataset_json
 from vssl.probes.metrics import check_labels
 
-DETERMINISTIC = ("LoadImageFromFile", "LoadAnnotations", "LoadDepthAnnotation", "Resize", "PackSegInputs")
+DETERMINISTIC = ("LoadImageFromFile", "LoadAnnotations", "LoadDepthAnnotation", "Resize", "NYUCrop", "PackSegInputs")
 
 
 class DenseBatch(NamedTuple):
@@ -39,12 +41,24 @@ class DenseSplit:
         random = [n for n in transform_names(config) if n not in DETERMINISTIC]
         if keep and random:
             raise ValueError(f"{', '.join(random)} may be random, so that images cannot be kept; use path='runner'")
-        self.dataset = DATASETS.build(config)
+        with warnings.catch_warnings():  # albumentations warns of arguments it does not know, and runs without them
+            warnings.filterwarnings("error", message="Argument.*not valid for transform")
+            try:
+                self.dataset = DATASETS.build(config)
+            except UserWarning as error:
+                raise ValueError(f"the pipeline of {config.get('data_root')}: {error}") from error
         self.classes = self.dataset.metainfo["classes"]
         self.items = [self._read(i) for i in range(len(self.dataset))] if keep else None
 
+    def first(self, count: int) -> list[dict]:
+        """The first items, checked: what can be known of a pipeline before the work starts."""
+        return self.items[:count] if self.items else [self._read(i) for i in range(min(count, len(self)))]
+
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def files(self) -> list[str]:
+        return [self.dataset.get_data_info(i)["img_path"] for i in range(len(self))]
 
     def _read(self, index: int) -> dict:
         item = self.dataset[index]
@@ -76,12 +90,16 @@ class DenseSplit:
 
 def _collate(items: list[dict]) -> DenseBatch:
     batch = pseudo_collate(items)
-    return DenseBatch(batch["inputs"], [_shallow(sample) for sample in batch["data_samples"]])
+    inputs, samples = batch["inputs"], batch["data_samples"]
+    return DenseBatch(inputs, [_shallow(sample, image) for image, sample in zip(inputs, samples, strict=True)])
 
 
-def _shallow(sample: SegDataSample) -> SegDataSample:
-    """A sample that shares the labels: a segmentor writes its prediction into what it is given."""
-    copy = SegDataSample(metainfo=sample.metainfo)
+def _shallow(sample: SegDataSample, image: Tensor) -> SegDataSample:
+    """A sample that shares the labels: a segmentor writes its prediction into what it is given.
+
+    Its `img_shape` is the image's own: crops by albumentations leave a stale one, and mmseg enlarges outputs to it.
+    """
+    copy = SegDataSample(metainfo={**sample.metainfo, "img_shape": tuple(image.shape[1:])})
     for name, value in sample.items():
         copy.set_data({name: value})
     return copy
@@ -96,21 +114,28 @@ def transform_names(config: dict) -> list[str]:
 class FolderSplit:
     """One split of an ImageNet folder as uint8 images: short side to `resize` px, centre crop of `size` px.
 
-    With `limit`, that many images, evenly spaced over the sorted list.
+    With `limit`, that many images, evenly spaced over the sorted list. `interpolation` is "bilinear" or "bicubic".
     """
 
     def __init__(
-        self, root: str, size: int, resize: int, limit: int | None = None, keep: bool = True, num_workers: int = 0
+        self,
+        root: str,
+        size: int,
+        resize: int,
+        limit: int | None = None,
+        keep: bool = True,
+        num_workers: int = 0,
+        interpolation: str = "bilinear",
     ):
         self.root, self.num_workers = root, num_workers
 
         def transform(image: Tensor) -> Tensor:
             if min(image.shape[1:]) != resize:
-                image = T.resize(image, [resize], antialias=True)
+                image = T.resize(image, [resize], InterpolationMode(interpolation), antialias=True)
             return T.center_crop(image, [size, size])
 
         self.dataset = ClassFolder(root, transform)
-        self.dataset.loader = _decode
+        self.dataset.loader = decode
         self.classes = self.dataset.classes
         if limit is not None and limit < len(self.dataset):
             samples = self.dataset.samples
@@ -122,15 +147,21 @@ class FolderSplit:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def batches(self, batch_size: int) -> Iterator[UInt8[Tensor, "batch 3 size size"]]:
+    def files(self) -> list[str]:
+        return [path for path, _ in self.dataset.samples]
+
+    def batches(
+        self, batch_size: int, rows: Sequence[int] | None = None
+    ) -> Iterator[UInt8[Tensor, "batch 3 size size"]]:
+        """Every image in order, or those in `rows`."""
         if self.images is not None:
-            yield from self.images.split(batch_size)
+            yield from (self.images if rows is None else self.images[list(rows)]).split(batch_size)
         else:
-            loader = DataLoader(self.dataset, batch_size, num_workers=self.num_workers)
-            yield from (images for images, _ in loader)
+            dataset = self.dataset if rows is None else Subset(self.dataset, rows)
+            yield from (images for images, _ in DataLoader(dataset, batch_size, num_workers=self.num_workers))
 
 
-def _decode(path: str) -> UInt8[Tensor, "3 height width"]:
+def decode(path: str) -> UInt8[Tensor, "3 height width"]:
     try:
         with Image.open(path) as image:
             return T.pil_to_tensor(image.convert("RGB"))
@@ -158,6 +189,12 @@ class ProbeData:
 
 
 def source_card(data_root: str, train: int, val: int) -> dict:
-    """The card's lines about data: where it came from, split sizes, and what dataset.json says of its making."""
-    about = {k: v for k, v in read_dataset_json(data_root).items() if isinstance(v, str | int | float)}
+    """The card's lines about data: where it came from, split sizes, and what dataset.json says of its making.
+
+    Quoted are its plain values, and the entries of `counts`, `hashes` and `options` as ``"hashes.splits_sha256"``.
+    """
+    description = read_dataset_json(data_root)
+    about = {key: value for key, value in description.items() if isinstance(value, str | int | float)}
+    for group in ("counts", "hashes", "options"):
+        about |= {f"{group}.{key}": value for key, value in (description.get(group) or {}).items()}
     return {"data": {"root": str(data_root), **about}, "train_images": train, "val_images": val}

@@ -6,11 +6,13 @@ from pathlib import Path
 from mmseg.datasets import ADE20KDataset, BaseSegDataset, NYUDataset
 from torchvision.datasets import ImageFolder
 
+from vssl.datasets.label_checks import check_class_labels, check_depth_labels
+
 NEXT_STEP = "Run tools/prepare_data.py, or point data_root at a prepared folder (data/README.md shows the layouts)"
 
 
 class _Checked:
-    """For mmseg datasets: a wrong layout or a missing label is an error before the first image is read."""
+    """For mmseg datasets: a wrong layout and missing, broken or wrong label files are errors before the work starts."""
 
     def load_data_list(self) -> list[dict]:
         for folder in self.data_prefix.values():
@@ -25,10 +27,16 @@ class _Checked:
             raise FileNotFoundError(
                 f"{len(missing)} of {len(labels)} images in {folder} have no label, e.g. {missing[0]}"
             )
+        self.check_files([Path(path) for path in labels])
         return entries
 
 
-class SceneSegmentation(_Checked, BaseSegDataset):
+class _Segmentation(_Checked):
+    def check_files(self, paths: list[Path]) -> None:
+        check_class_labels(paths, len(self.metainfo["classes"]))
+
+
+class SceneSegmentation(_Segmentation, BaseSegDataset):
     """ADE20K's layout with the classes that `dataset.json` lists (in `data_root` or the folder above)."""
 
     def __init__(self, data_root: str, **settings):
@@ -38,12 +46,15 @@ class SceneSegmentation(_Checked, BaseSegDataset):
         super().__init__(data_root=data_root, metainfo=dict(classes=tuple(classes)), reduce_zero_label=True, **settings)
 
 
-class ADE20K(_Checked, ADE20KDataset):
+class ADE20K(_Segmentation, ADE20KDataset):
     """The real ADE20K (SceneParse150), 150 classes."""
 
 
 class NYUDepth(_Checked, NYUDataset):
     """NYUv2's layout: uint16 PNG in millimetres, 0 = invalid."""
+
+    def check_files(self, paths: list[Path]) -> None:
+        check_depth_labels(paths)
 
     def _get_category_id_from_filename(self, image_fname: str) -> int:
         # mmseg/datasets/nyu.py:89 raises StopIteration on a name without a digit; probes have no use for the category.

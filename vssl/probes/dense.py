@@ -1,7 +1,7 @@
-"""What segmentation and depth share: an mmseg segmentor of a frozen backbone and a linear head, fitted and scored."""
+"""What segmentation and depth share: an mmseg segmentor of a frozen backbone and a small head, fitted and scored."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 import numpy as np
@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from vssl.learner import TimmBackbone
 from vssl.probes.backbone import FrozenBackbone
 from vssl.probes.data import DenseSplit, ProbeData, source_card, transform_names
-from vssl.probes.fit import FullBatch, build_schedule, fit_runner
+from vssl.probes.fit import FullBatch, build_schedule
+from vssl.probes.inference import inference_settings
 from vssl.probes.outcome import Outcome, ProbeRun
+from vssl.probes.runner import fit_runner
 from vssl.probes.settings import check_settings
 
 
 class DenseProbe:
-    """Fit a linear head on a frozen backbone's patch features, then score the whole validation split.
+    """Fit a small head on a frozen backbone's patch features, then score the whole validation split.
 
     With `path="cached"` the backbone sees every training image once and the head trains on the features in memory;
     the pipeline must then be free of random steps. With `path="runner"` mmengine's Runner trains the same segmentor,
@@ -29,12 +31,13 @@ class DenseProbe:
     Args:
         train, val: mmseg dataset configs with pipelines; `type` is the class.
         size: (height, width) of training inputs after the pipeline, px; the Runner pads smaller ones.
-        head: arguments of the task's head (`LinearSegHead`, `LinearDepthHead`).
+        head: arguments of the task's head (`LinearSegHead`; `LinearDepthHead`, or `BinDepthHead` as ``type``).
         schedule: arguments of `Schedule`, or of `FullBatch` with ``type=FullBatch``.
-        layers, final_norm, class_token: see `FrozenBackbone`.
-        inference: mmseg test_cfg, ``dict(mode="whole")`` or ``dict(mode="slide", crop_size=…, stride=…)``.
+        layers, final_norm, class_token, precision: see `FrozenBackbone`.
+        inference: whole or sliding, scales and flips; see `inference_settings`. Whole image, once, by default.
         batch_size: images per forward pass where nothing is trained; memory only, no effect on the score.
         pictures: how many of the first validation images to return for the report.
+        checkpoint_interval: steps of the Runner between two checkpoints.
     """
 
     task: str
@@ -52,11 +55,13 @@ class DenseProbe:
         layers: str | Sequence[int] = "last",
         final_norm: bool = True,
         class_token: bool = False,
+        precision: str = "fp32",
         inference: dict | None = None,
         path: str = "cached",
         batch_size: int = 64,
         num_workers: int = 0,
         pictures: int = 8,
+        checkpoint_interval: int = 500,
     ):
         if path not in ("cached", "runner"):
             raise ValueError(f"path={path!r}; 'cached' or 'runner' is needed")
@@ -68,10 +73,14 @@ class DenseProbe:
             raise ValueError(f"the validation pipeline has {flips}; scores need a fixed image")
         self.train, self.val, self.size = dict(train), dict(val), tuple(size)
         self.head = dict(head or {})
+        self.head_type = self.head.pop("type", self.head_type)
+        if isinstance(self.schedule, FullBatch) and self.head.get("hidden"):
+            raise ValueError("FullBatch solves linear heads; a head with hidden layers needs a Schedule")
         check_settings(self.head_type, self.head, f"head of the {self.task} probe")
-        self.look = dict(layers=layers, final_norm=final_norm, class_token=class_token)
-        self.inference, self.path = dict(inference or dict(mode="whole")), path
+        self.look = dict(layers=layers, final_norm=final_norm, class_token=class_token, precision=precision)
+        self.inference, self.path = inference_settings(inference), path
         self.batch_size, self.num_workers, self.pictures = batch_size, num_workers, pictures
+        self.checkpoint_interval = checkpoint_interval
 
     def load(self, data: ProbeData) -> tuple[DenseSplit, DenseSplit]:
         """Read (and check) both splits; every error about data comes from here, before any training."""
@@ -80,6 +89,13 @@ class DenseProbe:
         sizes = {tuple(item["inputs"].shape[1:]) for item in splits[0].items or []} - {self.size}
         if sizes:
             raise ValueError(f"training images of {sizes.pop()} px after the pipeline; size={self.size} was configured")
+        for item in splits[1].first(1):
+            labels, on_disk = item["data_samples"].get(self.head_type.label_field).shape, item["data_samples"].ori_shape
+            if labels != tuple(on_disk):
+                raise ValueError(
+                    f"validation labels of {labels} px after the pipeline, {tuple(on_disk)} on disk; a score is taken "
+                    "at the size on disk: load labels after the steps that change it"
+                )
         return splits
 
     def run(self, run: ProbeRun) -> Outcome:
@@ -87,9 +103,10 @@ class DenseProbe:
         start = perf_counter()
         model = self.build(run.backbone, train, run.seed).to(run.device)
         if self.path == "cached":
-            self.fit_cached(model, train, run.seed)
+            self.fit_cached(model, train, run)
         else:
-            fit_runner(model, self.train, len(train), self.schedule, run.seed, self.num_workers)
+            files = dict(checkpoint=run.checkpoint, interval=self.checkpoint_interval, resume=run.resume)
+            fit_runner(model, train.dataset, self.schedule, run.seed, self.num_workers, **files)
         metric = self.metric()
         pictures = self.score(model, val, metric)
         values = metric.evaluate(len(val))
@@ -128,22 +145,23 @@ class DenseProbe:
         return model
 
     @torch.no_grad()
-    def features(self, model: nn.Module, split: DenseSplit) -> list[Tensor]:
-        """Feature maps of every image of a split, one tensor per layer."""
-        found = []
+    def feature_batches(self, model: nn.Module, split: DenseSplit) -> Iterator[tuple[Tensor, ...]]:
+        """Feature maps of every image of a split in order, one tensor per layer."""
         for batch in split.batches(self.batch_size):
-            inputs = model.data_preprocessor(dict(inputs=batch.inputs))["inputs"]
-            found.append(model.extract_feat(inputs))
-        return [torch.cat(maps) for maps in zip(*found, strict=True)]
+            yield model.extract_feat(model.data_preprocessor(dict(inputs=batch.inputs))["inputs"])
 
-    def fit_cached(self, model: nn.Module, train: DenseSplit, seed: int) -> None:
-        head, features = model.decode_head, self.features(model, train)
+    def features(self, model: nn.Module, split: DenseSplit, run: ProbeRun) -> list[Tensor]:
+        protocol = {"pipeline": repr(split.config["pipeline"]), "size": self.size, **self.look}
+        return run.features(protocol, split.files(), len(split), self.feature_batches(model, split))
+
+    def fit_cached(self, model: nn.Module, train: DenseSplit, run: ProbeRun) -> None:
+        head, features = model.decode_head, self.features(model, train, run)
         targets = head.targets([item["data_samples"] for item in train.items]).to(features[0].device)
 
         def loss(maps: Sequence[Tensor], labels: Tensor) -> Tensor:
             return sum(head.loss_on(head.forward(maps), labels).values())
 
-        self.schedule.fit(head, loss, features, targets, seed)
+        self.schedule.fit(head, loss, features, targets, run.seed)
 
     @torch.no_grad()
     def score(self, model: nn.Module, val: DenseSplit, metric: BaseMetric) -> dict[str, np.ndarray]:
@@ -161,19 +179,21 @@ class DenseProbe:
 
     def card(self, train: DenseSplit, val: DenseSplit, run: ProbeRun) -> dict:
         """The protocol: everything that a score needs beside it to mean something."""
+        looks = {name: self.inference[name] for name in ("scales", "flip")}
         return {
             **source_card(self.train.get("data_root", ""), len(train), len(val)),
             "input_size": list(self.size),
             "train_pipeline": transform_names(self.train),
             "val_pipeline": transform_names(self.val),
             **self.look,
-            "head": {"type": self.head_type.__name__, "norm": "BatchNorm", **plain(self.head)},
+            "head": {"type": self.head_type.__name__, "norm_cfg": {"type": "BN", "affine": False}, **plain(self.head)},
             **self.schedule.card(),
             "features": "computed once" if self.path == "cached" else "per step (mmengine Runner)",
-            "inference": self.inference,
-            "test_time_augmentation": None,
-            "scored_at": "the label files' own resolution unless the pipeline resizes after loading them",
+            "inference": {k: v for k, v in self.inference.items() if k not in looks},
+            "test_time_augmentation": looks if self.inference["flip"] or self.inference["scales"] != [1.0] else None,
+            "scored_at": "the label files' own resolution",
             **run.card(),
+            "precision": "fp32" if self.look["precision"] == "fp32" else "bf16 backbone, fp32 head and loss",
             **self.scoring(),
         }
 
@@ -198,4 +218,6 @@ def plain(value):
     """Configs with classes in them, for JSON."""
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
     return getattr(value, "__name__", value)

@@ -1,48 +1,74 @@
 """The depth probe."""
 
+import inspect
+from collections.abc import Sequence
+
 import numpy as np
-from mmseg.models.segmentors import DepthEstimator
 from torch import Tensor
 
-from vssl.probes.data import DenseSplit
+from vssl.probes.data import DenseSplit, ProbeData, transform_names
 from vssl.probes.dense import DenseProbe, rgb
-from vssl.probes.heads import LinearDepthHead, ValidDepthLoss
+from vssl.probes.fit import FullBatch
+from vssl.probes.heads import LinearDepthHead
+from vssl.probes.inference import DepthSegmentor
+from vssl.probes.losses import DepthLoss, SigLoss, ValidDepthLoss
 from vssl.probes.metrics import DepthErrors
-
-
-class SlidingDepthEstimator(DepthEstimator):
-    """mmseg's, with slide mode repaired: depth_estimator.py:324 runs it, then overwrites it with whole-image."""
-
-    def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        if self.test_cfg.get("mode") == "slide":
-            return self.slide_inference(inputs, batch_img_metas)
-        return super().inference(inputs, batch_img_metas)
+from vssl.probes.settings import check_settings
 
 
 class DepthProbe(DenseProbe):
-    """Depth errors of a linear head (softplus) on frozen patch features.
+    """Depth errors of a linear head on frozen patch features.
 
     Args:
-        min_depth, max_depth: valid range in metres, for loss and score.
-        power: the loss is |error|^power: 1 or 2.
+        min_depth, max_depth: valid range in metres, for head, losses and score.
+        losses: configs of `DepthLoss`es, added up (default: L1); see vssl/probes/losses.py.
         eigen_crop: score Eigen's region of NYUv2 only.
     """
 
-    task, segmentor, head_type, label_fill = "depth", SlidingDepthEstimator, LinearDepthHead, 0
+    task, segmentor, head_type, label_fill = "depth", DepthSegmentor, LinearDepthHead, 0
 
-    def __init__(self, *, min_depth=1e-3, max_depth=10.0, power=1, eigen_crop: bool = False, **settings):
+    def __init__(
+        self,
+        *,
+        min_depth: float = 1e-3,
+        max_depth: float = 10.0,
+        losses: Sequence[dict] = (dict(type=ValidDepthLoss),),
+        eigen_crop: bool = False,
+        **settings,
+    ):
         super().__init__(**settings)
-        self.range, self.power, self.eigen_crop = dict(min_depth=min_depth, max_depth=max_depth), power, eigen_crop
+        self.range, self.eigen_crop = dict(min_depth=min_depth, max_depth=max_depth), eigen_crop
+        self.losses = [{**loss, **self.range} for loss in losses]
+        self.built_losses = [_built(loss) for loss in self.losses]
+        if isinstance(self.schedule, FullBatch) and any(
+            isinstance(loss, SigLoss) and loss.warmup_steps for loss in self.built_losses
+        ):
+            raise ValueError("FullBatch minimises one loss; SigLoss changes after its warm-up: set its warmup_steps=0")
+        for pipeline in (self.train["pipeline"], self.val["pipeline"]):
+            _check_pipeline(pipeline)
+
+    def load(self, data: ProbeData) -> tuple[DenseSplit, DenseSplit]:
+        splits = super().load(data)
+        for split in splits:
+            depths = [item["data_samples"].gt_depth_map.data for item in split.first(8)]
+            if not any(self.built_losses[0].valid(depth).any() for depth in depths):
+                raise ValueError(
+                    f"{split.config.get('data_root')}: no depth inside {list(self.range.values())} m in the first "
+                    f"{len(depths)} images as the pipeline gives them (up to {max(d.max() for d in depths):g}); files "
+                    "hold millimetres, so that LoadDepthAnnotation needs depth_rescale_factor=1e-3"
+                )
+        return splits
 
     def head_settings(self, train: DenseSplit) -> dict:
-        return dict(loss_decode=dict(type=ValidDepthLoss, power=self.power, **self.range))
+        takes = inspect.signature(self.head_type.__init__).parameters
+        return dict(loss_decode=self.losses, **{k: v for k, v in self.range.items() if k in takes})
 
     def metric(self) -> DepthErrors:
         return DepthErrors(eigen_crop=self.eigen_crop, **self.range)
 
     def scoring(self) -> dict:
         return {
-            "loss": f"L{self.power} over valid pixels",
+            "loss": " + ".join(loss.describe() for loss in self.built_losses),
             "valid_depth_m": list(self.range.values()),
             "eigen_crop": self.eigen_crop,
             "averaging": "per image (RMSE, AbsRel, delta), pooled over pixels (RMSE_pooled)",
@@ -57,3 +83,32 @@ class DepthProbe(DenseProbe):
                 for k, v in maps.items()
             },
         }
+
+
+def _built(config: dict) -> DepthLoss:
+    settings = dict(config)
+    kind = settings.pop("type")
+    check_settings(kind, settings, "loss of the depth probe")
+    return kind(**settings)
+
+
+# mmcv's own of these move the image and a segmentation map; mmseg's (or a list of fields) move depth as well.
+_MMCV_LEAVES_DEPTH = ("RandomFlip", "Resize", "Pad", "CenterCrop")
+
+
+def _check_pipeline(pipeline: Sequence[dict]) -> None:
+    """Refuse what mmcv and mmseg do to depth without a word."""
+    for name, step in zip(transform_names(dict(pipeline=pipeline)), pipeline, strict=True):
+        for kind in (step["type"], step.get("resize_type")):
+            if getattr(kind, "__module__", "").startswith("mmcv.") and kind.__name__ in _MMCV_LEAVES_DEPTH:
+                raise ValueError(
+                    f"mmcv's {kind.__name__} moves the image and leaves the depth map; use mmseg.datasets.transforms"
+                )
+        if name == "RandomRotate" and step.get("seg_pad_val", 255) != 0:
+            raise ValueError(
+                "RandomRotate fills the corners of a depth map with 255 metres; give it seg_pad_val=0 (invalid)"
+            )
+        if name == "LoadDepthAnnotation" and not step.get("to_float32", True):
+            raise ValueError("LoadDepthAnnotation(to_float32=False) cannot turn millimetres into metres; leave it True")
+        if name == "RandomCrop" and step.get("cat_max_ratio", 1.0) != 1.0:
+            raise ValueError("RandomCrop(cat_max_ratio=…) counts classes; a depth map has none")

@@ -1,15 +1,11 @@
-"""Fitting a head on features computed once (`FullBatch`, `Schedule`), or by mmengine's Runner (`Schedule`)."""
+"""How a head is fitted, and fitting it on features computed once (vssl/probes/runner.py: by mmengine's Runner)."""
 
 import math
-import tempfile
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 import torch
-from mmengine.dataset import InfiniteSampler
-from mmengine.optim import CosineAnnealingLR, LinearLR, build_optim_wrapper
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.optim import CosineAnnealingLR, LinearLR, PolyLR, build_optim_wrapper
 from torch import Tensor, nn
 
 from vssl.probes.settings import check_settings
@@ -36,6 +32,8 @@ class FullBatch:
         """Train `head` on features held in memory (one tensor per layer); returns the loss without the l2 term."""
         if any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in head.modules()):
             raise ValueError("FullBatch takes no dropout (its loss would be random); set dropout_ratio=0 or a Schedule")
+        device = next(head.parameters()).device
+        features, targets = [f.to(device) for f in features], targets.to(device)
         self._set_statistics(head, loss, features, targets)
         weights = [p for p in head.parameters() if p.ndim > 1]
         optimizer = torch.optim.LBFGS(
@@ -50,7 +48,7 @@ class FullBatch:
 
         optimizer.step(closure)
         with torch.no_grad():
-            return _finite(loss(features, targets), "after L-BFGS; are the backbone's features finite?")
+            return finite(loss(features, targets), "after L-BFGS; are the backbone's features finite?")
 
     @torch.no_grad()
     def _set_statistics(self, head: nn.Module, loss: Loss, features: Sequence[Tensor], targets: Tensor) -> None:
@@ -67,13 +65,14 @@ class FullBatch:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a head is optimised: warm-up, then a cosine to 0; the last step counts.
+    """How a head is optimised: linear warm-up, then down to 0; the last step counts.
 
     Attributes:
         optimizer: mmengine optimizer config, `type` being the class or its name.
         steps, warmup_steps: optimizer steps.
         batch_size: images a step; None takes every image in every step, which makes the fit deterministic.
         clip_norm: gradient clipping, None for none.
+        decay: ``"cosine"`` or ``"linear"``, after the warm-up.
     """
 
     optimizer: dict = field(default_factory=lambda: dict(type=torch.optim.AdamW, lr=1e-3, weight_decay=1e-3))
@@ -81,8 +80,11 @@ class Schedule:
     batch_size: int | None = 16
     warmup_steps: int = 0
     clip_norm: float | None = None
+    decay: str = "cosine"
 
     def __post_init__(self):
+        if self.decay not in ("cosine", "linear"):
+            raise ValueError(f"decay={self.decay!r}; 'cosine' or 'linear' is needed")
         if not 0 <= self.warmup_steps < self.steps or (self.batch_size is not None and self.batch_size < 1):
             raise ValueError(f"{self}: steps must exceed warmup_steps, and batch_size must be positive or None")
 
@@ -91,15 +93,13 @@ class Schedule:
         return dict(type="OptimWrapper", optimizer=dict(self.optimizer), **clip)
 
     def param_schedulers(self) -> list[dict]:
-        cosine = dict(
-            type=CosineAnnealingLR,
-            T_max=self.steps - self.warmup_steps,
-            begin=self.warmup_steps,
-            end=self.steps,
-            by_epoch=False,
-        )
+        after = dict(begin=self.warmup_steps, by_epoch=False)
+        if self.decay == "cosine":
+            decay = dict(type=CosineAnnealingLR, T_max=self.steps - self.warmup_steps, end=self.steps, **after)
+        else:  # one further step: mmengine's reaches 0 in its last, which would then train nothing
+            decay = dict(type=PolyLR, power=1.0, end=self.steps + 1, **after)
         warmup = dict(type=LinearLR, start_factor=1 / max(self.warmup_steps, 1), end=self.warmup_steps, by_epoch=False)
-        return [warmup, cosine] if self.warmup_steps else [cosine]
+        return [warmup, decay] if self.warmup_steps else [decay]
 
     def fit(self, head: nn.Module, loss: Loss, features: Sequence[Tensor], targets: Tensor, seed: int) -> float:
         """Train `head` on features held in memory (one tensor per layer); returns the loss of the last step."""
@@ -110,15 +110,17 @@ class Schedule:
             schedulers.append(kind(optim, **config))
         head.train()
         value = torch.zeros(())
-        for rows in self._batches(len(targets), seed):
-            value = loss([f[rows] for f in features], targets[rows])
+        device = next(head.parameters()).device  # features on disk come to it batch by batch
+        for rows in self.rows(len(targets), seed):
+            value = loss([f[rows].to(device) for f in features], targets[rows].to(device))
             optim.update_params(value)
             for scheduler in schedulers:
                 scheduler.step()
         head.eval()
-        return _finite(value, f"after {self.steps} steps; lower its learning rate")
+        return finite(value, f"after {self.steps} steps; lower its learning rate")
 
-    def _batches(self, images: int, seed: int) -> Iterator[Tensor | slice]:
+    def rows(self, images: int, seed: int) -> Iterator[Tensor | slice]:
+        """Which images each step takes."""
         size = min(self.batch_size or images, images)
         if size == images:
             yield from [slice(None)] * self.steps
@@ -126,14 +128,19 @@ class Schedule:
         generator = torch.Generator().manual_seed(seed)
         order = torch.empty(0, dtype=torch.long)
         for _ in range(self.steps):
-            while len(order) < size:  # epochs run into each other, as with mmengine's InfiniteSampler
+            while len(order) < size:  # epochs run into each other, so that every batch is full
                 order = torch.cat([order, torch.randperm(images, generator=generator)])
             rows, order = order[:size], order[size:]
             yield rows
 
     def card(self) -> dict:
         optimizer = {k: getattr(v, "__name__", v) for k, v in self.optimizer.items()}
-        return {**asdict(self), "optimizer": optimizer, "schedule": "linear warm-up, cosine to 0", "checkpoint": "last"}
+        return {
+            **asdict(self),
+            "optimizer": optimizer,
+            "schedule": f"linear warm-up, {self.decay} to 0",
+            "checkpoint": "last",
+        }
 
 
 def build_schedule(config: dict | None) -> "FullBatch | Schedule":
@@ -144,37 +151,9 @@ def build_schedule(config: dict | None) -> "FullBatch | Schedule":
     return kind(**settings)
 
 
-def _finite(value: Tensor, hint: str) -> float:
+def finite(value: Tensor, hint: str) -> float:
+    """The loss as a number; FloatingPointError when it is none."""
     value = value.item()
     if not math.isfinite(value):
         raise FloatingPointError(f"the probe's loss is {value} {hint}")
     return value
-
-
-def fit_runner(model: nn.Module, dataset: dict, images: int, schedule: Schedule, seed: int, num_workers: int) -> None:
-    """Train a segmentor's head by mmengine's Runner, which augments every image anew: the plain mmseg way.
-
-    The backbone is frozen by itself (`FrozenBackbone`). Nothing is written: a probe's head lives as long as its score.
-    """
-    with tempfile.TemporaryDirectory() as logs:
-        runner = Runner(
-            model=model,
-            work_dir=logs,
-            experiment_name=f"probe_{uuid.uuid4().hex}",  # mmengine keeps global instances by this name
-            train_dataloader=dict(
-                batch_size=min(schedule.batch_size or images, images),
-                num_workers=num_workers,
-                persistent_workers=num_workers > 0,
-                sampler=dict(type=InfiniteSampler, shuffle=True, seed=seed),
-                dataset=dataset,
-            ),
-            train_cfg=dict(type=IterBasedTrainLoop, max_iters=schedule.steps),
-            optim_wrapper=schedule.optim_wrapper(),
-            param_scheduler=schedule.param_schedulers(),
-            default_hooks=dict(checkpoint=None),
-            randomness=dict(seed=seed),
-            default_scope="mmseg",
-            log_level="WARNING",
-        )
-        runner.train()
-    model.eval()

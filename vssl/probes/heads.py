@@ -1,4 +1,7 @@
-"""Linear heads for dense probes, as mmseg decode heads: normalise the frozen features, then one 1×1 convolution."""
+"""Heads for dense probes, as mmseg decode heads: normalise the frozen features, then one 1×1 convolution.
+
+What the papers call BN + linear; `hidden` puts a small convolutional decoder in between.
+"""
 
 import math
 from collections.abc import Sequence
@@ -13,6 +16,8 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vssl.probes.losses import ValidDepthLoss
+
 
 class LinearHead(BaseDecodeHead):
     """What both tasks share: layers concatenated → norm → (channel dropout) → 1×1 convolution.
@@ -21,6 +26,13 @@ class LinearHead(BaseDecodeHead):
         in_channels: channels of one layer of the frozen backbone.
         num_layers: how many layers it gives; they are concatenated.
         norm_cfg: mmcv norm layer; ``dict(type="BN", affine=False)`` since the convolution after it is affine anyway.
+            ``dict(type=nn.Identity)`` for none.
+        dropout_ratio: of whole channels (`Dropout2d`), in training.
+        dropout_first: drop before the norm (DINOv3's order) rather than after it.
+        upsample: enlarge what the convolution gives so many times, bilinearly, before a non-linearity. Without batch
+            norm that is DINOv2's enlarging of the tokens (×4 for depth) for less memory, since both commute.
+        hidden: channels of 3×3 convolutions, each with batch norm and ReLU, before the 1×1 convolution: a small decoder
+            instead of a linear head.
         init_std: the convolution starts from N(0, init_std²), bias 0. At 0 the start does not depend on the seed.
         label_stride: the loss looks at every n-th label pixel in both directions (scores always use all of them).
             Neighbours see nearly the same bilinearly enlarged output, so that the loss changes little, its cost by n².
@@ -36,14 +48,17 @@ class LinearHead(BaseDecodeHead):
         num_layers: int = 1,
         norm_cfg: dict | None = None,
         dropout_ratio: float = 0.0,
+        dropout_first: bool = False,
+        upsample: int = 1,
+        hidden: Sequence[int] = (),
         init_std: float = 0.01,
         label_stride: int = 1,
         **settings,
     ):
-        several = num_layers > 1
+        several, features = num_layers > 1, in_channels * num_layers
         super().__init__(
             in_channels=[in_channels] * num_layers if several else in_channels,
-            channels=in_channels * num_layers,
+            channels=[features, *hidden][-1],
             num_classes=num_classes,
             in_index=list(range(num_layers)) if several else -1,
             input_transform="resize_concat" if several else None,
@@ -53,8 +68,9 @@ class LinearHead(BaseDecodeHead):
             init_cfg=None,
             **settings,
         )
-        self.norm = build_norm_layer(self.norm_cfg, self.channels)[1]
-        self.label_stride = label_stride
+        self.norm = build_norm_layer(self.norm_cfg, features)[1]
+        self.decoder = nn.Sequential(*map(_conv_norm_relu, [features, *hidden], hidden))
+        self.dropout_first, self.upsample, self.label_stride = dropout_first, upsample, label_stride
         nn.init.normal_(self.conv_seg.weight, std=init_std)
         nn.init.zeros_(self.conv_seg.bias)
 
@@ -62,7 +78,11 @@ class LinearHead(BaseDecodeHead):
         """Nothing: a head is initialised when it is built, under its own seed. The Runner calls this once more."""
 
     def forward(self, inputs: Sequence[Float[Tensor, "batch dim rows columns"]]) -> Tensor:
-        return self.cls_seg(self.norm(self._transform_inputs(inputs)))
+        features = self._transform_inputs(inputs)
+        drop = nn.Identity() if self.dropout is None else self.dropout
+        features = self.norm(drop(features)) if self.dropout_first else drop(self.norm(features))
+        output = self.conv_seg(self.decoder(features))
+        return F.interpolate(output, scale_factor=self.upsample, mode="bilinear") if self.upsample > 1 else output
 
     def targets(self, samples: Sequence[SegDataSample]) -> Tensor:
         """Labels of the samples, (batch, height, width), thinned by `label_stride`."""
@@ -76,10 +96,15 @@ class LinearHead(BaseDecodeHead):
     def loss_on(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Losses against stacked targets. mmseg's own also sorts all logits for a training accuracy; this does not."""
         output = resize(output, size=targets.shape[1:], mode="bilinear", align_corners=self.align_corners)
-        return {self.loss_decode.loss_name: self.loss_decode(*self.match(output, targets))}
+        return self.losses(output, targets)
 
-    def match(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        return output, targets
+    def losses(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+
+def _conv_norm_relu(channels: int, out_channels: int) -> nn.Module:
+    convolution = nn.Conv2d(channels, out_channels, kernel_size=3, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU())
 
 
 class LinearSegHead(LinearHead):
@@ -91,53 +116,57 @@ class LinearSegHead(LinearHead):
         settings.setdefault("loss_decode", dict(type=CrossEntropyLoss, avg_non_ignore=True))
         super().__init__(in_channels, num_classes, ignore_index=ignore_index, out_channels=num_classes, **settings)
 
-    def loss_on(
-        self, output: Float[Tensor, "batch classes rows columns"], targets: Int[Tensor, "batch height width"]
+    def losses(
+        self, output: Float[Tensor, "batch classes height width"], targets: Int[Tensor, "batch height width"]
     ) -> dict[str, Tensor]:
-        output = resize(output, size=targets.shape[1:], mode="bilinear", align_corners=self.align_corners)
         return {self.loss_decode.loss_name: self.loss_decode(output, targets, ignore_index=self.ignore_index)}
 
 
-class LinearDepthHead(LinearHead):
+class DepthHead(LinearHead):
+    """What depth heads share: several losses of metres, (batch, height, width), each counted under its own name."""
+
+    label_field = "gt_depth_map"
+
+    def __init__(self, in_channels: int, num_classes: int, loss_decode: Sequence[dict] | None = None, **settings):
+        losses = list(loss_decode or [dict(type=ValidDepthLoss)])
+        super().__init__(in_channels, num_classes, losses, out_channels=num_classes, threshold=0.0, **settings)
+
+    def losses(
+        self, output: Float[Tensor, "batch 1 height width"], targets: Float[Tensor, "batch height width"]
+    ) -> dict[str, Tensor]:
+        return {loss.loss_name: loss(output[:, 0], targets) for loss in self.loss_decode}
+
+
+class LinearDepthHead(DepthHead):
     """Metres per pixel through a softplus, which keeps them positive.
 
     Args:
         init_depth: what the head predicts before training, in metres (the bias' start).
     """
 
-    label_field = "gt_depth_map"
-
     def __init__(self, in_channels: int, init_depth: float = 2.0, **settings):
-        settings.setdefault("loss_decode", dict(type=ValidDepthLoss))
-        super().__init__(in_channels, num_classes=1, out_channels=1, threshold=0.0, **settings)
+        super().__init__(in_channels, num_classes=1, **settings)
         nn.init.constant_(self.conv_seg.bias, math.log(math.expm1(init_depth)))
 
     def forward(self, inputs: Sequence[Float[Tensor, "batch dim rows columns"]]) -> Tensor:
         return F.softplus(super().forward(inputs))
 
-    def match(
-        self, output: Float[Tensor, "batch 1 height width"], targets: Float[Tensor, "batch height width"]
-    ) -> tuple[Tensor, Tensor]:
-        return output[:, 0], targets
 
+class BinDepthHead(DepthHead):
+    """Metres per pixel as a mean over fixed depths, weighted with relu(x) + 0.1 (DINOv2's and DINOv3's depth head).
 
-class ValidDepthLoss(nn.Module):
-    """Mean |error| (power 1) or error² (power 2) in metres over pixels whose label is inside [min_depth, max_depth].
+    The weights are normalised over the bins; the 0.1 keeps a gradient where every output is negative.
 
-    A batch without a valid pixel costs nothing. 0 marks an invalid pixel, and so does everything out of range: mmseg
-    pads depth with 255, which must not count as metres.
+    Args:
+        bins: how many depths, evenly spaced.
+        min_depth, max_depth: the first and the last, metres.
     """
 
-    loss_name = "loss_depth"
+    def __init__(self, in_channels: int, bins: int = 256, min_depth: float = 1e-3, max_depth: float = 10.0, **settings):
+        super().__init__(in_channels, num_classes=bins, **settings)
+        self.register_buffer("depths", torch.linspace(min_depth, max_depth, bins), persistent=False)
+        self.out_channels = 1  # of the prediction; mmseg's slide inference makes its canvas with this
 
-    def __init__(self, power: int = 1, min_depth: float = 1e-3, max_depth: float = 10.0):
-        super().__init__()
-        if power not in (1, 2):
-            raise ValueError(f"power={power}; 1 (L1) or 2 (L2) is needed")
-        self.power, self.min_depth, self.max_depth = power, min_depth, max_depth
-
-    def forward(self, depth: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-        valid = (target >= self.min_depth) & (target <= self.max_depth)
-        errors = torch.where(valid, depth - target, 0)
-        errors = errors.abs() if self.power == 1 else errors.square()
-        return errors.sum() / valid.sum().clamp(min=1)
+    def forward(self, inputs: Sequence[Float[Tensor, "batch dim rows columns"]]) -> Tensor:
+        weights = F.relu(super().forward(inputs)) + 0.1
+        return torch.einsum("bkhw,k->bhw", weights, self.depths)[:, None] / weights.sum(dim=1, keepdim=True)

@@ -1,7 +1,10 @@
 """What a probe is given and what it hands back."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vssl.learner import TimmBackbone
+from vssl.probes.cache import FeatureCache, concatenated, files_digest, weights_digest
 from vssl.probes.data import ProbeData
 
 
@@ -18,6 +22,9 @@ class ProbeRun:
 
     Attributes:
         pooled: vectors of image folders, kept so that the linear classifier and kNN look at each image once.
+        cache: where features are kept on disk; None keeps them in memory.
+        checkpoint: where a probe that trains for long may save its state; None when nothing is written.
+        resume: go on from `checkpoint` if it is there.
     """
 
     backbone: TimmBackbone
@@ -25,6 +32,28 @@ class ProbeRun:
     seed: int
     device: torch.device
     pooled: dict[tuple, Tensor] = field(default_factory=dict)
+    cache: FeatureCache | None = None
+    checkpoint: Path | None = None
+    resume: bool = False
+
+    def features(
+        self, protocol: dict, files: Iterable[str | Path], images: int, batches: Iterator[Sequence[Tensor]]
+    ) -> list[Tensor]:
+        """Features of a split, one tensor per layer: from the cache, or from `batches`.
+
+        Args:
+            protocol: all that the features depend on beside the backbone and the `files`.
+            images: rows that come of them.
+        """
+        if self.cache is None:
+            return concatenated(batches)
+        key = {"protocol": protocol, "files": files_digest(files), "weights": self.weights, **self.card()}
+        del key["seed"]  # of heads; features know no seed but those in `protocol`
+        return self.cache.features(key, images, batches)
+
+    @cached_property
+    def weights(self) -> str:
+        return weights_digest(self.backbone)
 
     def card(self) -> dict:
         """The lines of a protocol card that every probe of a run shares."""

@@ -44,6 +44,7 @@ def save_pictures(pictures: dict[str, np.ndarray], path: str | Path) -> None:
     if path.exists():
         with np.load(path) as old:
             pictures = {**dict(old), **pictures}
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         np.savez_compressed(file, **pictures)

@@ -2,17 +2,20 @@
 
 import inspect
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.config import Config
 
 from vssl.learner import TimmBackbone
 from vssl.probes.backbone import open_backbone
+from vssl.probes.cache import FeatureCache
 from vssl.probes.data import ProbeData
+from vssl.probes.embedding import pca_sheet
 from vssl.probes.outcome import ProbeRun
 from vssl.probes.results import load_results, pictures_path, save_pictures, save_results
+from vssl.probes.resume import protocol_digest
 from vssl.probes.settings import check_settings
 
 
@@ -24,6 +27,8 @@ def run_probes(
     data: ProbeData | None = None,
     only: Sequence[str] | None = None,
     label: str | None = None,
+    resume: bool = False,
+    cache: str | Path | None = None,
 ) -> list[dict]:
     """Run every probe of a config on one backbone.
 
@@ -33,12 +38,15 @@ def run_probes(
     Args:
         backbone: a file that `export_backbone` wrote, or a backbone in memory (it is copied, not frozen).
         cfg: ``probes``: {name: dict(type=ProbeClass, …)}, and optionally ``device`` ("cpu", "cuda"; default: what is
-            there). See configs/probes/.
+            there) and ``cache``. See configs/probes/.
         out: JSON list to write results to (pictures go beside it, as .npz); None writes nothing.
         seed: of head initialisation and batch order.
         data: decoded images, to be shared between backbones; None reads them anew.
         only: names of the probes to run; None runs all.
+        cache: folder for features (vssl/probes/cache.py); None: the config's ``cache``, or memory.
         label: what results call the backbone; None: its path, or its timm name when it is in memory.
+        resume: keep the results in `out` that are of the same probe, protocol, seed and backbone weights, and let a
+            probe that was interrupted go on from its checkpoint (``checkpoints/`` beside `out`).
 
     Returns:
         One dict per probe: name, task, backbone, scores, per_class (some), card, seconds.
@@ -46,24 +54,41 @@ def run_probes(
     probes = build_probes(cfg, only)
     loaded = open_backbone(backbone)
     data = ProbeData() if data is None else data
-    if out is not None:
-        load_results(out)  # a file of another kind is an error now, not after the work
-    for probe in probes.values():
-        probe.load(data)
+    # a results file of another kind is an error now, not after the work
+    kept = {} if out is None else {_measurement(result): result for result in load_results(out)}
     device = torch.device(cfg.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
     label = label or (str(backbone) if isinstance(backbone, str | Path) else loaded.name)
-    run = ProbeRun(loaded, data, seed, device)
+    cache = cache or cfg.get("cache")
+    run = ProbeRun(loaded, data, seed, device, cache=FeatureCache(cache) if cache else None, resume=resume)
+    configs = _resolved(cfg["probes"])
+    protocols = {name: protocol_digest(configs[name], seed, run.weights) for name in probes}
+    finished = {name: kept.get((name, label, protocols[name])) if resume else None for name in probes}
+    for probe in (probe for name, probe in probes.items() if not finished[name]):
+        probe.load(data)
     results: list[dict] = []
-    pictures: dict[str, np.ndarray] = {}
     for name, probe in probes.items():
-        outcome = probe.run(run)
-        results.append({"name": name, "backbone": label, **outcome.result})
-        pictures |= outcome.pictures
+        if finished[name]:
+            results.append(finished[name])
+            continue
         if out is not None:
-            save_results(results, out)
-    if out is not None and pictures:
-        save_pictures(pictures, pictures_path(out))
+            run.checkpoint = Path(out).parent / "checkpoints" / f"{name}-{protocols[name]}.pth"
+        outcome = probe.run(run)
+        results.append({"name": name, "backbone": label, "protocol": protocols[name], **outcome.result})
+        if out is not None:
+            if outcome.pictures:
+                save_pictures(outcome.pictures, pictures_path(out))
+            if "pca_map" in outcome.pictures:
+                sheet = pca_sheet(outcome.pictures["pca_image"], outcome.pictures["pca_map"])
+                sheet.save(Path(out).with_suffix(".pca.png"))
+            save_results(results[-1:], out)
+            run.checkpoint.unlink(missing_ok=True)  # the score is safe
+            with suppress(OSError):  # not there, or another probe's checkpoint is
+                run.checkpoint.parent.rmdir()
     return results
+
+
+def _measurement(result: dict) -> tuple:
+    return result.get("name"), result.get("backbone"), result.get("protocol")
 
 
 def build_probes(cfg: Config | dict, only: Sequence[str] | None = None) -> dict:

@@ -1,19 +1,19 @@
 """The segmentation probe."""
 
 import numpy as np
-from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
 
 from vssl.probes.data import DenseSplit
 from vssl.probes.dense import DenseProbe, rgb
 from vssl.probes.heads import LinearSegHead
+from vssl.probes.inference import Segmentor
 from vssl.probes.metrics import ClassIoU
 
 
 class SegmentationProbe(DenseProbe):
     """mIoU of a linear head on frozen patch features."""
 
-    task, segmentor, head_type, label_fill = "segmentation", EncoderDecoder, LinearSegHead, 255
+    task, segmentor, head_type, label_fill = "segmentation", Segmentor, LinearSegHead, 255
 
     def head_settings(self, train: DenseSplit) -> dict:
         return dict(num_classes=len(train.classes))

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vssl.reports.drawing import START_COLOUR, arm_colours, panels, with_unit
+from vssl.reports.metrics import describe_metrics
 from vssl.reports.results import scores_of
 
 Logs = dict[str, dict[int, list[dict]]]  # arm → seed → rows of metrics.jsonl
@@ -72,16 +73,31 @@ def _mean_curve(curves: list[tuple[list[float], list[float]]]) -> tuple[np.ndarr
 def probe_curves_figure(results: dict, logs: Logs) -> Figure | None:
     """Headline scores over the budget clock, from the start checkpoint (0 s) to each run's end.
 
-    Points in between come from log rows with ``probe/<probe>/<score>``, where a run was probed on its way.
+    Points in between come from log rows with ``probe/<probe>/<score>``, where a run was probed on its way; rows with
+    ``online/<probe>/<score>`` are of another protocol and have panels of their own.
     """
     metrics = [metric for metric in results["metrics"] if metric["headline"]]
-    return panels(
-        "probe-curves",
-        results,
-        len(metrics),
-        lambda index: with_unit(metrics[index]["title"], metrics[index]),
-        lambda axes, index: _probe_curve(axes, results, logs, metrics[index]),
-    )
+    online = _online_metrics(logs)
+    titles = [with_unit(metric["title"], metric) for metric in metrics]
+    titles += [with_unit(f"{metric['title']}, online", metric) for metric in online]
+
+    def draw(axes: Axes, index: int) -> None:
+        if index < len(metrics):
+            _probe_curve(axes, results, logs, metrics[index])
+        else:
+            _curves(axes, results, logs, f"online/{online[index - len(metrics)]['key']}")
+
+    return panels("probe-curves", results, len(titles), titles.__getitem__, draw)
+
+
+def _online_metrics(logs: Logs) -> list[dict]:
+    """Headline metrics of the probes that only ran during training."""
+    scores: dict[str, dict[str, float]] = {}
+    for row in (row for by_seed in logs.values() for log in by_seed.values() for row in log):
+        for key in (key for key in row if key.startswith("online/")):
+            _, probe, name = key.split("/")
+            scores.setdefault(probe, {})[name] = row[key]
+    return [metric.as_dict() for metric in describe_metrics(scores) if metric.headline]
 
 
 def _probe_curve(axes: Axes, results: dict, logs: Logs, metric: dict) -> None:
@@ -93,7 +109,7 @@ def _probe_curve(axes: Axes, results: dict, logs: Logs, metric: dict) -> None:
             run = arm["runs"][str(seed)]
             seconds, values = _series(logs.get(name, {}).get(seed, []), f"probe/{metric['key']}")
             begin = start_scores.get(seed, start["mean"] if start else None)
-            if begin is not None:
+            if begin is not None and 0.0 not in seconds:
                 seconds, values = [0.0, *seconds], [begin, *values]
             axes.plot(
                 [*seconds, run["seconds"]], [*values, score], "o-", color=colours[name], lw=1.2, ms=3.5, alpha=0.7

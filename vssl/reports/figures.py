@@ -115,7 +115,9 @@ def phases_figure(results: dict) -> Figure | None:
             axes.barh(range(len(phases)), widths, left=left, color=colour, label=phase, height=0.62, ec="white", lw=0.6)
             left += widths
         for row, total in enumerate(left):
-            axes.annotate(f" {total:.0f} ms", (total, row), va="center", fontsize=8.5)
+            axes.annotate(
+                f"{total:.0f} ms", (total, row), (4, 0), textcoords="offset points", va="center", fontsize=8.5
+            )
         _arm_rows(axes, results)
         axes.margins(x=0.1)
         axes.set_xlabel("milliseconds per learner step")

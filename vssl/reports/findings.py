@@ -6,6 +6,9 @@ from vssl.reports.policy_figures import largest_moves, views_of
 from vssl.reports.snapshots import Record
 from vssl.reports.value_figures import whole_run
 
+# Of a mask in [0, 1]: differences below are not visible in what it blurs.
+NEARLY_FLAT = 0.02
+
 
 def findings(record: Record) -> list[str]:
     """What a reader should know before scrolling; only what the record can say."""
@@ -61,10 +64,10 @@ def _probe(record: Record) -> list[str]:
         difference = difference_to_base(select(rows, views="designed"), select(rows, views="base"))
         if difference is not None and difference.low is not None:
             unclear = difference.low <= 0 <= difference.high
-            outcome = "no clear difference" if unclear else "more" if difference.mean > 0 else "less"
+            outcome = "no clear difference" if unclear else "larger" if difference.mean > 0 else "smaller"
             told = format_difference({k: MILLI * getattr(difference, k) for k in ("mean", "low", "high")}, 2)
             lines.append(
-                f"One AdamW step on designed instead of base views lowers the {task} loss by {told} × 10⁻³: {outcome}."
+                f"Drop of the {task} loss by one AdamW step, designed views − base views: {told} × 10⁻³, {outcome}."
             )
     return lines
 
@@ -75,16 +78,23 @@ def _mask(record: Record) -> list[str]:
     rows = sorted(analysis.get("classes", {}).get("rows", []), key=lambda row: row["mean"])
     rows = [row for row in rows if row["images"] >= 5]  # a class in one or two images is an anecdote
     if len(rows) > 1:
-        lines.append(
-            f"The mask hides {rows[0]['name']} most (mean {rows[0]['mean']:.2f}) and keeps {rows[-1]['name']} most "
-            f"({rows[-1]['mean']:.2f}); over all labeled pixels {analysis['classes']['overall']:.2f}."
-        )
+        lowest, highest, overall = rows[0], rows[-1], analysis["classes"]["overall"]
+        if highest["mean"] - lowest["mean"] < NEARLY_FLAT:
+            told = f"from {lowest['mean']:.3f} ({lowest['name']}) to {highest['mean']:.3f} ({highest['name']})"
+            lines.append(f"The mask hardly depends on the class: means {told}; over all labeled pixels {overall:.3f}.")
+        else:
+            lines.append(
+                f"The mask hides {lowest['name']} most (mean {lowest['mean']:.2f}) and keeps {highest['name']} most "
+                f"({highest['mean']:.2f}); over all labeled pixels {overall:.2f}."
+            )
     variance = analysis.get("variance")
     if variance and variance["total"] > 0:
         between = 100 * variance["between_images"] / variance["total"]
         own = between + 100 * variance["image_and_position"] / variance["total"]
+        deviation = variance["total"] ** 0.5
+        flat = ", so it is nearly flat" if deviation < NEARLY_FLAT else ""
         lines.append(
             f"{own:.0f} % of the mask's variance depends on the image ({between:.0f} % lies between images' means); "
-            f"the rest is one pattern for all. Standard deviation of the mask: {variance['total'] ** 0.5:.3f}."
+            f"the rest is one pattern for all. Standard deviation of the mask: {deviation:.3f}{flat}."
         )
     return lines

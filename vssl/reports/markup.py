@@ -25,6 +25,7 @@ p { margin: .35rem 0; max-width: 82ch; }
 .verdict.mixed { border-color: #b8860b; background: #fdf7e7; }
 .verdict .headline { font-size: 1.2rem; font-weight: 650; max-width: none; }
 .verdict .details { margin: .6rem 0 0; padding: 0; list-style: none; font-variant-numeric: tabular-nums; }
+.verdict .details.marked { margin: 0; padding-left: 1.1rem; list-style: disc; }
 .notes { margin: .8rem 0; padding: .6rem 1.1rem .6rem 2rem; background: #fff8e6; border: 1px solid #f0dfae; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; margin: .5rem 0; }
@@ -39,10 +40,11 @@ li.worse b, b.worse { color: #b03022; }
 .words td, .words th { text-align: left; white-space: normal; vertical-align: top; overflow-wrap: break-word; }
 td.same { color: #a3abb1; }
 .dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .45em; }
-figure { margin: .6rem 0; } svg { width: 100%; height: auto; }
+figure { margin: .6rem 0; overflow-x: auto; } svg { width: 100%; min-width: 680px; height: auto; }
+figcaption { position: sticky; left: 0; }
 .tiles td, .tiles th { border: 0; padding: 2px; text-align: center; font-size: .78rem; line-height: 1.2; }
 .tiles td { vertical-align: middle; }
-.tiles th { white-space: normal; max-width: 112px; }
+.tiles th { white-space: normal; max-width: 112px; overflow-wrap: anywhere; }
 .tiles img { width: 112px; display: block; image-rendering: pixelated; background: #eee; }
 .legend span { display: inline-block; margin: 0 .9em .2em 0; font-size: .82rem; white-space: nowrap; }
 .legend i { display: inline-block; width: .9em; height: .9em; margin-right: .35em; vertical-align: -.1em;
@@ -56,7 +58,7 @@ summary { cursor: pointer; color: var(--soft); }
   body { max-width: none; padding: 0; font-size: 11px; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   h2 { break-after: avoid; } figure, tr, .verdict { break-inside: avoid; } .scroll { overflow: visible; }
-  table { font-size: 9px; } .tiles img { width: 72px; }
+  table { font-size: 9px; } .tiles img { width: 72px; } svg { min-width: 0; }
 }
 """
 

@@ -14,7 +14,9 @@ _KNOWN = {
     "top1": ("top-1", "%", False, 2),
     "top5": ("top-5", "%", False, 2),
     "knn_top1": ("kNN top-1", "%", False, 2),
-    "mAP": ("mAP", "", False, 4),
+    "mAP_M": ("mAP, medium", "", False, 4),
+    "mAP_E": ("mAP, easy", "", False, 4),
+    "mAP_H": ("mAP, hard", "", False, 4),
 }
 
 

@@ -11,7 +11,7 @@ from vssl.reports.markup import absent, document, figure, paragraph, section, ta
 from vssl.reports.metrics import format_difference, format_number, format_p
 from vssl.reports.notes import wall_clock_mismatch
 from vssl.reports.pictures import predictions_section, views_section
-from vssl.reports.runs import read_metrics
+from vssl.reports.runs import read_metrics, read_online_probes
 from vssl.reports.table import format_summary, mean_of
 from vssl.reports.verdict import outcome_of
 
@@ -180,7 +180,11 @@ def _log_curves(results: dict, logs: Logs) -> str:
 
 def _probe_curves(results: dict, logs: Logs) -> str:
     drawn = probe_curves_figure(results, logs)
-    caption = "Probe scores over training time, from the start checkpoint to the end of each run; one line per seed."
+    caption = (
+        "Probe scores over training time, from the start checkpoint to the end of each run; one line per seed. Points "
+        "in between are of probes during training (the config's probes). Where their protocol differs from the final "
+        "probe's, they have a panel of their own, marked as online."
+    )
     return "<h3>Probes</h3>" + figure(drawn and to_svg(drawn, "probe-curves"), caption, "No probe scores yet.")
 
 
@@ -237,7 +241,7 @@ def _settings(results: dict) -> str:
         "Grey: as in the baseline. A budget in steps is the first seed's. Settings that all arms share are not listed."
     )
     if own:
-        title = f"{len(own)} settings of parts that the baseline does not have"
+        title = f"{len(own)} setting{'s' * (len(own) > 1)} of parts that the baseline does not have"
         folded = _settings_table(own, labels, settings, baseline)
         shown += f"<details><summary>{title}</summary>{folded}</details>"
     return shown + absent(note)
@@ -268,8 +272,13 @@ def _environment(results: dict) -> str:
 def _logs(results: dict, work_dir: Path) -> Logs:
     logs: Logs = {}
     for name, arm in results["arms"].items():
-        paths = {int(seed): work_dir / run["run_dir"] / "metrics.jsonl" for seed, run in arm["runs"].items()}
-        logs[name] = {seed: read_metrics(path) for seed, path in paths.items() if path.is_file()}
+        logs[name] = {}
+        for seed, run in arm["runs"].items():
+            log, probes = (work_dir / run["run_dir"] / file for file in ("metrics.jsonl", "online_probes.jsonl"))
+            rows = read_metrics(log) if log.is_file() else []
+            rows += read_online_probes(probes, results["cards"]) if probes.is_file() else []
+            if rows:
+                logs[name][int(seed)] = rows
     return logs
 
 

@@ -44,7 +44,7 @@ def _over_time(record: Record, index: int, chosen: list[Snapshot], scale: tuple[
 
 
 def _mask_tile(mask: Float[np.ndarray, "height width"], scale: tuple[float, float]) -> str:
-    about = f"{mask.mean():.2f} ± {mask.std():.2f}"
+    about = f"{mask.mean():.3f} ± {mask.std():.3f}"
     return f"{tile(mask_colours(mask, scale), f'mask, {about}')}<small>{about}</small>"
 
 

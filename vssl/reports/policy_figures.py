@@ -91,6 +91,7 @@ def _sweep(axes: Axes, values: np.ndarray, images: np.ndarray, number: dict, gat
     if left <= number["identity"] <= right:
         axes.plot([number["identity"]] * 2, [0.08, 1.0], color="#222222", lw=1.1, ls=":")
     axes.set_xlim(left, right)
+    axes.set_xticks([tick for tick in axes.get_xticks() if values[0] <= tick <= values[-1]])  # half an image sticks out
     axes.set_ylim(0, 2.25)
     axes.set_yticks([])
     axes.grid(False)

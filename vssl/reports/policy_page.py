@@ -87,7 +87,7 @@ def _head(record: Record) -> str:
     lines = "".join(f"<li>{escape(line)}</li>" for line in findings(record))
     return (
         f"<h1>{escape(_title(record))}</h1>\n{paragraph(', '.join(about) + '.', 'soft')}\n"
-        f'<div class="verdict"><ul class="details">{lines}</ul></div>'
+        f'<div class="verdict"><ul class="details marked">{lines}</ul></div>'
     )
 
 
@@ -215,7 +215,7 @@ def _recorded(record: Record) -> str:
         ["time for snapshots", f"{cost:.2f} s{share}; not counted in the budget"],
         ["one-step probes", str(len({row["step"] for row in record.one_step}))],
         ["panel", escape(", ".join(record.names))],
-        ["budget", escape(str(record.info.get("budget", "–")))],
+        ["budget", escape(", ".join(f"{n} {unit}" for unit, n in record.info.get("budget", {}).items())) or "–"],
         ["vssl", escape(str(record.info.get("vssl_version", "–")))],
     ]
     return table(["", ""], rows, "words")

@@ -91,6 +91,23 @@ def read_metrics(path: Path) -> list[dict]:
     return [rows[step] for step in sorted(rows)]
 
 
+def read_online_probes(path: Path, cards: dict[str, dict]) -> list[dict]:
+    """Rows of online_probes.jsonl as log rows: step, seconds, ``probe/<probe>/<score>``.
+
+    A probe with another protocol than the final one of its name (`cards`) is another measurement; its scores come as
+    ``online/<probe>/<score>``. An unfinished last line is dropped.
+    """
+    text, rows = path.read_text(encoding="utf-8"), []
+    for line in text.splitlines(keepends=True):
+        if not line.endswith("\n"):
+            break
+        row = json.loads(line)
+        kind = "probe" if protocol_of(row) == cards.get(row["probe"]) else "online"
+        scores = {f"{kind}/{row['probe']}/{name}": value for name, value in row["scores"].items()}
+        rows.append({"step": row["step"], "seconds": row["seconds"], **scores})
+    return rows
+
+
 def read_json(path: Path) -> dict:
     """The JSON object in `path`; FileNotFoundError or ValueError with the file's name."""
     if not path.is_file():

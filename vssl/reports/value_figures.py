@@ -108,8 +108,7 @@ def whole_run(policy: list[dict]) -> list[dict]:
 
 def _labels(interval: dict) -> list[str]:
     several = len({p["group"] for p in interval["parameters"]}) > 1
-    ends = {"centre": "centre of ", "spread": "spread of ", "probability": "probability of "}
-    return [ends[p["end"]] + p["name"] + (f" ({p['group']})" if several else "") for p in interval["parameters"]]
+    return [f"{p['end']} of {p['name']}" + (f" ({p['group']})" if several else "") for p in interval["parameters"]]
 
 
 def gradient_figure(policy: list[dict]) -> Figure | None:

@@ -9,7 +9,9 @@ from jaxtyping import Float
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
+from vssl.views.chunks import chunked, clamp_gradient, dot
 from vssl.views.ops import Op, per_image
+from vssl.views.separable import separable
 
 Images = Float[Tensor, "batch 3 height width"]
 
@@ -39,8 +41,7 @@ def blur(images: Images, sigma: Float[Tensor, " batch"], radius: int | None = No
     taps = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
     kernels = torch.softmax(-(taps**2) / (2 * sigma.unsqueeze(1) ** 2), dim=1)
     horizontal, vertical = (_matrices(kernels, side) for side in (width, height))
-    rows = torch.bmm(images.flatten(1, 2), horizontal.transpose(1, 2)).view_as(images)
-    return vertical.unsqueeze(1) @ rows
+    return separable(images, vertical, horizontal)
 
 
 def blur_radius(sigma: float) -> int:
@@ -54,23 +55,35 @@ def sharpness(images: Images, factor: Float[Tensor, " batch"]) -> Images:
     Equals ``kornia.enhance.sharpness``: its 3×3 kernel (1, with 5 in the middle, over 13) is a box sum plus four times
     the middle, and the box sum is separable.
     """
-    smooth = ((_BoxSum.apply(images) + 4 * images[:, :, 1:-1, 1:-1]) / 13).clamp(0, 1)
-    smooth = torch.cat([images[:, :, 1:-1, :1], smooth, images[:, :, 1:-1, -1:]], dim=3)
-    smooth = torch.cat([images[:, :, :1], smooth, images[:, :, -1:]], dim=2)
-    return torch.lerp(smooth, images, per_image(factor)).clamp(0, 1)
+    return torch.lerp(_framed(_smooth(images).clamp(0, 1), images), images, per_image(factor)).clamp(0, 1)
 
 
-class _BoxSum(torch.autograd.Function):
+def sharpness_gradients(
+    gradient: Images, images: Images, factor: Float[Tensor, " batch"]
+) -> tuple[Images, Float[Tensor, " batch"]]:
+    smooth = _smooth(images)
+    framed = _framed(smooth.clamp(0, 1), images)
+    gradient = clamp_gradient(gradient, torch.lerp(framed, images, per_image(factor)))
+    to_smooth = clamp_gradient((gradient * per_image(1 - factor))[:, :, 1:-1, 1:-1], smooth) / 13
+    to_images = _framed(gradient[:, :, 1:-1, 1:-1] * per_image(factor) + 4 * to_smooth, gradient)
+    to_images += _box_sum(F.pad(to_smooth, (2, 2, 2, 2)))
+    return to_images, dot(gradient, images) - dot(gradient, framed)
+
+
+def _smooth(images: Images) -> Float[Tensor, "batch 3 inner_height inner_width"]:
+    return (_box_sum(images) + 4 * images[:, :, 1:-1, 1:-1]) / 13
+
+
+def _box_sum(images: Images) -> Float[Tensor, "batch 3 inner_height inner_width"]:
     """Sum of the 3×3 pixels around each inner pixel. Its adjoint is the same sum over the padded gradient."""
+    columns = images[:, :, :-2] + images[:, :, 1:-1] + images[:, :, 2:]
+    return columns[:, :, :, :-2] + columns[:, :, :, 1:-1] + columns[:, :, :, 2:]
 
-    @staticmethod
-    def forward(ctx, images):
-        columns = images[:, :, :-2] + images[:, :, 1:-1] + images[:, :, 2:]
-        return columns[:, :, :, :-2] + columns[:, :, :, 1:-1] + columns[:, :, :, 2:]
 
-    @staticmethod
-    def backward(ctx, gradient):
-        return _BoxSum.apply(F.pad(gradient, (2, 2, 2, 2)))
+def _framed(inner: Float[Tensor, "batch 3 inner_height inner_width"], frame: Images) -> Images:
+    """The inner pixels within the outermost pixels of other images."""
+    inner = torch.cat([frame[:, :, 1:-1, :1], inner, frame[:, :, 1:-1, -1:]], dim=3)
+    return torch.cat([frame[:, :, :1], inner, frame[:, :, -1:]], dim=2)
 
 
 def _matrices(kernels: Float[Tensor, "batch taps"], side: int) -> Float[Tensor, "batch side side"]:
@@ -94,5 +107,11 @@ BLUR = Op(
     "blur", function=blur, low=0.0, high=MAX_SIGMA, identity=0.0, unit="pixels (σ)", kornia="filters.gaussian_blur2d"
 )
 SHARPNESS = Op(
-    "sharpness", function=sharpness, low=0.0, high=5.0, identity=1.0, unit="factor", kornia="enhance.sharpness"
+    "sharpness",
+    function=chunked(sharpness, sharpness_gradients),
+    low=0.0,
+    high=5.0,
+    identity=1.0,
+    unit="factor",
+    kornia="enhance.sharpness",
 )

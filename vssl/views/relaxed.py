@@ -10,6 +10,7 @@ from jaxtyping import Float
 from kornia import enhance
 from torch import Tensor
 
+from vssl.views.chunks import chunked
 from vssl.views.ops import Op, per_image, straight_through
 
 Images = Float[Tensor, "batch 3 height width"]
@@ -20,15 +21,31 @@ SOLARIZE_WIDTH = 0.05
 NO_SOLARIZE = 1 + 1 / 255
 
 
-def solarize(images: Images, threshold: Float[Tensor, " batch"]) -> Images:
-    """Inverts the values at or above the threshold."""
-    return _Solarize.apply(images, threshold)
+def hard_solarize(images: Images, threshold: Float[Tensor, " batch"]) -> Images:
+    """Inverts the values at or above the threshold.
+
+    Equals ``kornia.enhance.solarize``; a mean with weights 0 and 1 is as exact as its ``where``, and several times as
+    fast on a CPU.
+    """
+    return torch.lerp(images, 1 - images, (images >= per_image(threshold)).to(images.dtype))
 
 
 def soft_solarize(images: Images, threshold: Float[Tensor, " batch"]) -> Images:
     """The relaxed solarize, whose gradient `solarize` has."""
     inverted = torch.sigmoid((images - per_image(threshold)) / SOLARIZE_WIDTH)
     return images + inverted * (1 - 2 * images)
+
+
+def soft_solarize_gradients(
+    gradient: Images, images: Images, threshold: Float[Tensor, " batch"]
+) -> tuple[Images, Float[Tensor, " batch"]]:
+    inverted = torch.sigmoid((images - per_image(threshold)) / SOLARIZE_WIDTH)
+    moving = gradient * (1 - 2 * images) * (inverted * (1 - inverted) / SOLARIZE_WIDTH)
+    return gradient * (1 - 2 * inverted) + moving, -moving.sum((1, 2, 3))
+
+
+# The hard values with the gradient of the relaxed function.
+solarize = chunked(hard_solarize, soft_solarize_gradients)
 
 
 def posterize(images: Images, bits: Float[Tensor, " batch"]) -> Images:
@@ -51,29 +68,6 @@ def equalize(images: Images, strength: Float[Tensor, " batch"]) -> Images:
     """Blends each channel with its histogram-equalised version."""
     flat = straight_through(enhance.equalize(images.detach().clamp(0, 1)), images)
     return torch.lerp(images, flat, per_image(strength))
-
-
-class _Solarize(torch.autograd.Function):
-    """Hard values, and the gradient of `soft_solarize`, which is worked out only when it is wanted.
-
-    The values are those of ``kornia.enhance.solarize``; a mean with weights 0 and 1 is as exact as its ``where``, and
-    several times as fast on a CPU.
-    """
-
-    @staticmethod
-    def forward(ctx, images, threshold):
-        ctx.save_for_backward(images, threshold)
-        return torch.lerp(images, 1 - images, (images >= per_image(threshold)).to(images.dtype))
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):
-        images, threshold = ctx.saved_tensors
-        inverted = torch.sigmoid((images - per_image(threshold)) / SOLARIZE_WIDTH)
-        flip = 1 - 2 * images
-        moving = flip * (inverted * (1 - inverted) / SOLARIZE_WIDTH)
-        to_threshold = -(gradient * moving).sum(dim=(1, 2, 3)) if ctx.needs_input_grad[1] else None
-        return (gradient * (1 - 2 * inverted + moving)) if ctx.needs_input_grad[0] else None, to_threshold
 
 
 def _tracked(*tensors: Tensor) -> bool:

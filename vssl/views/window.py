@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vssl.views.separable import separable
+
 
 class Window(NamedTuple):
     """Crop windows, one per image, as fractions of the image's sides.
@@ -49,8 +51,7 @@ def resample(
     if flip is not None:
         horizontal = torch.where(flip.view(-1, 1, 1), horizontal.flip(1), horizontal)
     vertical = _weights(top, down, height, size)
-    rows = torch.bmm(images.flatten(1, 2), horizontal.transpose(1, 2))
-    return vertical.unsqueeze(1) @ rows.view(*images.shape[:3], size)
+    return separable(images, vertical, horizontal)
 
 
 def _weights(
