@@ -7,8 +7,8 @@ INSTALLED := .venv/.installed
 .PHONY: demo test test-browser lint clean install
 
 demo: $(INSTALLED)
-	$(BIN)/python tools/prepare_data.py scenes --out data/scenes
-	$(BIN)/python tools/compare.py configs/scenes/demo.py --work-dir runs/demo
+	$(BIN)/python tools/prepare_data.py scenes --seed 1 --out data/benchmark
+	$(BIN)/python tools/compare.py configs/scenes/demo.py --work-dir runs/demo --jobs 2
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
@@ -33,5 +33,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv runs data/scenes build vssl.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv runs data/scenes data/benchmark build vssl.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,9 +8,9 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "vssl"
 
-# room -> the rooms of vssl that it may import from. "draws" and "distributed" are modules of their own.
+# room -> the rooms of vssl that it may import from. "draws", "distributed" and "processes" are modules of their own.
 MAY_IMPORT = {
-    "datasets": {"compat"},
+    "datasets": {"compat", "processes"},
     "views": {"draws"},
     "designers": {"draws", "views"},
     "learner": {"draws", "objectives", "views"},  # objectives: for type annotations only
@@ -23,7 +23,7 @@ MAY_IMPORT = {
     },
     "probes": {"compat", "datasets", "learner"},
     "reports": set(),
-    "comparison": {"engine", "probes", "reports"},
+    "comparison": {"engine", "probes", "processes", "reports"},
     "benchmarks": {"designers", "draws", "learner", "objectives", "probes", "value", "views"},
 }  # fmt: skip
 OPENMMLAB = {"mmengine", "mmseg", "mmcv"}

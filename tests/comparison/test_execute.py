@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vssl.comparison import execute, read_comparison
-from vssl.comparison.jobs import execute_in_jobs
+from vssl.comparison.jobs import execute_in_jobs, shares
 from vssl.comparison.plan import run_order
 
 
@@ -161,3 +161,12 @@ def test_jobs_need_budgets_that_do_not_depend_on_neighbours(comparison, fakes):
     with pytest.raises(ValueError, match="--jobs 0"):
         execute_in_jobs(comparison, fakes.workers(), jobs=0)
     assert fakes.trained == []
+
+
+def test_jobs_keep_an_arm_with_those_that_wait_for_it(config):
+    config["arms"]["frozen"] = {"config": "fixed.py", "budget": {"steps": 3}, "designer_of": "vpretraining"}
+    dealt = shares(read_comparison(config))
+    assert len(dealt) == 6 and {seed for _, seed in dealt} == {0, 1, 2}
+    assert {tuple(sorted(group)) for group, _ in dealt} == {("fixed",), ("fixed_steps", "frozen", "vpretraining")}
+    assert all(group[0] == "vpretraining" for group, _ in dealt if "vpretraining" in group)
+    assert [group for group, _ in shares(read_comparison(config), ["fixed_steps"])] == [["fixed_steps"]] * 3

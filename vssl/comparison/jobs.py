@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from vssl.comparison.execute import execute
 from vssl.comparison.plan import Arm, Comparison, run_order
 from vssl.comparison.workers import Workers, default_workers
+from vssl.processes import end_with_parent
 
 _workers: Workers  # of this process, made once: its probes keep their decoded images
 
@@ -59,6 +60,7 @@ def _first(arm: Arm, asked: dict[str, Arm]) -> str:
 
 def _prepare() -> None:
     global _workers
+    end_with_parent()
     _workers = default_workers()
 
 

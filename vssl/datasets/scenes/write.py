@@ -13,7 +13,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +27,7 @@ from tqdm import tqdm
 from vssl.datasets.scenes.families import DEFAULT_FAMILY, family_named
 from vssl.datasets.scenes.furniture import CLASSES, PROMINENT, UNLABELED, label_of
 from vssl.datasets.scenes.render import RENDERER_VERSION, Rendering, render
+from vssl.processes import end_with_parent
 
 Array = np.ndarray
 
@@ -176,19 +176,9 @@ def _render_all(out: Path, jobs: list[tuple[str, int]], size: int, seed: int, fa
         for _ in bar(map(work, jobs)):
             pass
         return
-    with multiprocessing.Pool(workers, initializer=_end_with_parent) as pool:
+    with multiprocessing.Pool(workers, initializer=end_with_parent) as pool:
         for _ in bar(pool.imap_unordered(work, jobs, chunksize=8)):
             pass
-
-
-def _end_with_parent() -> None:
-    """Ends this worker when its parent is gone: workers of a killed parent would wait for work for ever."""
-
-    def wait() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def _write_scene(job: tuple[str, int], out: Path, size: int, seed: int, family: str) -> None:
