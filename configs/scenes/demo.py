@@ -1,6 +1,6 @@
 """make demo: the small form of verdict.py, on the same benchmark: five arms, two seeds.
 
-Command:  python tools/compare.py configs/scenes/demo.py --jobs 2          (about 6 minutes on two cores)
+Command:  python tools/compare.py configs/scenes/demo.py --jobs 2          (not yet timed)
 Expected: README.md, "What the demo shows"
 """
 
