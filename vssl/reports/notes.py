@@ -97,7 +97,8 @@ def _unequal_origins(runs: dict[tuple[str, int], Run]) -> list[str]:
         if not run.origin or run.why_missing:
             continue
         changed = different_keys(settings.setdefault(arm, run.origin.get("settings")), run.origin.get("settings"))
-        changed = [key for key in changed if not key.startswith("budget.")]  # step-matched arms: one budget per seed
+        # An arm that follows another has the other's steps or designer of its own seed.
+        changed = [key for key in changed if not key.startswith("budget.") and key != "designer_checkpoint"]
         if changed:
             notes.append(f"The seeds of {arm} were trained with different settings ({', '.join(changed[:5])}).")
         machine = run.origin.get("environment", {}).get("machine")
