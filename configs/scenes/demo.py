@@ -1,6 +1,7 @@
 """make demo: the small form of verdict.py, on the same benchmark: five arms, two seeds.
 
-Command:  python tools/compare.py configs/scenes/demo.py --jobs 2          (4 min 28 s on two x86-64 cores, rendering included)
+Command:  python tools/compare.py configs/scenes/demo.py --jobs 2
+          (make demo, rendering included: 4 min 28 s on two x86-64 cores)
 Expected: README.md, "What the demo shows"
 """
 
