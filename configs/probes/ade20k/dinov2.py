@@ -6,7 +6,8 @@ Data:     data/ade20k: 20 210 training and 2 000 validation images (tools/prepar
 Memory:   not measured
 Expected: DINOv2 paper, lin: 44.3 mIoU (ViT-S/14), 47.3 (ViT-B/14), 47.7 (ViT-L/14); not run here
 
-Optimizer, schedule, scales and strides as in the configs published with DINOv2's checkpoints.
+Scales and windows of the +ms protocol were checked against public copies of DINOv2's configs; optimizer and decay were
+set from memory: check them before quoting a score.
 """
 
 from mmengine.config import read_base
