@@ -7,8 +7,8 @@ Memory:   not measured
 Expected: DINOv2 paper, lin1 / lin4: 0.449 / 0.417 m RMSE (ViT-S/14), 0.399 / 0.362 (ViT-B/14), 0.384 / 0.333
           (ViT-L/14); not run here
 
-Optimizer, decay, the weight of the gradient loss and the missing final norm were set from memory and not checked against
-the configs published with DINOv2's checkpoints: check them before quoting a score. Colour augmentation is left out.
+Optimizer, decay, the gradient loss's weight and the missing final norm were set from memory and not checked against
+the published configs: check them before quoting a score. Colour augmentation is left out.
 """
 
 from mmengine.config import read_base
