@@ -51,6 +51,7 @@ def test_a_designer_is_trained_by_feedback_and_saved(designed_config, tmp_path, 
 @pytest.mark.parametrize("name", ["global", "search"])
 def test_a_resumed_designer_goes_on_exactly(designed_config, tmp_path, name):
     config = with_designer(designed_config, name)
+    config["value"].g_down_every = 3
     whole = build_runner(copy.deepcopy(config), tmp_path / "whole", seed=0)
     whole.train()
     part = build_runner(copy.deepcopy(config), tmp_path / "part", seed=0)
@@ -108,6 +109,18 @@ def test_burn_in_period_and_freezing_say_when(designed_config, tmp_path):
     designed_config["value"].update(burn_in=3, period=4, freeze_after=12)
     update = build_runner(designed_config, tmp_path / "run", seed=0).train_loop.designer_update
     assert [step for step in range(20) if update.due(step)] == [3, 7, 11]
+
+
+def test_meta_steps_share_a_g_down(designed_config, tmp_path, monkeypatch):
+    designed_config["value"].update(g_down_every=2, burn_in=1, period=1)
+    runner = build_runner(designed_config, tmp_path / "run", seed=0)
+    update, taken, worth = runner.train_loop.designer_update, [], []
+    gradients, descend = update.feedback.gradients, update._descend
+    monkeypatch.setattr(update.feedback, "gradients", lambda *a: taken.append(a[1]) or gradients(*a))
+    monkeypatch.setattr(update, "_descend", lambda images, g, *a: worth.append(g) or descend(images, g, *a))
+    runner.train()
+    assert taken == [1, 3, 5]
+    assert worth[0] is worth[1] and worth[1] is not worth[2]
 
 
 def test_warmup_raises_the_designers_learning_rate(designed_config, tmp_path):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
 
 from vssl.feedback import Depth, Segmentation
 from vssl.feedback.ridge import rows_of, unexplained
@@ -15,8 +16,19 @@ def test_it_is_scikit_learns_ridge_on_standardised_features():
     mean, scale = X.mean(0), X.std(0)
     reference = Ridge(alpha=0.1 * len(X)).fit(((X - mean) / scale).numpy(), Y.numpy())
     predicted = torch.from_numpy(reference.predict(((QUERY_X - mean) / scale).numpy()))
-    expected = (predicted - QUERY_Y).square().sum(1).mean() / QUERY_Y.var(0, correction=0).sum()
-    assert float(unexplained((X, Y), (QUERY_X, QUERY_Y), l2=0.1)) == pytest.approx(float(expected), rel=1e-4)
+    expected = 1 - r2_score(QUERY_Y.numpy(), predicted.numpy(), multioutput="uniform_average")
+    assert float(unexplained((X, Y), (QUERY_X, QUERY_Y), l2=0.1)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_every_class_counts_alike_but_for_those_that_are_hardly_there():
+    few = torch.zeros(40)
+    few[:2] = 1
+    seldom = torch.stack([QUERY_Y[:, 0] / QUERY_Y[:, 0].std(), few], 1)
+    support = torch.stack([Y[:, 0] / QUERY_Y[:, 0].std(), torch.zeros(60)], 1)
+    first, second = (float(unexplained((X, support[:, i : i + 1]), (QUERY_X, seldom[:, i : i + 1]), 0.1)) for i in (0, 1))
+    assert float(unexplained((X, support), (QUERY_X, seldom), 0.1)) == pytest.approx((first + second) / 2, rel=1e-4)
+    large = torch.tensor([9.0, 1.0])
+    assert float(unexplained((X, support * large), (QUERY_X, seldom * large), 0.1)) == pytest.approx(first, rel=1e-4)
 
 
 def test_scaling_and_mixing_of_features_asks_nothing_of_the_backbone():

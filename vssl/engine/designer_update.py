@@ -30,6 +30,8 @@ class DesignerUpdate:
         average_g_down: `GradientAverage` over meta steps, or None for each step's own.
         optimizer: of φ; None for `CandidateSearch`, which steps itself by the values of its candidates.
         estimator: `central_difference`, `forward_difference` (fp32) or `double_backward` (also bf16).
+        g_down_every: meta steps that share one g_down, which changes slowly and must be exact: many labeled images,
+            seldom. The designer's own gradient is the noisy one.
         period: r, learner steps between designer updates.
         burn_in: learner steps before the first one.
         warmup: updates over which φ's learning rate rises linearly to its own.
@@ -49,6 +51,7 @@ class DesignerUpdate:
         rule: Rule,
         combine: nn.Module,
         average_g_down: nn.Module | None = None,
+        g_down_every: int = 1,
         estimator: Callable[..., MetaGradient] = central_difference,
         period: int = 4,
         burn_in: int = 0,
@@ -58,8 +61,11 @@ class DesignerUpdate:
         norm_growth: float = 0.0,
         candidates: int = 8,
     ):
-        if period < 1 or burn_in < 0 or warmup < 0:
-            raise ValueError(f"value: period={period} must be >= 1, burn_in={burn_in} and warmup={warmup} >= 0")
+        if period < 1 or g_down_every < 1 or burn_in < 0 or warmup < 0:
+            raise ValueError(
+                f"value: period={period} and g_down_every={g_down_every} must be >= 1, burn_in={burn_in} and "
+                f"warmup={warmup} >= 0"
+            )
         if recognisability < 0 or norm_growth < 0:
             raise ValueError(
                 f"value: recognisability={recognisability} and norm_growth={norm_growth} are weights, 0 or more"
@@ -72,6 +78,7 @@ class DesignerUpdate:
         self.recognisability, self.norm_growth = recognisability, norm_growth
         self.learner, self.designer, self.feedback, self.optimizer = learner, designer, feedback, optimizer
         self.rule, self.combine, self.average_g_down, self.estimator = rule, combine, average_g_down, estimator
+        self.g_down_every, self._downstream = g_down_every, None
         self.period, self.burn_in, self.warmup, self.freeze_after = period, burn_in, warmup, freeze_after
         self.candidates, self.peak_lr = (
             candidates,
@@ -88,13 +95,11 @@ class DesignerUpdate:
         self, step: int, next_images: Callable[[], Tensor], draws: Callable[[str], Draws], clock: PhaseClock, autocast
     ) -> dict[str, Tensor]:
         """One meta step; returns what is logged of it. `next_images` gives the separate unlabeled meta batch."""
-        with clock("feedback"):
-            head_losses = self.feedback.fit_heads(self.learner.student, autocast)
-            with autocast():
-                per_task, losses = self.feedback.gradients(self.learner.student, step)
-            g_down = self.combine(per_task)
-            if self.average_g_down is not None:
-                g_down = self.average_g_down(g_down)
+        logged_feedback = {}
+        if self._downstream is None or (step - self.burn_in) // self.period % self.g_down_every == 0:
+            with clock("feedback"):
+                logged_feedback = self._feed_back(step, autocast)
+        g_down, per_task = self._downstream
         if isinstance(self.rule, Bound):
             self.rule.learning_rate = max(group["lr"] for group in self.preconditioner.optimizer.param_groups)
         with clock("data"):
@@ -109,8 +114,7 @@ class DesignerUpdate:
         between = {f"cosine_between/{a}/{b}": cosine(per_task[a], per_task[b]) for a, b in combinations(per_task, 2)}
         norms = {f"g_down_norm/{task}": norm(g) for task, g in per_task.items()}
         return {
-            **head_losses,
-            **losses,
+            **logged_feedback,
             **cosines,
             **between,
             **norms,
@@ -118,6 +122,17 @@ class DesignerUpdate:
             "cosine": cosine(g_down, g_pre),
             "g_pre_norm": norm(g_pre),
         }
+
+    def _feed_back(self, step: int, autocast) -> dict[str, Tensor]:
+        """2a and 2b: the evaluator, and g_down of each task and of all; returns what is logged."""
+        head_losses = self.feedback.fit_heads(self.learner.student, autocast)
+        with autocast():
+            per_task, losses = self.feedback.gradients(self.learner.student, step)
+        g_down = self.combine(per_task)
+        if self.average_g_down is not None:
+            g_down = self.average_g_down(g_down)
+        self._downstream = g_down, per_task
+        return {**head_losses, **losses}
 
     def _descend(self, images: Tensor, g_down: list[Tensor], draws, autocast) -> tuple[list[Tensor], dict[str, Tensor]]:
         """2c and 2d by the meta-gradient: an optimizer step of φ on −value + penalties."""
@@ -200,12 +215,18 @@ class DesignerUpdate:
             "combine": self.combine.state_dict(),
             "average_g_down": None if self.average_g_down is None else self.average_g_down.state_dict(),
             "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
+            "downstream": self._downstream,
         }
 
     def load_state_dict(self, state: dict) -> None:
         self.feedback.load_state_dict(state["heads"])
         self.feedback.load_extra_state(state["feedback"])
         self.combine.load_state_dict(state["combine"])
+        if state["downstream"] is not None:  # a checkpoint is read on the CPU
+            device = next(self.learner.parameters()).device
+            g_down, per_task = state["downstream"]
+            on_device = {task: [g.to(device) for g in gradient] for task, gradient in per_task.items()}
+            self._downstream = [g.to(device) for g in g_down], on_device
         if self.average_g_down is not None:
             self.average_g_down.load_state_dict(state["average_g_down"])
         if self.optimizer is not None:

@@ -12,11 +12,17 @@ from torch import Tensor
 
 Rows = Float[Tensor, "rows dim"]
 
+# Targets with less of the largest variance than this are not judged: a class of a few cells in the query is noise.
+RARE = 0.004
+
 
 def unexplained(
     support: tuple[Rows, Float[Tensor, "rows values"]], query: tuple[Rows, Float[Tensor, "rows values"]], l2: float
 ) -> Float[Tensor, ""]:
-    """Share of the query targets' variance that ridge regression on the support leaves unexplained; 1 is a constant.
+    """Share of a query target's variance that ridge regression on the support leaves unexplained; 1 is a constant.
+
+    The mean over targets (scikit-learn's r2_score, "uniform_average", from 1): every class counts alike, as in mIoU.
+    Weighted by variance, the few large classes would decide alone (docs/benchmark.md).
 
     Args:
         support: features and targets on which the head is solved; features are standardised by their own statistics.
@@ -30,8 +36,10 @@ def unexplained(
         bias = y.mean(0)
         gram = x.T @ x / len(x) + l2 * torch.eye(x.shape[1], device=x.device)
         head = torch.linalg.solve(gram, x.T @ (y - bias) / len(x))
-        error = (query_x @ head + bias - query_y).square().sum(1).mean()
-        return error / query_y.var(0, correction=0).sum().clamp_min(1e-12)
+        error = (query_x @ head + bias - query_y).square().mean(0)
+        variance = query_y.var(0, correction=0)
+        counted = (variance > RARE * variance.max()).float()
+        return (counted * error / variance.clamp_min(1e-12)).sum() / counted.sum().clamp_min(1)
 
 
 def rows_of(
