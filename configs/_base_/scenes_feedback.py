@@ -51,6 +51,7 @@ value = dict(
     combine=dict(type=UnitNorm, weights=dict(segmentation=1.0, depth=1.0)),
     average_g_down=dict(type=GradientAverage, momentum=0.9),
     estimator=dict(type=forward_difference),  # a pass less than central_difference; cosine to exact 0.9999 here
+    g_down_every=1,
     period=4,
     burn_in=4,
     warmup=0,

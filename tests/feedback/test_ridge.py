@@ -25,7 +25,8 @@ def test_every_class_counts_alike_but_for_those_that_are_hardly_there():
     few[:2] = 1
     seldom = torch.stack([QUERY_Y[:, 0] / QUERY_Y[:, 0].std(), few], 1)
     support = torch.stack([Y[:, 0] / QUERY_Y[:, 0].std(), torch.zeros(60)], 1)
-    first, second = (float(unexplained((X, support[:, i : i + 1]), (QUERY_X, seldom[:, i : i + 1]), 0.1)) for i in (0, 1))
+    columns = [slice(0, 1), slice(1, 2)]
+    first, second = (float(unexplained((X, support[:, c]), (QUERY_X, seldom[:, c]), 0.1)) for c in columns)
     assert float(unexplained((X, support), (QUERY_X, seldom), 0.1)) == pytest.approx((first + second) / 2, rel=1e-4)
     large = torch.tensor([9.0, 1.0])
     assert float(unexplained((X, support * large), (QUERY_X, seldom * large), 0.1)) == pytest.approx(first, rel=1e-4)
