@@ -25,7 +25,7 @@ feedback = dict(
             train=384,
             meta=128,
             batch_size=48,
-            meta_batch_size=48,
+            meta_batch_size=96,
         ),
         depth=dict(
             type=Pool,
@@ -39,21 +39,21 @@ feedback = dict(
             train=384,
             meta=128,
             batch_size=48,
-            meta_batch_size=48,
+            meta_batch_size=96,
         ),
     ),
     # Heads that are fitted step by step lag behind so small and fast a learner (docs/benchmark.md).
     evaluator="ridge",
-    head_steps=1,
+    head_steps=3,
 )
 value = dict(
     rule=dict(type=Cosine),
     combine=dict(type=UnitNorm, weights=dict(segmentation=1.0, depth=1.0)),
     average_g_down=dict(type=GradientAverage, momentum=0.9),
     estimator=dict(type=forward_difference),  # a pass less than central_difference; cosine to exact 0.9999 here
-    g_down_every=1,
-    period=4,
-    burn_in=4,
+    g_down_every=5,
+    period=2,
+    burn_in=60,
     warmup=0,
     freeze_after=120,
     recognisability=0.0,

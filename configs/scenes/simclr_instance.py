@@ -1,7 +1,7 @@
 """simclr_fixed.py with an augmentation policy that looks at each image, steered by segmentation and depth feedback.
 
 Command:  python tools/train.py configs/scenes/simclr_instance.py --cfg-options backbone.checkpoint=START
-          (START: backbone.safetensors of configs/scenes/mae_start.py)
+          (START: backbone.safetensors of configs/scenes/simclr_start.py)
 Expected: docs/benchmark.md
 """
 

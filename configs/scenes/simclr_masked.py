@@ -1,7 +1,7 @@
 """V-Pretraining on scenes: as simclr_policy.py, with a U-Net blur mask over the policy's views, trained together.
 
 Command:  python tools/train.py configs/scenes/simclr_masked.py --cfg-options backbone.checkpoint=START
-          (START: backbone.safetensors of configs/scenes/mae_start.py)
+          (START: backbone.safetensors of configs/scenes/simclr_start.py)
 Expected: docs/benchmark.md
 """
 

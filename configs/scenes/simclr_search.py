@@ -1,7 +1,7 @@
 """simclr_fixed.py with a search over strengths by value alone, steered by segmentation and depth feedback.
 
 Command:  python tools/train.py configs/scenes/simclr_search.py --cfg-options backbone.checkpoint=START
-          (START: backbone.safetensors of configs/scenes/mae_start.py)
+          (START: backbone.safetensors of configs/scenes/simclr_start.py)
 Expected: docs/benchmark.md
 """
 
