@@ -40,9 +40,8 @@ def execute(
     _check_sources(comparison, wanted)
     configs = {name: _load(comparison.arms[name], workers) for name in arms}  # a broken config fails before any work
     probes = _ProbeSet(comparison, workers)
-    environment = describe_environment()
 
-    backbone = _start(comparison, workers, environment, say)
+    backbone = _start(comparison, workers, say)
     for seed in comparison.start.probe_seeds:
         if seeds is None or seed in seeds:
             probes.bring(backbone, run_directory(comparison.work_dir, START, seed), seed, say)
@@ -64,7 +63,7 @@ def execute(
             "cfg_options": comparison.arms[name].cfg_options,
             "start_sha256": digest,
             "settings": flat_settings(config),
-            "environment": environment,
+            "environment": describe_environment(config.get("threads")),
         }
         try:
             _train(config, run_dir, seed, origin, workers)
@@ -90,11 +89,15 @@ def is_trained(run_dir: Path) -> bool:
 
 
 def budget_of(comparison: Comparison, arm: Arm, seed: int) -> dict:
-    """The arm's budget; for a step-matched arm the steps that the other arm took with the same seed."""
+    """The arm's budget; for a step-matched arm the steps that the other arm took with the same seed, on its clock."""
     if arm.steps_of is None:
         return dict(arm.budget)
     record = run_directory(comparison.work_dir, arm.steps_of, seed) / "run.json"
-    return {"steps": int(read_json(record)["steps"])}
+    followed = comparison.arms[arm.steps_of]
+    while followed.steps_of is not None:
+        followed = comparison.arms[followed.steps_of]
+    clock = {"clock": followed.budget["clock"]} if "clock" in followed.budget else {}
+    return {"steps": int(read_json(record)["steps"])} | clock
 
 
 class _ProbeSet:
@@ -116,7 +119,7 @@ class _ProbeSet:
         write_json({"settings": settings}, marker)
 
 
-def _start(comparison: Comparison, workers: Workers, environment: dict, say: Callable[[str], None]) -> Path:
+def _start(comparison: Comparison, workers: Workers, say: Callable[[str], None]) -> Path:
     """The start checkpoint's backbone file, trained first when the comparison gives a config for it."""
     start = comparison.start
     if start.backbone is not None:
@@ -132,7 +135,7 @@ def _start(comparison: Comparison, workers: Workers, environment: dict, say: Cal
         "config": start.config.as_posix(),
         "cfg_options": start.cfg_options,
         "settings": flat_settings(config),
-        "environment": environment,
+        "environment": describe_environment(config.get("threads")),
     }
     _train(config, run_dir, start.seed, origin, workers)
     return run_dir / "backbone.safetensors"

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from vssl.reports.budgets import clock_of
 from vssl.reports.metrics import Metric, describe_metrics
 from vssl.reports.notes import find_notes
 from vssl.reports.runs import START, Run, protocol_of, read_run, run_directory, seconds_per_phase
@@ -58,7 +59,7 @@ def collect(work_dir: str | Path, layout: dict, environment: dict | None = None)
         "arms": arms,
         "missing": _missing(layout, arm_runs, start_runs),
         "cards": _cards(everything),
-        "environment": environment or {},
+        "environment": _environment(environment or {}, everything),
     }
     results["notes"] = find_notes(results, arm_runs, start_runs)
     results["verdict"] = judge(results)
@@ -95,6 +96,8 @@ def _run_results(work_dir: Path, run: Run) -> dict:
         "scores": {probe: result["scores"] for probe, result in run.probes.items()},
         "steps": run.info.get("steps"),
         "seconds": run.info.get("seconds"),
+        "clock": clock_of(run.info.get("budget")),
+        "seconds_per_step": run.info["seconds"] / run.info["steps"] if run.info.get("steps") else None,
         "budget": run.info.get("budget"),
         "objective": run.info.get("objective"),
         "designer": run.info.get("designer"),
@@ -164,6 +167,18 @@ def _missing(layout: dict, arm_runs: dict[str, dict[int, Run]], start_runs: dict
     runs = [(START, seed, run) for seed, run in start_runs.items() if seed in wanted_start]
     runs += [(arm, seed, run) for arm, by_seed in arm_runs.items() for seed, run in by_seed.items()]
     return [{"arm": arm, "seed": seed, "why": run.why_missing} for arm, seed, run in runs if run.why_missing]
+
+
+def _environment(environment: dict, runs: list[Run]) -> dict:
+    """`environment`, with the machine and threads that the runs were made with where they agree: a process that only
+    reports may well have other threads."""
+    made = [run.origin["environment"] for run in runs if run.why_missing is None and "environment" in run.origin]
+    agreed = {
+        key: made[0][key]
+        for key in ("machine", "threads")
+        if made and key in made[0] and all(one.get(key) == made[0][key] for one in made)
+    }
+    return {**environment, **agreed}
 
 
 def _cards(runs: list[Run]) -> dict[str, dict]:

@@ -8,6 +8,10 @@ import numpy as np
 from scipy import stats
 
 
+# An interval from fewer pairs is shown, but nothing is concluded from it: two differences have one number for a spread.
+ENOUGH_PAIRS = 3
+
+
 @dataclass(frozen=True)
 class Summary:
     """Scores of one arm: mean, sample standard deviation (n − 1; None for one seed) and the seeds they came from."""
