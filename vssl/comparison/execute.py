@@ -9,6 +9,7 @@ from vssl.comparison.environment import describe_environment
 from vssl.comparison.plan import Arm, Comparison, run_order
 from vssl.comparison.settings import file_digest, flat_settings
 from vssl.comparison.workers import Workers, write_json
+from vssl.engine.config import ConfigError
 from vssl.reports import ORIGIN_FILE, START, different_keys, read_json, run_directory
 
 PROBED_FILE = "probed.json"
@@ -39,6 +40,8 @@ def execute(
     wanted = [(arm, seed) for arm, seed in run_order(comparison.arms, seeds or comparison.seeds) if arm in arms]
     _check_sources(comparison, wanted)
     configs = {name: _load(comparison.arms[name], workers) for name in arms}  # a broken config fails before any work
+    if comparison.one_step is not None:
+        _measure_one_step(comparison, configs, workers)
     probes = _ProbeSet(comparison, workers)
 
     backbone = _start(comparison, workers, say)
@@ -165,6 +168,21 @@ def _load(arm: Arm, workers: Workers) -> Any:
     except Exception as error:
         error.add_note(f"while loading the config of arm {arm.name!r}")
         raise
+
+
+def _measure_one_step(comparison: Comparison, configs: dict[str, Any], workers: Workers) -> None:
+    """Give every arm the one-step probe, and to those without feedback that of `feedback_of`, to measure with only."""
+    probe = comparison.one_step
+    lender = _load(comparison.arms[probe.feedback_of], workers).to_dict().get("feedback")
+    if not lender:
+        raise ConfigError(f"one_step_probe: feedback_of={probe.feedback_of!r} names an arm without feedback")
+    lender.pop("control", None)
+    for config in configs.values():
+        config.one_step_probe = dict(probe.settings)
+        if not config.get("feedback"):
+            config.feedback = copy.deepcopy(lender)
+        for pool in config.feedback.pools.values():
+            pool.probe = probe.images
 
 
 def _check_sources(comparison: Comparison, wanted: list[tuple[str, int]]) -> None:
