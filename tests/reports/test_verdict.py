@@ -4,7 +4,6 @@ from vssl.reports import collect, format_table
 from vssl.reports.budgets import matched_on
 from vssl.reports.verdict import judge, outcome_of
 
-
 PROCESSOR = {"seconds": 60, "clock": "processor"}
 
 

@@ -52,6 +52,6 @@ def mean_seconds(arm: dict) -> str:
 
 
 def mean_of(arm: dict, key: str, digits: int, factor: float = 1) -> str:
-    """Mean over an arm's runs of ``steps``, ``seconds`` and the like, times `factor`; ``–`` where runs do not have it."""
+    """Mean over an arm's runs of ``steps``, ``seconds`` and the like, times `factor`; ``–`` where they lack it."""
     values = [run[key] for run in arm["runs"].values() if run.get(key) is not None]
     return f"{factor * sum(values) / len(values):.{digits}f}" if values else "–"

@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 
 from vssl.reports.budgets import time_unit
 from vssl.reports.drawing import START_COLOUR, arm_colours, panels, with_unit
-from vssl.reports.metrics import describe_metrics
-from vssl.reports.results import scores_of
+from vssl.reports.metrics import describe_metrics, scores_of
 
 Logs = dict[str, dict[int, list[dict]]]  # arm → seed → rows of metrics.jsonl
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from vssl.reports.budgets import time_unit
 from vssl.reports.drawing import START_COLOUR, arm_colours, style, with_unit
-from vssl.reports.results import scores_of
+from vssl.reports.metrics import scores_of
 
 _PHASE_COLOURS = {
     "data": "#c9c9c9",

@@ -7,7 +7,9 @@ from vssl.reports.budgets import CLOCKS, clock_of, mean_of, mean_seconds, time_m
 from vssl.reports.classes import per_class_tables
 from vssl.reports.curves import Logs, curves_figure, probe_curves_figure
 from vssl.reports.drawing import START_COLOUR, arm_colours, to_png, to_svg
+from vssl.reports.evidence import evidence_section
 from vssl.reports.figures import mean_phases, phases_figure, verdict_figure
+from vssl.reports.headroom import headroom_section
 from vssl.reports.markup import absent, document, figure, paragraph, section, table
 from vssl.reports.metrics import format_difference, format_number, format_p
 from vssl.reports.pictures import predictions_section, views_section
@@ -39,9 +41,11 @@ def render_page(results: dict, work_dir: Path) -> str:
     body = [
         _head(results),
         section("Scores", _score_table(results, headline=True), _reading_help(results), _seed_figure(results)),
+        headroom_section(results),
         section("Did continuing help at all?", _against_start(results)),
         section("All scores", _score_table(results, headline=False), per_class_tables(results, work_dir)),
         section("Over the run", _log_curves(results, logs), _probe_curves(results, logs)),
+        evidence_section(results),
         section("Cost", _phases(results), _cost_table(results)),
         section("Sample views at the end of training", views_section(results, work_dir)),
         section("Predictions of the probes", predictions_section(results, work_dir)),
@@ -61,7 +65,8 @@ def _head(results: dict) -> str:
             f"<h1>{escape(results['title'])}</h1>",
             f'<div class="verdict {_tone(verdict)}"><p class="headline">{escape(verdict["headline"])}</p>',
             f"<p>{escape(verdict['compared'])}, mean and paired 95 % interval:</p>",
-            f'<ul class="details">{lines}</ul></div>',
+            f'<ul class="details">{lines}</ul>',
+            f"<p>{escape(verdict['headroom'])}</p></div>" if verdict["headroom"] else "</div>",
             f'<ul class="notes">{notes}</ul>' if notes else "",
         ]
     )
@@ -129,8 +134,8 @@ def _reading_help(results: dict) -> str:
     baseline, candidate = (results["arms"][results[role]] for role in ("baseline", "candidate"))
     text = (
         f"Mean ± standard deviation over seeds; below it the difference to {baseline['label']}, taken seed by seed, "
-        "with the Student t-interval of its mean (95 %). Green and red: the interval excludes zero, and three seeds or more are behind it. An effect "
-        "smaller than half an interval's width cannot be seen with this many seeds."
+        "with the Student t-interval of its mean (95 %). Green and red: the interval excludes zero, and three seeds or "
+        "more are behind it. An effect smaller than half an interval's width cannot be seen with this many seeds."
     )
     mismatch = time_mismatch(results)
     if mismatch and "seconds" in (candidate.get("budget") or {}):

@@ -8,7 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vssl.reports.budgets import clock_of
-from vssl.reports.metrics import Metric, describe_metrics
+from vssl.reports.evidence import add_evidence, evidence_of
+from vssl.reports.headroom import add_headroom, headroom_line
+from vssl.reports.metrics import Metric, describe_metrics, scores_of
 from vssl.reports.notes import find_notes
 from vssl.reports.runs import START, Run, protocol_of, read_run, run_directory, seconds_per_phase
 from vssl.reports.statistics import adjust_p_values, paired_difference, summarise
@@ -23,9 +25,10 @@ def collect(work_dir: str | Path, layout: dict, environment: dict | None = None)
     """Read every run that `layout` names under `work_dir` and compute the comparison's results.
 
     Args:
-        layout: ``title``, ``command``, ``baseline``, ``candidate``, ``seeds``, ``arms`` (``{name: {"label", "budget",
-            "config", ...}}``), ``start`` (``{"label", "source", ...}``), and ``correction`` (None, "holm" or
-            "bonferroni": p-values of all arms against the baseline are corrected together, metric by metric).
+        layout: ``title``, ``command``, ``baseline``, ``candidate``, ``headroom`` (an arm, or None), ``seeds``,
+            ``arms`` (``{name: {"label", "budget", "config", ...}}``), ``start`` (``{"label", "source", ...}``), and
+            ``correction`` (None, "holm" or "bonferroni": p-values of all arms against the baseline are corrected
+            together, metric by metric).
         environment: the machine and versions; shown as they are.
 
     Runs that are not there yet are listed under ``missing`` and left out of the numbers. Raises ValueError or
@@ -52,7 +55,7 @@ def collect(work_dir: str | Path, layout: dict, environment: dict | None = None)
 
     results = {
         "format": FORMAT,
-        **{key: layout.get(key) for key in ("title", "command", "baseline", "candidate", "correction")},
+        **{key: layout.get(key) for key in ("title", "command", "baseline", "candidate", "headroom", "correction")},
         "seeds": seeds,
         "metrics": [metric.as_dict() for metric in metrics],
         "start": start,
@@ -62,7 +65,9 @@ def collect(work_dir: str | Path, layout: dict, environment: dict | None = None)
         "environment": _environment(environment or {}, everything),
     }
     results["notes"] = find_notes(results, arm_runs, start_runs)
-    results["verdict"] = judge(results)
+    add_headroom(results)
+    add_evidence(results)
+    results["verdict"] = judge(results) | {"headroom": headroom_line(results)}
     return results
 
 
@@ -104,6 +109,7 @@ def _run_results(work_dir: Path, run: Run) -> dict:
         "seconds_per_phase": seconds_per_phase(run.metrics),
         "images_per_second": sum(speed) / len(speed) if speed else None,
         "peak_memory_mb": last.get("peak_memory_mb"),
+        **evidence_of(run),
         "probe_seconds": {probe: result.get("seconds") for probe, result in run.probes.items()},
     }
 
@@ -125,13 +131,6 @@ def _scores(runs: dict[int, Run]) -> Scores:
                 if value is not None:  # a score that is not finite is named in the notes
                     scores.setdefault(f"{probe}/{name}", {})[seed] = value
     return scores
-
-
-def scores_of(arm: dict, key: str) -> dict[int, float]:
-    """``{seed: score}`` of metric `key` in one arm of the results; seeds without a finite score are left out."""
-    probe, _, name = key.partition("/")
-    scores = {int(seed): run["scores"].get(probe, {}).get(name) for seed, run in arm["runs"].items()}
-    return {seed: score for seed, score in scores.items() if score is not None}
 
 
 def _differences(arm: dict, reference: dict, metrics: list[Metric], fill_in: bool = False) -> dict:

@@ -22,6 +22,8 @@ def format_table(results: dict) -> str:
         f"{verdict['compared']}, mean and paired 95 % interval:",
         *(f"  {line['text']}" for line in verdict["lines"]),
     ]
+    if verdict["headroom"]:
+        judged.append(verdict["headroom"])
     notes = [f"note: {note}" for note in results["notes"]]
     return "\n".join([*lines, help_line, "", verdict["headline"], *(judged if verdict["lines"] else []), *notes])
 
