@@ -18,6 +18,7 @@ class Fakes:
         self.trained: list[tuple[str, int, bool]] = []
         self.probed: list[tuple[str, int]] = []
         self.budgets: dict[tuple[str, int], dict] = {}
+        self.configs: dict[tuple[str, int], dict] = {}
         self.starts: dict[tuple[str, int], str] = {}
         self.designers: dict[tuple[str, int], str] = {}
         self.fail_at: tuple[str, int] | None = None
@@ -36,6 +37,7 @@ class Fakes:
         arm = config.get("arm", "start")
         self.trained.append((arm, seed, resume))
         self.budgets[arm, seed] = config.budget.to_dict()
+        self.configs[arm, seed] = config.to_dict()
         self.starts[arm, seed] = config.backbone.checkpoint
         if config.get("designer_checkpoint"):
             self.designers[arm, seed] = config.designer_checkpoint

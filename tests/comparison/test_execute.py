@@ -3,10 +3,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from vssl.comparison import execute, read_comparison
 from vssl.comparison.jobs import execute_in_jobs, shares
 from vssl.comparison.plan import run_order
+from vssl.engine.config import ConfigError
 
 
 def run(comparison, fakes, **options):
@@ -37,6 +39,47 @@ def test_step_matched_arm_gets_the_steps_of_the_same_seed(comparison, fakes):
     assert fakes.budgets["vpretraining", 0] == {"seconds": 10}
     assert fakes.budgets["fixed_steps", 0] == {"steps": 25}  # 10 s at 0.4 s per step
     assert fakes.budgets["fixed_steps", 1] == {"steps": 19}
+
+
+def test_step_matched_arm_is_timed_by_the_clock_of_the_arm_it_follows(config, fakes):
+    config["budget"]["clock"] = "processor"
+    run(read_comparison(config), fakes, seeds=[0])
+    assert fakes.budgets["fixed_steps", 0] == {"steps": 25, "clock": "processor"}
+
+
+def test_a_run_is_described_with_the_threads_it_is_given(config, fakes):
+    """Whatever this process, or the run before it, had: all runs of a comparison say the same."""
+    for name in ("fixed", "vp"):
+        Path(f"{name}.py").write_text(Path(f"{name}.py").read_text() + "threads = 3\n")
+    train, before = fakes.train, torch.get_num_threads()
+
+    def train_with_threads(config, *rest):
+        torch.set_num_threads(config.threads)
+        train(config, *rest)
+
+    fakes.train = train_with_threads
+    try:
+        run(read_comparison(config), fakes, seeds=[0])
+    finally:
+        torch.set_num_threads(before)
+    made = [json.loads(path.read_text())["environment"] for path in Path("runs").glob("*/seed0/origin.json")]
+    assert [one["threads"] for one in made] == [3, 3, 3] and len({one["machine"] for one in made}) == 1
+
+
+def test_the_one_step_probe_measures_every_arm(config, fakes):
+    """Arms without feedback borrow the true feedback of another; what trains φ is nobody's but its own arm's."""
+    pools = "pools=dict(depth=dict(type='vssl.feedback.Pool', meta=4))"
+    Path("vp.py").write_text(Path("vp.py").read_text() + f"feedback = dict(control='negated', {pools})\n")
+    config["one_step_probe"] = {"interval": 5, "batches": 2, "probe": 16}
+    run(read_comparison(config), fakes, seeds=[0])
+    for arm, control in (("fixed", None), ("fixed_steps", None), ("vpretraining", "negated")):
+        made = fakes.configs[arm, 0]
+        assert made["one_step_probe"] == {"interval": 5, "batches": 2}
+        assert made["feedback"]["pools"]["depth"] == {"type": "vssl.feedback.Pool", "meta": 4, "probe": 16}
+        assert made["feedback"].get("control") == control and "designer_optimizer" not in made
+    config["one_step_probe"]["feedback_of"] = "fixed"
+    with pytest.raises(ConfigError, match="feedback_of='fixed' names an arm without feedback"):
+        run(read_comparison(config), fakes, seeds=[1])
 
 
 @pytest.mark.parametrize("error", [FloatingPointError, KeyboardInterrupt])

@@ -3,6 +3,7 @@ import copy
 import pytest
 
 from vssl.comparison.plan import read_comparison, run_order
+from vssl.engine.config import ConfigError
 
 
 def test_defaults_and_the_shared_budget(comparison):
@@ -32,6 +33,12 @@ def test_the_first_place_rotates(comparison):
     assert firsts == ["fixed", "vpretraining", "fixed", "vpretraining"]
 
 
+@pytest.mark.parametrize("key", ["headroom", "baseline", "candidate"])
+def test_an_unknown_arm_is_a_config_error(config, key):
+    with pytest.raises(ConfigError, match=f"compare.py: {key}: no arm named 'none'"):
+        read_comparison({**config, key: "none"}, "compare.py")
+
+
 def test_own_variables_of_a_config_are_ignored(config):
     assert read_comparison({**config, "_note": 1}).seeds == [0, 1, 2]
 
@@ -58,6 +65,11 @@ def test_own_variables_of_a_config_are_ignored(config):
         (("start",), {}, "give either backbone=FILE"),
         (("start",), {"backbone": "start.safetensors", "seed": 1}, "seed only apply to a start that is trained"),
         (("correction",), "sidak", "correction is 'sidak'"),
+        (("headroom",), "oracl", r"headroom: no arm named 'oracl' \(arms: fixed_steps, fixed, vpretraining\)"),
+        (("headroom",), "fixed", "headroom='fixed' is the baseline"),
+        (("one_step_probe",), {"interval": 5}, "one_step_probe: missing probe"),
+        (("one_step_probe",), {"interval": 0, "probe": 8}, r"one_step_probe: interval=0; expected a whole number"),
+        (("one_step_probe",), {"interval": 5, "probe": 8, "feedback_of": "vp"}, "feedback_of: no arm named 'vp'"),
         (("work_dir",), None, "no work_dir; set it there or give --work-dir"),
     ],
 )

@@ -140,7 +140,7 @@ def test_impossible_designers_are_refused(designed_config, tmp_path):
     with pytest.raises(ConfigError, match="Identity has no parameters"):
         train(designed_config, tmp_path / "run")
     designed_config.designer_optimizer = None
-    with pytest.raises(ConfigError, match="feedback could not change anything"):
+    with pytest.raises(ConfigError, match="neither change nor measure anything"):
         train(designed_config, tmp_path / "run")
 
 

@@ -36,20 +36,49 @@ def flat(state):
     return {"": state}
 
 
-def test_the_run_is_left_as_it_was_to_the_last_bit(probed_config, tmp_path):
-    """Weights, teacher, designer, heads, both optimizers, streams and every random generator."""
-    probed = train(copy.deepcopy(probed_config), tmp_path / "probed")
-    probed_config.pop("one_step_probe")
-    plain = train(probed_config, tmp_path / "plain")
-    a, b = (flat(checkpoint.load(run / "checkpoint.pth")) for run in (probed, plain))
-    assert a.keys() == b.keys()
-    different = [
+def different_parts(one, other):
+    """Entries of two runs' checkpoints that are not equal to the last bit; the clock's reading aside."""
+    a, b = (flat(checkpoint.load(run / "checkpoint.pth")) for run in (one, other))
+    assert a.keys() == b.keys() and any(key.startswith("random_states") for key in a)
+    return [
         key
         for key, value in a.items()
         if not key.startswith("budget")
         and not (torch.equal(value, b[key]) if torch.is_tensor(value) else value == b[key])
     ]
-    assert different == [] and any(key.startswith("random_states") for key in a)
+
+
+def test_the_run_is_left_as_it_was_to_the_last_bit(probed_config, tmp_path):
+    """Weights, teacher, designer, heads, both optimizers, streams and every random generator."""
+    probed = train(copy.deepcopy(probed_config), tmp_path / "probed")
+    probed_config.pop("one_step_probe")
+    plain = train(probed_config, tmp_path / "plain")
+    assert different_parts(probed, plain) == []
+
+
+@pytest.mark.parametrize("evaluator", ["heads", "ridge"])
+def test_a_fixed_recipe_is_measured_and_never_notices(probed_config, fixed_config, tmp_path, evaluator):
+    """Feedback that only measures: the learner is that of a run without any labels, to the last bit."""
+    for key in ("value", "designer_optimizer"):
+        probed_config.pop(key)
+    probed_config.designer = fixed_config.designer
+    probed_config.feedback.evaluator = evaluator
+    measured = train(copy.deepcopy(probed_config), tmp_path / "measured")
+    assert different_parts(measured, train(fixed_config, tmp_path / "plain")) == []
+    rows = lines(measured / "one_step.jsonl")
+    keys = [(row["step"], row["views"], row["optimizer"], row["task"]) for row in rows]
+    assert sorted(keys) == sorted(
+        (step, "designed", optimizer, task)
+        for step in (2, 4, 6)
+        for optimizer in ("sgd", "adamw")
+        for task in ("segmentation", "depth")
+    )
+    assert all(row["predicted"] != 0 and row["realised"] != 0 for row in rows)
+    # what is measured at a step depends on the step alone, so that a resumed run agrees
+    probed_config.one_step_probe.interval = 4
+    alone = lines(train(probed_config, tmp_path / "alone") / "one_step.jsonl")
+    of_step_4 = [[{k: v for k, v in r.items() if k != "seconds"} for r in of if r["step"] == 4] for of in (rows, alone)]
+    assert of_step_4[0] == of_step_4[1] and len(of_step_4[0]) == 4
 
 
 def test_rows_hold_every_construction_optimizer_and_task(probed_config, tmp_path):
@@ -77,8 +106,9 @@ def probe(probed_config, tmp_path):
     runner = build_runner(probed_config, tmp_path / "run", seed=0)
     runner.train()
     loop = runner.train_loop
-    loop.designer_update.feedback.tasks.eval()
-    return runner, _Probed(loop, runner.optim_wrapper.optimizer, _Batches.of(loop, 8, 1))
+    feedback = loop.designer_update.feedback
+    feedback.tasks.eval()
+    return runner, _Probed(loop, runner.optim_wrapper.optimizer, _Batches.of(loop, feedback, 8, 1), feedback)
 
 
 def test_predictions_agree_with_a_small_step(probe):

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vssl.reports import collect, write_results
-from vssl.reports.results import scores_of
+from vssl.reports import collect, format_table, write_results
+from vssl.reports.budgets import time_unit
+from vssl.reports.metrics import scores_of
+from vssl.reports.page import render_page
 
 FIXED, VP = [41.0, 42.0, 43.0], [42.1, 42.9, 44.0]  # mIoU of the fabricated folder
 
@@ -30,6 +32,7 @@ def test_means_spreads_and_paired_differences(folder, layout):
 def test_steps_seconds_and_phases_come_from_the_runs(folder, layout):
     run = collect(folder, layout)["arms"]["vpretraining"]["runs"]["2"]
     assert (run["steps"], run["seconds"], run["run_dir"]) == (202, 60.2, "vpretraining/seed2")
+    assert run["clock"] == "elapsed" and run["seconds_per_step"] == pytest.approx(60.2 / 202)
     assert run["seconds_per_phase"]["learner"] == pytest.approx(0.19)
     assert run["seconds_per_phase"]["designer"] == pytest.approx(0.025)
     assert run["probe_seconds"] == {"segmentation": 8.5, "depth": 7.0}
@@ -97,7 +100,45 @@ def test_a_score_that_is_not_finite_is_left_out_and_said(folder, layout):
     assert any("not finite" in note and "fixed seed 0 depth RMSE" in note for note in results["notes"])
 
 
-def test_unmatched_elapsed_time_is_said(folder, layout):
+def on_the_processor(folder, layout, arms):
+    """The same runs, with their budget on the processor's clock."""
+    for arm in arms:
+        layout["arms"][arm]["budget"] = {"seconds": 60, "clock": "processor"}
+        for path in (folder / arm).glob("seed*/run.json"):
+            edit_json(path, budget=layout["arms"][arm]["budget"])
+
+
+def test_processor_seconds_are_never_called_wall_clock(folder, layout):
+    on_the_processor(folder, layout, layout["arms"])
+    edit_json(folder / "vpretraining" / "seed1" / "run.json", seconds=66.11)
+    results = collect(folder, layout)
+    assert {run["clock"] for arm in results["arms"].values() for run in arm["runs"].values()} == {"processor"}
+    assert results["notes"] == ["Processor time of the two compared arms is not matched within 2 % (seed 1: 10.0 %)."]
+    said = format_table(results) + render_page(results, folder)
+    assert "processor-time budget that was not kept" in said and "processor seconds" in said
+    assert "wall-clock" not in said and "elapsed" not in said
+    edit_json(folder / "vpretraining" / "seed1" / "run.json", seconds=60.1)
+    assert "at matched processor time" in collect(folder, layout)["verdict"]["sentence"]
+
+
+def test_arms_on_different_clocks_are_marked(folder, layout):
+    on_the_processor(folder, layout, ["fixed", "vpretraining", "random_feedback"])
+    assert time_unit(collect(folder, layout)) == "seconds (of each arm's own clock)"
+    lines = format_table(collect(folder, layout)).splitlines()
+    assert "60.1 (processor)" in next(line for line in lines if line.startswith("fixed recipe"))
+    assert "(processor)" not in next(line for line in lines if line.startswith("fixed, step-matched"))
+
+
+def test_the_environment_is_that_of_the_runs(folder, layout, environment):
+    """A process that only collects has its own number of threads."""
+    for path in folder.glob("*/seed*/origin.json"):
+        edit_json(path, environment={"machine": "a CPU, 2 CPUs, 1 threads", "threads": 1})
+    shown = collect(folder, layout, environment)["environment"]
+    assert (shown["machine"], shown["threads"]) == ("a CPU, 2 CPUs, 1 threads", 1)
+    assert shown["date"] == environment["date"]
+
+
+def test_unmatched_time_is_said(folder, layout):
     edit_json(folder / "vpretraining" / "seed1" / "run.json", seconds=66.11)
     (note,) = collect(folder, layout)["notes"]
     assert "not matched within 2 % (seed 1: 10.0 %)" in note

@@ -1,11 +1,14 @@
 import pytest
 
 from vssl.reports import collect, format_table
-from vssl.reports.verdict import judge, matched_on, outcome_of
+from vssl.reports.budgets import matched_on
+from vssl.reports.verdict import judge, outcome_of
+
+PROCESSOR = {"seconds": 60, "clock": "processor"}
 
 
-def difference(low, mean, high, p=0.01):
-    return {"mean": mean, "low": low, "high": high, "p": p, "n": 3, "seeds": [0, 1, 2]}
+def difference(low, mean, high, p=0.01, n=3):
+    return {"mean": mean, "low": low, "high": high, "p": p, "n": n, "seeds": list(range(n))}
 
 
 def results_with(**differences):
@@ -33,7 +36,15 @@ def results_with(**differences):
     ],
 )
 def test_outcome_follows_the_interval_and_the_direction(lower_is_better, low, mean, high, outcome):
-    assert outcome_of(difference(low, mean, high), lower_is_better) == outcome
+    assert outcome_of(difference(low, mean, high, n=1 if low is None else 3), lower_is_better) == outcome
+
+
+def test_two_seeds_decide_nothing_and_their_interval_is_still_shown():
+    narrow = {"mIoU": (False, difference(-0.58, -0.48, -0.39, p=0.01, n=2))}
+    verdict = judge(results_with(**narrow))
+    assert verdict["headline"] == "Undecided: two seeds are too few to tell a difference from noise."
+    assert verdict["lines"][0]["text"] == "mIoU −0.5 [−0.6, −0.4] points: two seeds: too few to tell"
+    assert verdict["outcome"] == verdict["lines"][0]["outcome"] == "undecided" and not verdict["firm"]
 
 
 def test_no_difference_beyond_noise_in_one_sentence():
@@ -70,6 +81,10 @@ def test_a_finding_that_the_number_of_scores_explains_is_marked():
         ({"seconds": 60}, {"seconds": 60}, 60.9, "at matched wall-clock"),
         ({"seconds": 60}, {"seconds": 60}, 66.0, "at a wall-clock budget that was not kept"),
         ({"steps": 100}, {"steps": 100}, 90.0, "at matched steps"),
+        (PROCESSOR, PROCESSOR, 60.9, "at matched processor time"),
+        (PROCESSOR, PROCESSOR, 66.0, "at a processor-time budget that was not kept"),
+        (PROCESSOR, {"seconds": 60}, 60.0, "at budgets that are not matched"),
+        ({"seconds": 60, "clock": "elapsed"}, {"seconds": 60}, 60.0, "at matched wall-clock"),
         ({"seconds": 60}, {"seconds": 61}, 60.0, "at budgets that are not matched"),
         ({"seconds": 60}, {"steps": 100}, 60.0, "at budgets that are not matched"),
     ],
@@ -78,7 +93,7 @@ def test_matched_is_said_only_when_it_was(ours, theirs, seconds, words):
     results = results_with()
     results["arms"]["v"] |= {"budget": ours, "runs": {"0": {"seconds": seconds}}}
     results["arms"]["f"]["budget"] = theirs
-    assert matched_on(results) == words
+    assert matched_on(results) == (words, words.startswith("at matched"))
 
 
 def test_a_finding_is_firm_only_at_matched_budgets():

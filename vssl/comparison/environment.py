@@ -10,13 +10,17 @@ from pathlib import Path
 _PACKAGES = ("vssl", "torch", "timm", "kornia", "mmengine", "mmsegmentation", "numpy")
 
 
-def describe_environment() -> dict:
-    """``machine`` (what decides speed, on one line), ``cpus``, ``threads``, versions, ``commit`` and ``date`` (UTC)."""
+def describe_environment(threads: int | None = None) -> dict:
+    """``machine`` (what decides speed, on one line), ``cpus``, ``threads``, versions, ``commit`` and ``date`` (UTC).
+
+    Args:
+        threads: what a run that is about to begin asks for; None for what this process has now.
+    """
     import torch
 
     import vssl
 
-    threads = torch.get_num_threads()
+    threads = threads or torch.get_num_threads()
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
     return {

@@ -9,6 +9,7 @@ from vssl.comparison.environment import describe_environment
 from vssl.comparison.plan import Arm, Comparison, run_order
 from vssl.comparison.settings import file_digest, flat_settings
 from vssl.comparison.workers import Workers, write_json
+from vssl.engine.config import ConfigError
 from vssl.reports import ORIGIN_FILE, START, different_keys, read_json, run_directory
 
 PROBED_FILE = "probed.json"
@@ -39,10 +40,11 @@ def execute(
     wanted = [(arm, seed) for arm, seed in run_order(comparison.arms, seeds or comparison.seeds) if arm in arms]
     _check_sources(comparison, wanted)
     configs = {name: _load(comparison.arms[name], workers) for name in arms}  # a broken config fails before any work
+    if comparison.one_step is not None:
+        _measure_one_step(comparison, configs, workers)
     probes = _ProbeSet(comparison, workers)
-    environment = describe_environment()
 
-    backbone = _start(comparison, workers, environment, say)
+    backbone = _start(comparison, workers, say)
     for seed in comparison.start.probe_seeds:
         if seeds is None or seed in seeds:
             probes.bring(backbone, run_directory(comparison.work_dir, START, seed), seed, say)
@@ -64,7 +66,7 @@ def execute(
             "cfg_options": comparison.arms[name].cfg_options,
             "start_sha256": digest,
             "settings": flat_settings(config),
-            "environment": environment,
+            "environment": describe_environment(config.get("threads")),
         }
         try:
             _train(config, run_dir, seed, origin, workers)
@@ -90,11 +92,15 @@ def is_trained(run_dir: Path) -> bool:
 
 
 def budget_of(comparison: Comparison, arm: Arm, seed: int) -> dict:
-    """The arm's budget; for a step-matched arm the steps that the other arm took with the same seed."""
+    """The arm's budget; for a step-matched arm the steps that the other arm took with the same seed, on its clock."""
     if arm.steps_of is None:
         return dict(arm.budget)
     record = run_directory(comparison.work_dir, arm.steps_of, seed) / "run.json"
-    return {"steps": int(read_json(record)["steps"])}
+    followed = comparison.arms[arm.steps_of]
+    while followed.steps_of is not None:
+        followed = comparison.arms[followed.steps_of]
+    clock = {"clock": followed.budget["clock"]} if "clock" in followed.budget else {}
+    return {"steps": int(read_json(record)["steps"])} | clock
 
 
 class _ProbeSet:
@@ -116,7 +122,7 @@ class _ProbeSet:
         write_json({"settings": settings}, marker)
 
 
-def _start(comparison: Comparison, workers: Workers, environment: dict, say: Callable[[str], None]) -> Path:
+def _start(comparison: Comparison, workers: Workers, say: Callable[[str], None]) -> Path:
     """The start checkpoint's backbone file, trained first when the comparison gives a config for it."""
     start = comparison.start
     if start.backbone is not None:
@@ -132,7 +138,7 @@ def _start(comparison: Comparison, workers: Workers, environment: dict, say: Cal
         "config": start.config.as_posix(),
         "cfg_options": start.cfg_options,
         "settings": flat_settings(config),
-        "environment": environment,
+        "environment": describe_environment(config.get("threads")),
     }
     _train(config, run_dir, start.seed, origin, workers)
     return run_dir / "backbone.safetensors"
@@ -162,6 +168,21 @@ def _load(arm: Arm, workers: Workers) -> Any:
     except Exception as error:
         error.add_note(f"while loading the config of arm {arm.name!r}")
         raise
+
+
+def _measure_one_step(comparison: Comparison, configs: dict[str, Any], workers: Workers) -> None:
+    """Give every arm the one-step probe, and to those without feedback that of `feedback_of`, to measure with only."""
+    probe = comparison.one_step
+    lender = _load(comparison.arms[probe.feedback_of], workers).to_dict().get("feedback")
+    if not lender:
+        raise ConfigError(f"one_step_probe: feedback_of={probe.feedback_of!r} names an arm without feedback")
+    lender.pop("control", None)
+    for config in configs.values():
+        config.one_step_probe = dict(probe.settings)
+        if not config.get("feedback"):
+            config.feedback = copy.deepcopy(lender)
+        for pool in config.feedback.pools.values():
+            pool.probe = probe.images
 
 
 def _check_sources(comparison: Comparison, wanted: list[tuple[str, int]]) -> None:

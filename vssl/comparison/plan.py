@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vssl.engine.budget import Budget
+from vssl.engine.config import ConfigError
 from vssl.reports import START
 
 LABELS = {"fixed": "fixed recipe", "vpretraining": "V-Pretraining", START: "start checkpoint"}
 
-_TOP_KEYS = {"title", "start", "arms", "seeds", "budget", "baseline", "candidate", "probes", "correction", "work_dir"}
+_TOP_KEYS = {
+    "title", "start", "arms", "seeds", "budget", "baseline", "candidate", "headroom", "one_step_probe", "probes",
+    "correction", "work_dir",
+}  # fmt: skip
+_ONE_STEP_KEYS = {"interval", "batch_size", "batches", "probe", "feedback_of"}
 _START_KEYS = {"config", "cfg_options", "budget", "seed", "backbone", "probe_seeds", "label"}
 _ARM_KEYS = {"config", "cfg_options", "budget", "steps_of", "designer_of", "label"}
 
@@ -56,7 +61,22 @@ class Start:
 
 
 @dataclass(frozen=True)
+class OneStep:
+    """The one-step probe of every arm, see `vssl.engine.one_step`.
+
+    settings: its interval, batch_size, batches. images: of the third labeled part, per pool. feedback_of: the arm whose
+    feedback measures the arms that have none.
+    """
+
+    settings: dict
+    images: int
+    feedback_of: str
+
+
+@dataclass(frozen=True)
 class Comparison:
+    """headroom: the arm that shows what there was to gain over the baseline, e.g. the best fixed recipe."""
+
     title: str
     work_dir: Path
     start: Start
@@ -66,6 +86,8 @@ class Comparison:
     candidate: str
     probes: str | dict
     correction: str | None
+    headroom: str | None = None
+    one_step: OneStep | None = None
 
     def layout(self, command: str) -> dict:
         """What `vssl.reports.collect` needs to know of this comparison."""
@@ -81,7 +103,8 @@ class Comparison:
         start = {"label": self.start.label, "probe_seeds": self.start.probe_seeds}
         start["source"] = (self.start.backbone or self.start.config).as_posix()
         head = {"title": self.title, "command": command, "correction": self.correction, "seeds": self.seeds}
-        return {**head, "baseline": self.baseline, "candidate": self.candidate, "start": start, "arms": arms}
+        roles = {"baseline": self.baseline, "candidate": self.candidate, "headroom": self.headroom}
+        return {**head, **roles, "start": start, "arms": arms}
 
 
 def read_comparison(
@@ -103,16 +126,20 @@ def read_comparison(
     correction = config.get("correction")
     if correction not in (None, "holm", "bonferroni"):
         raise ValueError(f"{source}: correction is {correction!r}; expected None, 'holm' or 'bonferroni'")
+    baseline = check_arm(config.get("baseline", "fixed"), arms, f"{source}: baseline")
+    candidate = check_arm(config.get("candidate", "vpretraining"), arms, f"{source}: candidate")
     return Comparison(
         title=config.get("title", "V-Pretraining against the fixed recipe"),
         work_dir=Path(work_dir),
         start=_read_start(config["start"], seeds, source),
         arms=arms,
         seeds=seeds,
-        baseline=check_arm(config.get("baseline", "fixed"), arms, f"{source}: baseline"),
-        candidate=check_arm(config.get("candidate", "vpretraining"), arms, f"{source}: candidate"),
+        baseline=baseline,
+        candidate=candidate,
         probes=config["probes"],
         correction=correction,
+        headroom=_read_headroom(config.get("headroom"), arms, baseline, source),
+        one_step=_read_one_step(config.get("one_step_probe"), arms, candidate, source),
     )
 
 
@@ -139,8 +166,29 @@ def check_arm(name: str, arms: Mapping[str, Arm], where: str) -> str:
     if name not in arms:
         close = difflib.get_close_matches(str(name), arms, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"{where}: no arm named {name!r} (arms: {', '.join(arms)}){hint}")
+        raise ConfigError(f"{where}: no arm named {name!r} (arms: {', '.join(arms)}){hint}")
     return name
+
+
+def _read_headroom(name: str | None, arms: Mapping[str, Arm], baseline: str, source: str) -> str | None:
+    if name is None:
+        return None
+    if check_arm(name, arms, f"{source}: headroom") == baseline:
+        raise ConfigError(f"{source}: headroom={name!r} is the baseline; name an arm that is better, or leave it out")
+    return name
+
+
+def _read_one_step(about: Mapping | None, arms: Mapping[str, Arm], candidate: str, source: str) -> OneStep | None:
+    if not about:
+        return None
+    where = f"{source}: one_step_probe"
+    _check_keys(about, _ONE_STEP_KEYS, required={"interval", "probe"}, where=where)
+    for key in _ONE_STEP_KEYS - {"feedback_of"}:
+        if key in about and not (isinstance(about[key], int) and about[key] >= 1):
+            raise ConfigError(f"{where}: {key}={about[key]!r}; expected a whole number ≥ 1")
+    settings = {key: about[key] for key in ("interval", "batch_size", "batches") if key in about}
+    feedback_of = check_arm(about.get("feedback_of", candidate), arms, f"{where}: feedback_of")
+    return OneStep(settings, about["probe"], feedback_of)
 
 
 def _read_arm(name: str, about: Mapping, default_budget: Mapping | None, source: str) -> Arm:

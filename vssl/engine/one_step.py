@@ -4,6 +4,9 @@ Now and then, on a copy of the learner: take the pretraining gradient of the sam
 make the update that SGD and the learner's own optimizer would make of it, predict the drop of each downstream loss
 from g_down on the meta pool, and measure it on a third labeled batch, which neither fitted the heads nor gave g_down.
 The run itself is left as it was, to the last bit.
+
+An arm without a designer to train is measured all the same: the config's feedback is then this probe's own, and no
+part of the training loop knows of it.
 """
 
 import copy
@@ -24,6 +27,7 @@ from vssl.draws import Draws
 from vssl.engine.config import ConfigError
 from vssl.engine.record_files import append_line, forget_lines_after
 from vssl.engine.snapshots import undisturbed
+from vssl.feedback import Feedback
 from vssl.learner.teacher import frozen_copy
 from vssl.value.prediction import adam_update, predicted_drop, sgd_update
 from vssl.value.products import cosine, norm
@@ -39,28 +43,34 @@ class OneStepHook(Hook):
     moves, which is what the prediction speaks of), realised_whole (the whole backbone moves), loss before the step,
     cosine of g_down and g_pre, update_norm over S. Drops are positive where the loss falls.
 
-    Untrained views: φ as it was when this run began. Flipped views: φ reflected about it, 2φ₀ − φ.
+    Untrained views: φ as it was when this run began. Flipped views: φ reflected about it, 2φ₀ − φ. A recipe without φ
+    has all four alike, and only designed views are probed.
 
     Args:
         interval: learner steps between probes.
         batch_size: unlabeled images per probe and rank; None for as many as a learner step has.
         batches: labeled batches for g_down, and as many for the realised drop.
+        feedback: for measuring alone, in a run that has no designer update; its heads are fitted anew at every probe.
     """
 
     priority = "LOW"
 
-    def __init__(self, interval: int, batch_size: int | None = None, batches: int = 1):
+    def __init__(
+        self, interval: int, batch_size: int | None = None, batches: int = 1, feedback: Feedback | None = None
+    ):
         if interval < 1 or batches < 1 or (batch_size is not None and batch_size < 1):
             raise ConfigError(
                 f"one_step_probe: interval={interval}, batch_size={batch_size}, batches={batches} must be at least 1"
             )
         self.interval, self.batch_size, self.batches = interval, batch_size, batches
+        self.own = None if feedback is None else _OwnFeedback(feedback)
 
     def before_run(self, runner) -> None:
         update = runner.train_loop.designer_update
-        if update is None:
-            raise ConfigError("one_step_probe needs feedback and designer_optimizer: without them nothing is predicted")
-        without = [name for name, pool in update.feedback.pools.items() if pool.probe is None]
+        if update is None and self.own is None:
+            raise ConfigError("one_step_probe needs feedback in the config: without it nothing is predicted")
+        feedback = self.own.feedback if update is None else update.feedback
+        without = [name for name, pool in feedback.pools.items() if pool.probe is None]
         if without:
             raise ConfigError(
                 f"one_step_probe needs a third part of labeled images: give feedback.pools.{without[0]} probe=N, e.g. "
@@ -70,23 +80,30 @@ class OneStepHook(Hook):
     def before_train(self, runner) -> None:
         loop = runner.train_loop
         self.file = Path(runner.work_dir) / FILE
-        self.start = self._start_of(loop.designer, Path(runner.work_dir) / START, fresh=loop.step == 0)
+        self.start = None
+        if loop.designer.state_dict():
+            self.start = self._start_of(loop.designer, Path(runner.work_dir) / START, fresh=loop.step == 0)
         if rank_and_size()[0] == 0:
             forget_lines_after(self.file, loop.step)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         loop = runner.train_loop
-        if loop.step % self.interval or not loop.designer_update.feedback.fitted_steps:  # during the burn-in
+        update = loop.designer_update
+        if loop.step % self.interval or (update is not None and not update.feedback.fitted_steps):  # during the burn-in
             return
         optimizer = runner.optim_wrapper.optimizer
-        with undisturbed(loop), _evaluating(loop.designer_update.feedback):
-            for row in self._rows(loop, optimizer):
+        with undisturbed(loop):
+            self._probe(loop, optimizer, self.own.fitted(loop) if update is None else update.feedback)
+
+    def _probe(self, loop, optimizer: torch.optim.Optimizer, feedback: Feedback) -> None:
+        with _evaluating(feedback):
+            for row in self._rows(loop, optimizer, feedback):
                 if rank_and_size()[0] == 0:
                     append_line(self.file, {"step": loop.step, "seconds": loop.budget.elapsed, **row})
 
-    def _rows(self, loop, optimizer: torch.optim.Optimizer) -> Iterator[dict[str, Any]]:
-        batches = _Batches.of(loop, self.batch_size or loop.stream.batch_size, self.batches)
-        probed = _Probed(loop, optimizer, batches)
+    def _rows(self, loop, optimizer: torch.optim.Optimizer, feedback: Feedback) -> Iterator[dict[str, Any]]:
+        batches = _Batches.of(loop, feedback, self.batch_size or loop.stream.batch_size, self.batches)
+        probed = _Probed(loop, optimizer, batches, feedback)
         for name, views in self._constructions(loop, batches.images):
             g_pre, updates = probed.updates(views)
             for taken_by, update in updates.items():
@@ -96,7 +113,7 @@ class OneStepHook(Hook):
     def _constructions(self, loop, images: Tensor) -> Iterator[tuple[str, Views]]:
         """The same images and random numbers, constructed in each way. Base views come first: they set SGD's rate."""
         designer: Designer = loop.designer
-        variants = {"base": designer.recipe, "designed": designer}
+        variants = {"base": designer.recipe, "designed": designer} if designer.state_dict() else {"designed": designer}
         if self.start is not None:
             untrained, flipped = copy.deepcopy(designer), copy.deepcopy(designer)
             untrained.load_state_dict(self.start)
@@ -123,15 +140,37 @@ class OneStepHook(Hook):
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def one_step_hooks(settings: dict[str, Any] | None) -> list[OneStepHook]:
+def one_step_hooks(settings: dict[str, Any] | None, feedback: Feedback | None = None) -> list[OneStepHook]:
     """The hook of the config's ``one_step_probe``, or none; ConfigError for an argument it does not take."""
     if not settings:
         return []
     try:
-        return [OneStepHook(**settings)]
+        return [OneStepHook(**settings, feedback=feedback)]
     except TypeError as error:
         given = dict(settings)
         raise ConfigError(f"one_step_probe={given}: {error}; it takes interval, batch_size, batches") from error
+
+
+class _OwnFeedback:
+    """Feedback that only measures.
+
+    Each fit begins from the same heads, on images placed by the step: it does not depend on earlier probes, and a
+    resumed run measures what the uninterrupted one would have.
+    """
+
+    def __init__(self, feedback: Feedback):
+        self.feedback = feedback
+        self.beginning = copy.deepcopy((feedback.state_dict(), feedback.extra_state()))
+
+    def fitted(self, loop) -> Feedback:
+        heads, rest = copy.deepcopy(self.beginning)
+        self.feedback.load_state_dict(heads)
+        self.feedback.load_extra_state(rest)
+        for pool in self.feedback.pools.values():
+            pool.train.load_state_dict({"position": loop.step * pool.train.batch_size * rank_and_size()[1]})
+        torch.manual_seed(loop.seed)  # a head's dropout; put back by `undisturbed`
+        self.feedback.fit_heads(loop.learner.student, loop.autocast)
+        return self.feedback
 
 
 class _Batches(NamedTuple):
@@ -142,7 +181,7 @@ class _Batches(NamedTuple):
     probe: dict[str, list[tuple[Tensor, ...]]]
 
     @classmethod
-    def of(cls, loop, batch_size: int, count: int) -> "_Batches":
+    def of(cls, loop, feedback: Feedback, batch_size: int, count: int) -> "_Batches":
         rank, world_size = rank_and_size()
         place = dict(rank=rank, world_size=world_size, device=loop.device)
 
@@ -152,7 +191,7 @@ class _Batches(NamedTuple):
             source.load_state_dict({"position": loop.step * size * count * world_size})
             return [source.next() for _ in range(count)]
 
-        pools = loop.designer_update.feedback.pools
+        pools = feedback.pools
         return cls(
             draw(loop.stream.dataset, batch_size, 104_729, 1)[0][0],
             {name: draw(p.meta.dataset, p.meta.batch_size, 15_485_863, count) for name, p in pools.items()},
@@ -163,9 +202,9 @@ class _Batches(NamedTuple):
 class _Probed:
     """The learner at one step. Nothing here changes it: updates are tried on a copy of its backbone, in fp32."""
 
-    def __init__(self, loop, optimizer: torch.optim.Optimizer, batches: _Batches):
+    def __init__(self, loop, optimizer: torch.optim.Optimizer, batches: _Batches, feedback: Feedback):
         self.loop, self.optimizer, self.batches = loop, optimizer, batches
-        self.learner, self.feedback = loop.learner, loop.designer_update.feedback
+        self.learner, self.feedback = loop.learner, feedback
         self.weights = {n: p for n, p in self.learner.student.named_parameters() if p.requires_grad}
         self.aligned = self.learner.student.aligned_parameters()
         self.copy = frozen_copy(self.learner.student)

@@ -22,6 +22,7 @@ from vssl.engine.one_step import one_step_hooks
 from vssl.engine.online_probes import online_probe_hooks
 from vssl.engine.record_files import write_text
 from vssl.engine.snapshots import SnapshotHook
+from vssl.feedback import Feedback
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.export import export_backbone
 from vssl.learner.learner import Learner
@@ -40,6 +41,7 @@ class PretrainRunner(Runner):
         config: the whole training config; written to ``config.py``.
         work_dir: the run directory.
         about: what ``run.json`` says of the run from its start.
+        measuring: feedback of the one-step probe alone, in a run whose designer is not trained.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class PretrainRunner(Runner):
         device: torch.device,
         launcher: str = "none",
         resume: bool = False,
+        measuring: Feedback | None = None,
     ):
         self.device_of_run, self.about = device, about
         self.checkpoint_path = Path(work_dir) / "checkpoint.pth"
@@ -70,7 +73,7 @@ class PretrainRunner(Runner):
                 ProgressHook(every),
                 SampleViewsHook(config.get("sample_views", 8)),
                 SnapshotHook(config.get("snapshots", 10), config.get("snapshot_images", 8)),
-                *one_step_hooks(config.get("one_step_probe")),
+                *one_step_hooks(config.get("one_step_probe"), measuring),
                 *online_probe_hooks(config.get("probes")),
                 CheckpointHook(config.get("checkpoint_interval", 500)),
                 *config.get("custom_hooks", []),

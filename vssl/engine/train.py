@@ -88,14 +88,20 @@ def build_runner(
 
     if isinstance(designer, CandidateSearch):
         designer.seed = seed
-    designer_update, meta_stream = None, None
+    designer_update, meta_stream, measuring = None, None, None
     searches = isinstance(designer, CandidateSearch) and config.get("feedback")
     if config.get("designer_optimizer") or searches:
         designer_update = _build_designer_update(config, learner, designer, optimizer, seed, placement)
         meta_stream = Stream(dataset, config["value"].get("batch_size", config.batch_size), seed + 7919, **placement)
     elif config.get("feedback"):
-        raise ConfigError("config has feedback but no designer_optimizer, so feedback could not change anything")
-    feedback = None if designer_update is None else designer_update.feedback
+        if not config.get("one_step_probe"):
+            raise ConfigError(
+                "config has feedback but neither designer_optimizer nor one_step_probe, so feedback could neither "
+                "change nor measure anything"
+            )
+        with torch.random.fork_rng():  # fresh heads draw their weights; the run must not notice
+            measuring = _build_feedback(config.feedback, learner.student, seed, {**placement, "num_workers": 0})
+    feedback = measuring if designer_update is None else designer_update.feedback
     _try_out(learner, designer, feedback, dataset, device)
 
     schedule = dict(warmup_share=0.0, final_ratio=1.0) | dict(config.get("schedule", {}))
@@ -128,6 +134,7 @@ def build_runner(
         device=device,
         launcher=launcher,
         resume=resume,
+        measuring=measuring,
     )
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vssl.reports.budgets import time_unit
 from vssl.reports.drawing import START_COLOUR, arm_colours, panels, with_unit
-from vssl.reports.metrics import describe_metrics
-from vssl.reports.results import scores_of
+from vssl.reports.metrics import describe_metrics, scores_of
 
 Logs = dict[str, dict[int, list[dict]]]  # arm → seed → rows of metrics.jsonl
 
@@ -54,7 +54,7 @@ def _curves(axes: Axes, results: dict, logs: Logs, key: str) -> None:
             axes.plot(*curves[0], color=colours[name], lw=1.8)
     if key == "cosine":
         axes.axhline(0, color="#333333", lw=0.8)
-    axes.set_xlabel("seconds")
+    axes.set_xlabel(time_unit(results))
 
 
 def _series(log: list[dict], key: str) -> tuple[list[float], list[float]]:
@@ -116,4 +116,4 @@ def _probe_curve(axes: Axes, results: dict, logs: Logs, metric: dict) -> None:
             )
     if start:
         axes.axhline(start["mean"], color=START_COLOUR, ls="--", lw=1.2)
-    axes.set_xlabel("seconds")
+    axes.set_xlabel(time_unit(results))

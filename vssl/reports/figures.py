@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vssl.reports.budgets import time_unit
 from vssl.reports.drawing import START_COLOUR, arm_colours, style, with_unit
-from vssl.reports.results import scores_of
+from vssl.reports.metrics import scores_of
 
 _PHASE_COLOURS = {
     "data": "#c9c9c9",
@@ -120,7 +121,8 @@ def phases_figure(results: dict) -> Figure | None:
             )
         _arm_rows(axes, results)
         axes.margins(x=0.1)
-        axes.set_xlabel("milliseconds per learner step")
+        on_processor = " (processor time)" if time_unit(results) == "processor seconds" else ""
+        axes.set_xlabel(f"milliseconds per learner step{on_processor}")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=len(names), fontsize=8.5)
     return figure
 

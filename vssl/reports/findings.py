@@ -4,6 +4,7 @@ from vssl.reports.metrics import format_difference
 from vssl.reports.one_step import MILLI, correlation, difference_to_base, format_r, select
 from vssl.reports.policy_figures import largest_moves, views_of
 from vssl.reports.snapshots import Record
+from vssl.reports.statistics import ENOUGH_PAIRS
 from vssl.reports.value_figures import whole_run
 
 # Of a mask in [0, 1]: differences below are not visible in what it blurs.
@@ -62,7 +63,7 @@ def _probe(record: Record) -> list[str]:
             lines.append(f"Predicted against realised drop, {task}, designed views: {', '.join(told)}.")
         rows = select(record.one_step, task=task, optimizer="adamw")
         difference = difference_to_base(select(rows, views="designed"), select(rows, views="base"))
-        if difference is not None and difference.low is not None:
+        if difference is not None and difference.n >= ENOUGH_PAIRS:
             unclear = difference.low <= 0 <= difference.high
             outcome = "no clear difference" if unclear else "larger" if difference.mean > 0 else "smaller"
             told = format_difference({k: MILLI * getattr(difference, k) for k in ("mean", "low", "high")}, 2)

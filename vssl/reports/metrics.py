@@ -53,6 +53,13 @@ def describe_metrics(scores_by_probe: dict[str, dict[str, float]]) -> list[Metri
     return metrics
 
 
+def scores_of(arm: dict, key: str) -> dict[int, float]:
+    """``{seed: score}`` of metric `key` in one arm of the results; seeds without a finite score are left out."""
+    probe, _, name = key.partition("/")
+    scores = {int(seed): run["scores"].get(probe, {}).get(name) for seed, run in arm["runs"].items()}
+    return {seed: score for seed, score in scores.items() if score is not None}
+
+
 def format_number(value: float | None, digits: int, signed: bool = False) -> str:
     """``+0.20``, ``−0.30`` with a true minus sign; ``–`` for None. Never ``−0.00``."""
     if value is None:

@@ -1,9 +1,7 @@
 """What a reader must know before trusting the numbers: missing runs, unequal time, unequal machines or protocols."""
 
+from vssl.reports.budgets import CLOCKS, TIME_TOLERANCE, clock_of, time_mismatch
 from vssl.reports.runs import START, Run, protocol_of
-
-# Arms on one budget may differ by the length of one step and the clock's grain; more than this is said.
-WALL_CLOCK_TOLERANCE = 0.02
 
 
 def find_notes(results: dict, arm_runs: dict[str, dict[int, Run]], start_runs: dict[int, Run]) -> list[str]:
@@ -18,17 +16,6 @@ def find_notes(results: dict, arm_runs: dict[str, dict[int, Run]], start_runs: d
         *_unequal_cards(runs),
         *_unequal_origins(runs),
     ]
-
-
-def wall_clock_mismatch(results: dict) -> dict[int, float]:
-    """Per seed |candidate − baseline| / baseline of the elapsed budget seconds, for seeds that both arms have."""
-    baseline = results["arms"][results["baseline"]]["runs"]
-    candidate = results["arms"][results["candidate"]]["runs"]
-    return {
-        int(seed): abs(candidate[seed]["seconds"] - run["seconds"]) / run["seconds"]
-        for seed, run in baseline.items()
-        if seed in candidate and run["seconds"]
-    }
 
 
 def _unpaired(results: dict) -> list[str]:
@@ -55,15 +42,14 @@ def _missing(results: dict) -> list[str]:
 
 def _unmatched_time(results: dict) -> list[str]:
     budgets = [results["arms"][results[role]].get("budget") or {} for role in ("baseline", "candidate")]
-    if not all("seconds" in budget for budget in budgets):
+    if not all("seconds" in budget for budget in budgets) or len(set(map(clock_of, budgets))) > 1:
         return []
-    unequal = {seed: share for seed, share in wall_clock_mismatch(results).items() if share > WALL_CLOCK_TOLERANCE}
+    unequal = {seed: share for seed, share in time_mismatch(results).items() if share > TIME_TOLERANCE}
     if not unequal:
         return []
     listed = ", ".join(f"seed {seed}: {100 * share:.1f} %" for seed, share in unequal.items())
-    return [
-        f"Elapsed time of the two compared arms is not matched within {100 * WALL_CLOCK_TOLERANCE:.0f} % ({listed})."
-    ]
+    clock = CLOCKS[clock_of(budgets[0])].capitalize()
+    return [f"{clock} of the two compared arms is not matched within {100 * TIME_TOLERANCE:.0f} % ({listed})."]
 
 
 def _not_finite(runs: dict[tuple[str, int], Run]) -> list[str]:

@@ -8,7 +8,7 @@ from scipy import stats
 from vssl.reports.drawing import style
 from vssl.reports.markup import absent, table
 from vssl.reports.metrics import format_number
-from vssl.reports.statistics import PairedDifference, paired_difference
+from vssl.reports.statistics import ENOUGH_PAIRS, PairedDifference, paired_difference
 
 KINDS = {"designed": "#D55E00", "base": "#0072B2", "untrained": "#999999", "flipped": "#CC79A7"}
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW"}
@@ -124,5 +124,6 @@ def _difference(rows: list[dict], base: list[dict]) -> str:
     if difference.low is None:
         return f"{mean} (one probe)"
     low, high = (format_number(MILLI * end, 3) for end in (difference.low, difference.high))
-    kind = "" if difference.low <= 0 <= difference.high else "better" if difference.mean > 0 else "worse"
+    unclear = difference.n < ENOUGH_PAIRS or difference.low <= 0 <= difference.high
+    kind = "" if unclear else "better" if difference.mean > 0 else "worse"
     return f'<b class="{kind}">{mean}</b> [{low}, {high}]' if kind else f"{mean} [{low}, {high}]"

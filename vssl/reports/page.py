@@ -3,16 +3,18 @@
 from html import escape
 from pathlib import Path
 
+from vssl.reports.budgets import CLOCKS, clock_of, mean_of, mean_seconds, time_mismatch, time_unit
 from vssl.reports.classes import per_class_tables
 from vssl.reports.curves import Logs, curves_figure, probe_curves_figure
 from vssl.reports.drawing import START_COLOUR, arm_colours, to_png, to_svg
+from vssl.reports.evidence import evidence_section
 from vssl.reports.figures import mean_phases, phases_figure, verdict_figure
+from vssl.reports.headroom import headroom_section
 from vssl.reports.markup import absent, document, figure, paragraph, section, table
 from vssl.reports.metrics import format_difference, format_number, format_p
-from vssl.reports.notes import wall_clock_mismatch
 from vssl.reports.pictures import predictions_section, views_section
 from vssl.reports.runs import read_metrics, read_online_probes
-from vssl.reports.table import format_summary, mean_of
+from vssl.reports.table import format_summary
 from vssl.reports.verdict import outcome_of
 
 
@@ -39,9 +41,11 @@ def render_page(results: dict, work_dir: Path) -> str:
     body = [
         _head(results),
         section("Scores", _score_table(results, headline=True), _reading_help(results), _seed_figure(results)),
+        headroom_section(results),
         section("Did continuing help at all?", _against_start(results)),
         section("All scores", _score_table(results, headline=False), per_class_tables(results, work_dir)),
         section("Over the run", _log_curves(results, logs), _probe_curves(results, logs)),
+        evidence_section(results),
         section("Cost", _phases(results), _cost_table(results)),
         section("Sample views at the end of training", views_section(results, work_dir)),
         section("Predictions of the probes", predictions_section(results, work_dir)),
@@ -61,7 +65,8 @@ def _head(results: dict) -> str:
             f"<h1>{escape(results['title'])}</h1>",
             f'<div class="verdict {_tone(verdict)}"><p class="headline">{escape(verdict["headline"])}</p>',
             f"<p>{escape(verdict['compared'])}, mean and paired 95 % interval:</p>",
-            f'<ul class="details">{lines}</ul></div>',
+            f'<ul class="details">{lines}</ul>',
+            f"<p>{escape(verdict['headroom'])}</p></div>" if verdict["headroom"] else "</div>",
             f'<ul class="notes">{notes}</ul>' if notes else "",
         ]
     )
@@ -114,7 +119,7 @@ def _extent(arm: dict) -> str:
     seeds = f"{len(arm['runs'])} seed{'' if len(arm['runs']) == 1 else 's'}"
     if not any(run["steps"] for run in arm["runs"].values()):
         return f"probed with {seeds}"
-    return f"{seeds} · {mean_of(arm, 'steps', 0)} steps · {mean_of(arm, 'seconds', 1)} s"
+    return f"{seeds} · {mean_of(arm, 'steps', 0)} steps · {mean_seconds(arm)} s"
 
 
 def _difference(difference: dict, metric: dict) -> str:
@@ -129,13 +134,13 @@ def _reading_help(results: dict) -> str:
     baseline, candidate = (results["arms"][results[role]] for role in ("baseline", "candidate"))
     text = (
         f"Mean ± standard deviation over seeds; below it the difference to {baseline['label']}, taken seed by seed, "
-        "with the Student t-interval of its mean (95 %). Green and red: the interval excludes zero. An effect smaller "
-        "than half an interval's width cannot be seen with this many seeds."
+        "with the Student t-interval of its mean (95 %). Green and red: the interval excludes zero, and three seeds or "
+        "more are behind it. An effect smaller than half an interval's width cannot be seen with this many seeds."
     )
-    mismatch = wall_clock_mismatch(results)
+    mismatch = time_mismatch(results)
     if mismatch and "seconds" in (candidate.get("budget") or {}):
-        largest = 100 * max(mismatch.values())
-        text += f" {candidate['label']} and {baseline['label']} differ by at most {largest:.1f} % in elapsed time."
+        largest, clock = 100 * max(mismatch.values()), CLOCKS[clock_of(candidate["budget"])]
+        text += f" {candidate['label']} and {baseline['label']} differ by at most {largest:.1f} % in {clock}."
     return paragraph(text, "soft")
 
 
@@ -200,17 +205,23 @@ def _phases(results: dict) -> str:
 def _cost_table(results: dict) -> str:
     phases = dict.fromkeys(phase for arm in results["arms"].values() for phase in mean_phases(arm))
     phases = sorted(phases, key=lambda phase: phase == "other")
-    header = ["", "steps", "seconds", "images/s", "peak memory (MB)", *(f"{escape(phase)} (ms)" for phase in phases)]
+    header = ["", "steps", escape(time_unit(results)), "ms per step", "images/s", "peak memory (MB)"]
+    header += [f"{escape(phase)} (ms)" for phase in phases]
     rows = []
     for arm in results["arms"].values():
         by_phase = mean_phases(arm)
-        row = [escape(arm["label"]), *(mean_of(arm, key, digits) for key, digits in _COST_COLUMNS)]
+        row = [escape(arm["label"]), mean_of(arm, "steps", 0), mean_seconds(arm)]
+        row += [
+            mean_of(arm, "seconds_per_step", 1, factor=1e3),
+            mean_of(arm, "images_per_second", 0),
+            mean_of(arm, "peak_memory_mb", 0),
+        ]
         rows.append(row + [format_number(1e3 * by_phase[p], 1) if p in by_phase else "–" for p in phases])
-    note = "Peak memory on a CPU is the process's highest so far, so it never falls from one run to the next."
+    note = (
+        "All times are of the clock that the arm's budget runs on; processor seconds are those of all threads of the "
+        "run. Peak memory on a CPU is the process's highest so far, so it never falls from one run to the next."
+    )
     return table(header, rows) + absent(note)
-
-
-_COST_COLUMNS = (("steps", 0), ("seconds", 1), ("images_per_second", 0), ("peak_memory_mb", 0))
 
 
 def _cards(results: dict) -> str:

@@ -7,7 +7,10 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from vssl.reports.metrics import Metric, describe_metrics
+from vssl.reports.budgets import clock_of
+from vssl.reports.evidence import add_evidence, evidence_of
+from vssl.reports.headroom import add_headroom, headroom_line
+from vssl.reports.metrics import Metric, describe_metrics, scores_of
 from vssl.reports.notes import find_notes
 from vssl.reports.runs import START, Run, protocol_of, read_run, run_directory, seconds_per_phase
 from vssl.reports.statistics import adjust_p_values, paired_difference, summarise
@@ -22,9 +25,10 @@ def collect(work_dir: str | Path, layout: dict, environment: dict | None = None)
     """Read every run that `layout` names under `work_dir` and compute the comparison's results.
 
     Args:
-        layout: ``title``, ``command``, ``baseline``, ``candidate``, ``seeds``, ``arms`` (``{name: {"label", "budget",
-            "config", ...}}``), ``start`` (``{"label", "source", ...}``), and ``correction`` (None, "holm" or
-            "bonferroni": p-values of all arms against the baseline are corrected together, metric by metric).
+        layout: ``title``, ``command``, ``baseline``, ``candidate``, ``headroom`` (an arm, or None), ``seeds``,
+            ``arms`` (``{name: {"label", "budget", "config", ...}}``), ``start`` (``{"label", "source", ...}``), and
+            ``correction`` (None, "holm" or "bonferroni": p-values of all arms against the baseline are corrected
+            together, metric by metric).
         environment: the machine and versions; shown as they are.
 
     Runs that are not there yet are listed under ``missing`` and left out of the numbers. Raises ValueError or
@@ -51,17 +55,19 @@ def collect(work_dir: str | Path, layout: dict, environment: dict | None = None)
 
     results = {
         "format": FORMAT,
-        **{key: layout.get(key) for key in ("title", "command", "baseline", "candidate", "correction")},
+        **{key: layout.get(key) for key in ("title", "command", "baseline", "candidate", "headroom", "correction")},
         "seeds": seeds,
         "metrics": [metric.as_dict() for metric in metrics],
         "start": start,
         "arms": arms,
         "missing": _missing(layout, arm_runs, start_runs),
         "cards": _cards(everything),
-        "environment": environment or {},
+        "environment": _environment(environment or {}, everything),
     }
     results["notes"] = find_notes(results, arm_runs, start_runs)
-    results["verdict"] = judge(results)
+    add_headroom(results)
+    add_evidence(results)
+    results["verdict"] = judge(results) | {"headroom": headroom_line(results)}
     return results
 
 
@@ -95,12 +101,15 @@ def _run_results(work_dir: Path, run: Run) -> dict:
         "scores": {probe: result["scores"] for probe, result in run.probes.items()},
         "steps": run.info.get("steps"),
         "seconds": run.info.get("seconds"),
+        "clock": clock_of(run.info.get("budget")),
+        "seconds_per_step": run.info["seconds"] / run.info["steps"] if run.info.get("steps") else None,
         "budget": run.info.get("budget"),
         "objective": run.info.get("objective"),
         "designer": run.info.get("designer"),
         "seconds_per_phase": seconds_per_phase(run.metrics),
         "images_per_second": sum(speed) / len(speed) if speed else None,
         "peak_memory_mb": last.get("peak_memory_mb"),
+        **evidence_of(run),
         "probe_seconds": {probe: result.get("seconds") for probe, result in run.probes.items()},
     }
 
@@ -122,13 +131,6 @@ def _scores(runs: dict[int, Run]) -> Scores:
                 if value is not None:  # a score that is not finite is named in the notes
                     scores.setdefault(f"{probe}/{name}", {})[seed] = value
     return scores
-
-
-def scores_of(arm: dict, key: str) -> dict[int, float]:
-    """``{seed: score}`` of metric `key` in one arm of the results; seeds without a finite score are left out."""
-    probe, _, name = key.partition("/")
-    scores = {int(seed): run["scores"].get(probe, {}).get(name) for seed, run in arm["runs"].items()}
-    return {seed: score for seed, score in scores.items() if score is not None}
 
 
 def _differences(arm: dict, reference: dict, metrics: list[Metric], fill_in: bool = False) -> dict:
@@ -164,6 +166,18 @@ def _missing(layout: dict, arm_runs: dict[str, dict[int, Run]], start_runs: dict
     runs = [(START, seed, run) for seed, run in start_runs.items() if seed in wanted_start]
     runs += [(arm, seed, run) for arm, by_seed in arm_runs.items() for seed, run in by_seed.items()]
     return [{"arm": arm, "seed": seed, "why": run.why_missing} for arm, seed, run in runs if run.why_missing]
+
+
+def _environment(environment: dict, runs: list[Run]) -> dict:
+    """`environment`, with the machine and threads that the runs were made with where they agree: a process that only
+    reports may well have other threads."""
+    made = [run.origin["environment"] for run in runs if run.why_missing is None and "environment" in run.origin]
+    agreed = {
+        key: made[0][key]
+        for key in ("machine", "threads")
+        if made and key in made[0] and all(one.get(key) == made[0][key] for one in made)
+    }
+    return {**environment, **agreed}
 
 
 def _cards(runs: list[Run]) -> dict[str, dict]:

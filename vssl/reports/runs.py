@@ -22,7 +22,8 @@ class Run:
     """One arm × seed as read from disk.
 
     why_missing: None when the run can be used, otherwise what is not there yet.
-    info: run.json. metrics: rows of metrics.jsonl. probes: ``{probe name: result}``. origin: how a comparison made it.
+    info: run.json. metrics, policy, one_step: rows of metrics.jsonl, policy.jsonl and one_step.jsonl.
+    probes: ``{probe name: result}``. origin: how a comparison made it.
     """
 
     path: Path
@@ -31,6 +32,8 @@ class Run:
     metrics: list[dict] = field(default_factory=list)
     probes: dict[str, dict] = field(default_factory=dict)
     origin: dict = field(default_factory=dict)
+    policy: list[dict] = field(default_factory=list)
+    one_step: list[dict] = field(default_factory=list)
 
 
 def run_directory(work_dir: str | Path, arm: str, seed: int) -> Path:
@@ -53,7 +56,8 @@ def read_run(path: Path, trained: bool = True) -> Run:
     metrics = read_metrics(path / "metrics.jsonl") if (path / "metrics.jsonl").is_file() else []
     probes = read_probes(path / "probes")
     origin = read_json(path / ORIGIN_FILE) if (path / ORIGIN_FILE).is_file() else {}
-    return Run(path, None if probes else "not probed", info, metrics, probes, origin)
+    records = [read_lines(path / f"{name}.jsonl") for name in ("policy", "one_step")]
+    return Run(path, None if probes else "not probed", info, metrics, probes, origin, *records)
 
 
 def read_probes(folder: Path) -> dict[str, dict]:
@@ -105,6 +109,24 @@ def read_online_probes(path: Path, cards: dict[str, dict]) -> list[dict]:
         kind = "probe" if protocol_of(row) == cards.get(row["probe"]) else "online"
         scores = {f"{kind}/{row['probe']}/{name}": value for name, value in row["scores"].items()}
         rows.append({"step": row["step"], "seconds": row["seconds"], **scores})
+    return rows
+
+
+def read_lines(path: Path) -> list[dict]:
+    """JSON objects, one a line; an unfinished last line, which a killed run leaves, is dropped."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    lines, rows = text.splitlines(), []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            row["step"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            if number == len(lines) and not text.endswith("\n"):
+                break
+            raise ValueError(f"{path}, line {number}: not a row with a step: {line[:80]!r}") from error
+        rows.append(row)
     return rows
 
 

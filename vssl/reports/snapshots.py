@@ -1,6 +1,5 @@
 """Read what a run recorded of its designer: panel, snapshots, policy numbers, one-step probe, mask analysis."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from vssl.reports.pictures import read_arrays
-from vssl.reports.runs import read_json, read_metrics
+from vssl.reports.runs import read_json, read_lines, read_metrics
 
 _FOLDER = "snapshots"
 
@@ -78,9 +77,9 @@ def read_record(run: str | Path) -> Record:
         base=panel["base"],
         names=[str(name) for name in panel["names"]],
         snapshots=snapshots,
-        policy=_lines(run / "policy.jsonl"),
+        policy=read_lines(run / "policy.jsonl"),
         sweeps=_sweeps(run / _FOLDER / "sweeps.npz"),
-        one_step=_lines(run / "one_step.jsonl"),
+        one_step=read_lines(run / "one_step.jsonl"),
         mask_analysis=read_json(run / "mask_analysis.json") if (run / "mask_analysis.json").is_file() else None,
     )
 
@@ -106,21 +105,3 @@ def _sweeps(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     arrays = read_arrays(path) if path.is_file() else {}
     names = [key.removeprefix("values/") for key in arrays if key.startswith("values/")]
     return {name: (arrays[f"values/{name}"], arrays[f"strip/{name}"]) for name in names}
-
-
-def _lines(path: Path) -> list[dict]:
-    """JSON objects, one a line; an unfinished last line, which a killed run leaves, is dropped."""
-    if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8")
-    lines, rows = text.splitlines(), []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            row["step"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            if number == len(lines) and not text.endswith("\n"):
-                break
-            raise ValueError(f"{path}, line {number}: not a row with a step: {line[:80]!r}") from error
-        rows.append(row)
-    return rows

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+# An interval from fewer pairs is shown, but nothing is concluded from it: two differences have one number for a spread.
+ENOUGH_PAIRS = 3
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -66,6 +69,44 @@ def paired_difference(
         half_width = float(stats.t.ppf((1 + confidence) / 2, df=n - 1)) * error
         low, high, p = mean - half_width, mean + half_width, _p_value(mean, error, n)
     return PairedDifference(mean, low, high, p, n, seeds, differences.tolist(), confidence)
+
+
+def ratio_of_means(
+    numerators: Sequence[float], denominators: Sequence[float], confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """mean(numerators) / mean(denominators) of paired values, with Fieller's interval (Fieller 1954).
+
+    The interval holds every ratio ρ for which the mean of numerator − ρ·denominator is not told from zero by Student's
+    test. It is bounded where the denominator's own mean is told from zero.
+
+    Raises:
+        ValueError: fewer than two pairs, or a denominator whose interval includes zero.
+    """
+    top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
+    if len(top) != len(bottom) or len(top) < 2:
+        raise ValueError(f"a ratio needs two or more pairs, got {len(top)} and {len(bottom)} values")
+    t_squared = float(stats.t.ppf((1 + confidence) / 2, df=len(top) - 1)) ** 2
+    (var_top, covariance), (_, var_bottom) = np.cov(top, bottom) / len(top)
+    # (top − ρ·bottom)² ≤ t²·(variance of that mean): a·ρ² − 2·b·ρ + c ≤ 0
+    a = bottom.mean() ** 2 - t_squared * var_bottom
+    b = top.mean() * bottom.mean() - t_squared * covariance
+    c = top.mean() ** 2 - t_squared * var_top
+    if a <= 0:
+        raise ValueError("the denominator cannot be told from zero: the ratio could be any number")
+    half = math.sqrt(max(b**2 - a * c, 0.0))
+    return float(top.mean() / bottom.mean()), float((b - half) / a), float((b + half) / a)
+
+
+def mean_correlation(
+    correlations: Sequence[float], confidence: float = 0.95
+) -> tuple[float, float | None, float | None]:
+    """Mean of correlations with Student's interval, on Fisher's scale artanh(r) and back; no interval for one."""
+    z = np.arctanh(np.clip(np.asarray(correlations, dtype=float), -1 + 1e-12, 1 - 1e-12))
+    if len(z) < 2:
+        return float(np.tanh(z.mean())), None, None
+    half = float(stats.t.ppf((1 + confidence) / 2, df=len(z) - 1)) * float(z.std(ddof=1)) / math.sqrt(len(z))
+    middle = float(z.mean())
+    return math.tanh(middle), math.tanh(middle - half), math.tanh(middle + half)
 
 
 def adjust_p_values(p_values: Sequence[float], method: str = "holm") -> list[float]:

@@ -1,5 +1,6 @@
 """The results as a plain-text table for the terminal."""
 
+from vssl.reports.budgets import mean_of, mean_seconds
 from vssl.reports.metrics import format_difference, format_number
 
 
@@ -21,6 +22,8 @@ def format_table(results: dict) -> str:
         f"{verdict['compared']}, mean and paired 95 % interval:",
         *(f"  {line['text']}" for line in verdict["lines"]),
     ]
+    if verdict["headroom"]:
+        judged.append(verdict["headroom"])
     notes = [f"note: {note}" for note in results["notes"]]
     return "\n".join([*lines, help_line, "", verdict["headline"], *(judged if verdict["lines"] else []), *notes])
 
@@ -31,7 +34,7 @@ def _title(metric: dict) -> str:
 
 
 def _rows(arm: dict, metrics: list[dict]) -> list[list[str]]:
-    about = [arm["label"], str(len(arm["runs"])), mean_of(arm, "steps", 0), mean_of(arm, "seconds", 1)]
+    about = [arm["label"], str(len(arm["runs"])), mean_of(arm, "steps", 0), mean_seconds(arm)]
     scores = [format_summary(arm["aggregate"].get(metric["key"]), metric["digits"]) for metric in metrics]
     differences = [
         format_difference(arm["difference"][metric["key"]], metric["digits"])
@@ -48,9 +51,3 @@ def format_summary(summary: dict | None, digits: int) -> str:
         return "–"
     mean = format_number(summary["mean"], digits)
     return mean if summary["std"] is None else f"{mean} ± {format_number(summary['std'], digits)}"
-
-
-def mean_of(arm: dict, key: str, digits: int) -> str:
-    """Mean over an arm's runs of ``steps`` or ``seconds``; ``–`` where runs do not have it."""
-    values = [run[key] for run in arm["runs"].values() if run.get(key) is not None]
-    return f"{sum(values) / len(values):.{digits}f}" if values else "–"

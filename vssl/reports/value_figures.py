@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from vssl.reports.drawing import style
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+_NO_RATIOS = {"snr": None, "z_independent": None}
 _Z_SHOWN = 4.0  # colours of the heat map end here
 
 # panel title → log keys or key prefixes (ending in "/": one line per task)
@@ -81,8 +82,9 @@ def moving_mean(values: np.ndarray, share: float = 0.12) -> np.ndarray:
 def whole_run(policy: list[dict]) -> list[dict]:
     """∂V/∂parameter over all meta steps, pooled from the intervals between snapshots; largest |z| first.
 
-    Each: label, mean, se, z = mean / se, n, and z_by_time, its own z per interval (None where unknown). Parameters
-    that no gradient ever reached are left out; nothing is known before the second meta step.
+    Each: label, mean, std over meta steps, snr = |mean| / std, z_independent = mean / (std / √n), se (corrected for the
+    correlation of successive meta steps), z = mean / se, n, and z_by_time, its own z per interval (None where unknown).
+    Parameters that no gradient ever reached are left out; nothing is known before the second meta step.
     """
     intervals = [row["gradient"] for row in policy if row.get("gradient", {}).get("parameters")]
     counts = np.array([interval["meta_steps"] for interval in intervals], dtype=float)
@@ -102,7 +104,10 @@ def whole_run(policy: list[dict]) -> list[dict]:
         se = math.sqrt(squares / (counts.sum() - 1) / counts.sum() * (1 + rho) / (1 - rho))
         by_time = [m / e if e > 0 else None for m, e in zip(means, errors, strict=True)]
         z = mean / se if se else 0.0
-        pooled.append({"label": label, "mean": mean, "se": se, "z": z, "n": int(counts.sum()), "z_by_time": by_time})
+        std, n = math.sqrt(squares / (counts.sum() - 1)), int(counts.sum())
+        ratios = {"snr": abs(mean) / std, "z_independent": mean / std * math.sqrt(n)} if std else _NO_RATIOS
+        row = {"label": label, "mean": mean, "std": std, **ratios, "se": se, "z": z, "n": n, "z_by_time": by_time}
+        pooled.append(row)
     return sorted(pooled, key=lambda row: abs(row["z"]), reverse=True)
 
 

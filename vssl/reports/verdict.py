@@ -1,11 +1,10 @@
 """The comparison in words: did the candidate help over the baseline, and by how much against noise."""
 
+from vssl.reports.budgets import matched_on
 from vssl.reports.metrics import format_difference
-from vssl.reports.notes import WALL_CLOCK_TOLERANCE, wall_clock_mismatch
-from vssl.reports.statistics import adjust_p_values
+from vssl.reports.statistics import ENOUGH_PAIRS, adjust_p_values
 
 LEVEL = 0.05
-_MATCHED = ("at matched wall-clock", "at matched steps")
 
 
 def judge(results: dict) -> dict:
@@ -13,7 +12,7 @@ def judge(results: dict) -> dict:
 
     headline: the finding in a sentence. sentence: the same with numbers.
     outcome: "better" (on at least one score, worse on none), "worse" (the reverse), "mixed", "none" (no interval
-    excludes zero) or "undecided" (no shared seed, or a single one).
+    excludes zero) or "undecided" (fewer than three shared seeds).
     firm: the outcome is "better" or "worse", budgets were matched, and a finding survives the correction for looking at
     several metrics.
     compared: what is subtracted from what, over which seeds.
@@ -21,7 +20,7 @@ def judge(results: dict) -> dict:
     ``p_holm`` corrects for looking at several headline metrics.
     """
     baseline, candidate = results["arms"][results["baseline"]], results["arms"][results["candidate"]]
-    matched = matched_on(results)
+    matched, fair = matched_on(results)
     compared = f"{candidate['label']} − {baseline['label']} {matched}"
     lines = [
         _line(metric, candidate["difference"][metric["key"]])
@@ -38,20 +37,9 @@ def judge(results: dict) -> dict:
         "sentence": f"{compared}: {numbers}.",
         "compared": compared,
         "outcome": outcome,
-        "firm": outcome in ("better", "worse") and matched in _MATCHED and any(map(_survives, lines)),
+        "firm": outcome in ("better", "worse") and fair and any(map(_survives, lines)),
         "lines": lines,
     }
-
-
-def matched_on(results: dict) -> str:
-    """What the two arms' budgets have in common: what the comparison asked for, and whether the runs kept to it."""
-    ours, theirs = (results["arms"][results[role]].get("budget") or {} for role in ("candidate", "baseline"))
-    if not ours or ours != theirs:
-        return "at budgets that are not matched"
-    if "steps" in ours:
-        return _MATCHED[1]
-    kept = all(share <= WALL_CLOCK_TOLERANCE for share in wall_clock_mismatch(results).values())
-    return _MATCHED[0] if kept else "at a wall-clock budget that was not kept"
 
 
 def _line(metric: dict, difference: dict) -> dict:
@@ -67,13 +55,17 @@ def _line(metric: dict, difference: dict) -> dict:
         "n": difference["n"],
         "p": difference["p"],
         "p_holm": None,
-        "text": f"{metric['title']}{direction} {shown}{unit}: {_in_words(outcome)}",
+        "text": f"{metric['title']}{direction} {shown}{unit}: {_in_words(outcome, difference['n'])}",
     }
 
 
 def outcome_of(difference: dict, lower_is_better: bool | None) -> str:
-    """ "better" or "worse" where the interval excludes zero, "none" where it does not, "undecided" without interval."""
-    if difference["low"] is None or lower_is_better is None:
+    """ "better" or "worse" where the interval excludes zero, "none" where it does not.
+
+    "undecided" for a score of unknown direction, and for fewer than three pairs: the spread of two differences is one
+    number, and an interval made of it is often far too narrow and as often far too wide.
+    """
+    if difference["n"] < ENOUGH_PAIRS or lower_is_better is None:
         return "undecided"
     if difference["low"] <= 0 <= difference["high"]:
         return "none"
@@ -100,7 +92,9 @@ def _survives(line: dict) -> bool:
     return line["outcome"] in ("better", "worse") and line["p_holm"] < LEVEL
 
 
-def _in_words(outcome: str) -> str:
+def _in_words(outcome: str, pairs: int) -> str:
+    if pairs == 2:
+        return "two seeds: too few to tell"
     return {
         "better": "better, beyond noise",
         "worse": "worse, beyond noise",
@@ -112,8 +106,7 @@ def _in_words(outcome: str) -> str:
 
 def _headline(outcome: str, lines: list[dict], candidate: str, baseline: str, matched: str) -> str:
     if outcome == "undecided":
-        why = "one seed has no spread to judge a difference by" if lines else "no seed has finished in both arms"
-        return f"Undecided: {why}."
+        return f"Undecided: {_why_undecided(max((line['n'] for line in lines), default=0))}."
     if outcome == "none":
         count = sum(line["outcome"] == "none" for line in lines)
         scores = "the score" if count == 1 else f"any of the {count} scores"
@@ -126,6 +119,13 @@ def _headline(outcome: str, lines: list[dict], candidate: str, baseline: str, ma
     fragile = [line["title"] for line in lines if line["outcome"] in ("better", "worse") and not _survives(line)]
     caution = f" Corrected for {len(lines)} scores (Holm), {_join(fragile)} could be chance." if fragile else ""
     return f"{candidate} {' and '.join(filter(None, parts))} compared with {baseline} {matched}{rest}.{caution}"
+
+
+def _why_undecided(pairs: int) -> str:
+    reasons = ("no seed has finished in both arms", "one seed has no spread to judge a difference by")
+    if pairs == 2:
+        return "two seeds are too few to tell a difference from noise"
+    return reasons[pairs] if pairs < 2 else "it is not known which way the scores are better"
 
 
 def _titles(lines: list[dict], outcome: str) -> str:

@@ -1,0 +1,126 @@
+"""Is the value of a step worth anything? Per arm: does the predicted drop happen, and is ∂V/∂φ signal or noise?"""
+
+from html import escape
+from statistics import median
+
+from vssl.reports.markup import absent, paragraph, section, table
+from vssl.reports.metrics import format_number
+from vssl.reports.one_step import MILLI, OPTIMIZERS, correlation, format_r, select
+from vssl.reports.runs import Run
+from vssl.reports.statistics import mean_correlation
+from vssl.reports.value_figures import whole_run
+
+CLEAR = 1.96  # |z| above which one number's gradient differs from 0 at 95 %, for that number alone
+
+
+def evidence_of(run: Run) -> dict:
+    """What one run says of its value.
+
+    one_step: ``{"<task>/<optimizer>": {"r", "predicted", "realised", "n"}}`` of the views that the arm learns from: r
+    is Pearson's between predicted and realised drop over the run's probes (None below 4), the drops are means.
+    gradient: per number of a policy ``label``, ``mean``, ``std``, ``snr``, ``z``, ``z_independent``, ``n``.
+    """
+    rows = select(run.one_step, views="designed")
+    found = {}
+    for task, optimizer in dict.fromkeys((row["task"], row["optimizer"]) for row in rows):
+        chosen = select(rows, task=task, optimizer=optimizer)
+        predicted, realised = ([row[key] for row in chosen] for key in ("predicted", "realised"))
+        r = correlation(predicted, realised)
+        means = {"predicted": sum(predicted) / len(chosen), "realised": sum(realised) / len(chosen)}
+        found[f"{task}/{optimizer}"] = {"r": None if r is None else r[0], **means, "n": len(chosen)}
+    kept = ("label", "mean", "std", "snr", "z", "z_independent", "n")
+    return {"one_step": found, "gradient": [{key: row[key] for key in kept} for row in whole_run(run.policy)]}
+
+
+def add_evidence(results: dict) -> None:
+    """Put what the seeds of an arm say together.
+
+    ``one_step.<task>/<optimizer>``: ``r`` with ``low``, ``high`` over seeds (None for one seed), ``n``, ``seeds``, and
+    the mean ``predicted`` and ``realised`` drops. ``gradient``: ``numbers``, ``meta_steps`` (of the shortest run),
+    median ``snr`` over numbers and seeds, ``clear``, the share of numbers with |z| > 1.96, and ``seeds``; None without
+    a policy that was trained.
+    """
+    for arm in results["arms"].values():
+        kinds = dict.fromkeys(kind for run in arm["runs"].values() for kind in run["one_step"])
+        arm["one_step"] = {kind: _over_seeds(arm, kind) for kind in kinds}
+        arm["gradient"] = _signal(arm)
+
+
+def _over_seeds(arm: dict, kind: str) -> dict:
+    found = {int(seed): run["one_step"][kind] for seed, run in arm["runs"].items() if kind in run["one_step"]}
+    with_r = {seed: one["r"] for seed, one in found.items() if one["r"] is not None}
+    r = mean_correlation(list(with_r.values())) if with_r else (None, None, None)
+    means = {key: sum(one[key] for one in found.values()) / len(found) for key in ("predicted", "realised")}
+    return dict(zip(("r", "low", "high"), r, strict=True)) | {"n": len(with_r), "seeds": sorted(with_r)} | means
+
+
+def _signal(arm: dict) -> dict | None:
+    by_seed = {int(seed): run["gradient"] for seed, run in arm["runs"].items() if run["gradient"]}
+    numbers = [number for of in by_seed.values() for number in of]
+    ratios = [number["snr"] for number in numbers if number["snr"] is not None]
+    if not ratios:
+        return None
+    return {
+        "numbers": max(map(len, by_seed.values())),
+        "meta_steps": min(number["n"] for number in numbers),
+        "snr": median(ratios),
+        "clear": sum(abs(number["z"]) > CLEAR for number in numbers) / len(numbers),
+        "seeds": sorted(by_seed),
+    }
+
+
+def evidence_section(results: dict) -> str:
+    probes, signals = _probe_table(results), _signal_table(results)
+    return section("Is the value of a step worth anything?", probes, signals)
+
+
+def _probe_table(results: dict) -> str:
+    kinds = dict.fromkeys(kind for arm in results["arms"].values() for kind in arm["one_step"])
+    if not kinds:
+        return absent("No one-step probe was made; ask for it with one_step_probe in the comparison's config.")
+    rows = []
+    for arm in results["arms"].values():
+        cells = [_probe_cell(arm["one_step"].get(kind)) for kind in kinds]
+        rows.append([escape(arm["label"]), *cells])
+    text = (
+        "Predicted against realised drop of the downstream loss on a third labeled batch, when S takes one step on the "
+        "arm's own views: Pearson's r over the probes of a run, mean over seeds with Student's 95 % interval (on "
+        "Fisher's scale); below it the mean drops, predicted → realised, × 10⁻³. AdamW is the learner's own step, SGD "
+        "one as long. Not counted in the budget; a fixed recipe is measured with feedback that it never learns from."
+    )
+    titles = [f"{task}, {OPTIMIZERS.get(optimizer, optimizer)}" for task, optimizer in (k.split("/") for k in kinds)]
+    return (
+        "<h3>Does the predicted drop happen?</h3>" + paragraph(text, "soft") + table(["", *map(escape, titles)], rows)
+    )
+
+
+def _probe_cell(found: dict | None) -> str:
+    if found is None:
+        return "–"
+    if found["r"] is None:
+        told = "too few probes for r"
+    elif found["low"] is None:
+        told = f"r = {format_number(found['r'], 2)} (one seed, no interval)"
+    else:
+        told = format_r((found["r"], found["low"], found["high"]))
+    drops = [format_number(MILLI * found[key], 3, signed=True) for key in ("predicted", "realised")]
+    return f"{told}<br><small>{' → '.join(drops)}</small>"
+
+
+def _signal_table(results: dict) -> str:
+    rows = []
+    for arm in results["arms"].values():
+        found = arm["gradient"]
+        if found is not None:
+            shown = [str(found["numbers"]), str(len(found["seeds"])), str(found["meta_steps"])]
+            rows.append([escape(arm["label"]), *shown, f"{found['snr']:.2f}", f"{100 * found['clear']:.0f} %"])
+    if not rows:
+        return ""
+    text = (
+        "∂V/∂φ of every number of a policy over the meta steps of a run: |mean| / std, median over numbers and seeds; "
+        "and the share of numbers whose mean differs from 0 (|z| > 1.96, z corrected for the correlation of successive "
+        "meta steps), of which chance alone would give 5 %. The numbers one by one are in results.json. Designers that "
+        "are networks have no such numbers."
+    )
+    header = ["", "numbers", "seeds", "meta steps", "|mean| / std", "differ from 0"]
+    return "<h3>∂V/∂φ: signal or noise?</h3>" + paragraph(text, "soft") + table(header, rows)
