@@ -100,9 +100,10 @@ def likelihood_weights(
 
     Args:
         uniform: the numbers that `sample_gates` got.
-        probability: held `MARGIN` from 0 and 1 inside the logarithm, where single draws would outweigh all others.
+        probability: held `MARGIN` from 0 and 1 inside the logarithm, where single draws would outweigh all others. The
+            gradient passes the hold: a gate that went that far can come back.
     """
     is_open = uniform < probability
-    p = probability.clamp(MARGIN, 1 - MARGIN)
+    p = straight_through(probability.clamp(MARGIN, 1 - MARGIN), probability)
     likelihood = torch.where(is_open, p.log(), (1 - p).log()).sum(dim=1)
     return (likelihood - likelihood.detach()).exp()
