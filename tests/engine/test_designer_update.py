@@ -131,6 +131,14 @@ def test_warmup_raises_the_designers_learning_rate(designed_config, tmp_path):
     assert rates == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01])
 
 
+def test_the_bound_takes_the_learning_rate_of_s_and_not_of_the_head(designed_config, tmp_path):
+    designed_config["value"].rule = dict(type="vssl.value.Bound", learning_rate=1.0, smoothness=1.0)
+    designed_config.schedule.head_share = 0.8  # the last meta step is at 4 of 6 steps
+    runner = build_runner(designed_config, tmp_path / "run", seed=0)
+    runner.train()
+    assert runner.train_loop.designer_update.rule.learning_rate == 0
+
+
 def test_impossible_designers_are_refused(designed_config, tmp_path):
     wrong = with_designer(designed_config, "search")
     wrong.designer_optimizer = designed_config.designer_optimizer

@@ -147,6 +147,19 @@ def test_by_ridge_no_head_is_fitted_and_g_down_is_the_gradient_of_the_solved_los
     assert (drops[0] - drops[1]) / (2 * step) == pytest.approx(float(length), rel=0.02)
 
 
+def test_after_a_resume_the_ridge_head_is_solved_on_the_same_images(backbone):
+    """The one-step probe asks for losses before the next meta step draws new ones."""
+    part, resumed = (make_feedback(evaluator="ridge", head_steps=2) for _ in range(2))
+    for _ in range(2):
+        part.fit_heads(backbone)
+    resumed.load_extra_state(part.extra_state())
+    batch = part.pools["depth"].meta.next()
+    with torch.no_grad():
+        assert torch.equal(resumed.loss(backbone, "depth", *batch), part.loss(backbone, "depth", *batch))
+    one, other = (feedback.pools["depth"].train.next() for feedback in (part, resumed))
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
 def test_more_updates_on_a_batch_fit_heads_further(backbone):
     few, many = make_feedback(head_lr=1e-2), make_feedback(head_lr=1e-2, head_updates=20)
     loss = {feedback: feedback.fit_heads(backbone)["feedback_head_loss/depth"] for feedback in (few, many)}

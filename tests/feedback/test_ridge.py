@@ -47,6 +47,21 @@ def test_features_without_information_leave_everything_unexplained():
     assert float(loss) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.parametrize(("rows", "query_rows"), [(0, 40), (1, 40), (60, 0)])
+def test_a_batch_without_valid_positions_asks_for_nothing(rows, query_rows):
+    mixing = torch.eye(5).requires_grad_()
+    loss = unexplained((X[:rows] @ mixing, Y[:rows]), (QUERY_X[:query_rows] @ mixing, QUERY_Y[:query_rows]), l2=0.1)
+    (gradient,) = torch.autograd.grad(loss, mixing)
+    assert loss == 0 and not gradient.any()
+
+
+def test_query_targets_that_do_not_differ_ask_for_nothing():
+    mixing = torch.eye(5).requires_grad_()
+    loss = unexplained((X @ mixing, Y), (QUERY_X @ mixing, QUERY_Y[:1].expand(40, -1)), l2=0.1)
+    (gradient,) = torch.autograd.grad(loss, mixing)
+    assert loss == 0 and not gradient.any()
+
+
 def test_targets_stand_in_the_middles_of_the_cells_and_invalid_ones_do_not_count():
     labels = torch.zeros(1, 8, 8, dtype=torch.long)
     labels[0, 2, 2], labels[0, 2, 6], labels[0, 6, 2], labels[0, 6, 6] = 1, 2, 255, 0

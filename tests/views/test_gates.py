@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from vssl.views.gates import sample_gates
+from vssl.objectives.base import WEIGHTS, mean_over_images
+from vssl.views.gates import likelihood_weights, sample_gates
 
 
 def test_a_gate_is_open_where_the_number_lies_below_the_probability():
@@ -34,6 +35,15 @@ def test_the_gradient_is_positive_and_finite_for_every_probability(probability):
     gates = sample_gates(torch.rand(5000, 1, generator=torch.Generator().manual_seed(0)), p, 0.5)
     (gradient,) = torch.autograd.grad(gates.relaxed.mean(), p)
     assert 0.2 < float(gradient) < 3  # 1 would be unbiased
+
+
+@pytest.mark.parametrize("probability", [0.005, 0.015, 0.5, 0.985, 0.995])
+def test_the_score_function_has_no_dead_zone_near_never_and_always(probability):
+    p = torch.full((1, 1), probability, requires_grad=True)
+    uniform = torch.rand(20000, 1, generator=torch.Generator().manual_seed(0))
+    costs = (uniform[:, 0] < probability).float()  # an open gate costs 1, so that the mean cost's derivative is 1
+    mean_over_images(costs, {WEIGHTS: likelihood_weights(uniform, p)}).backward()
+    assert 0.2 < float(p.grad) < 1.1
 
 
 def test_a_choice_passes_the_gradient_of_the_chosen_and_tells_the_gate_what_a_change_would_do():

@@ -101,7 +101,7 @@ class DesignerUpdate:
                 logged_feedback = self._feed_back(step, autocast)
         g_down, per_task = self._downstream
         if isinstance(self.rule, Bound):
-            self.rule.learning_rate = max(group["lr"] for group in self.preconditioner.optimizer.param_groups)
+            self.rule.learning_rate = self._rate_of_s()
         with clock("data"):
             images = next_images()
         with clock("designer"):
@@ -171,6 +171,12 @@ class DesignerUpdate:
         done = (step - self.burn_in) // self.period + 1
         for group, peak in zip(self.optimizer.param_groups, self.peak_lr, strict=True):
             group["lr"] = peak * min(1.0, done / self.warmup) if self.warmup else peak
+
+    def _rate_of_s(self) -> float:
+        """The learner's present learning rate for S, which is 0 while only the SSL head learns."""
+        aligned = {id(p) for p in self.preconditioner.params.values()}
+        groups = self.preconditioner.optimizer.param_groups
+        return max(group["lr"] for group in groups if any(id(p) in aligned for p in group["params"]))
 
     def _begin(self, views: Views, draws: Draws) -> dict[str, Tensor]:
         return self.learner.objective.begin(self.learner.student, self.learner.teacher, views, draws)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vssl.datasets.stream import Stream
 from vssl.distributed import average
 from vssl.draws import Draws
 from vssl.feedback.pool import Pool
@@ -168,6 +169,15 @@ class Feedback(nn.Module):
         self.fitted_steps = state["fitted_steps"]
         for name, pool in self.pools.items():
             pool.load_state_dict(state["pools"][name])
+        if self.evaluator == "ridge":  # `loss` may be asked for before the next meta step: the one-step probe does
+            count = min(self.head_steps, self.fitted_steps)
+            self._support = {name: _last_batches(pool.train, count) for name, pool in self.pools.items() if count}
+
+
+def _last_batches(stream: Stream, count: int) -> list[tuple[Tensor, ...]]:
+    """The last `count` batches that a stream gave; it stands where it stood afterwards."""
+    stream.load_state_dict({"position": stream.position - count * stream.batch_size * stream.world_size})
+    return [stream.next() for _ in range(count)]
 
 
 def _features(backbone: TimmBackbone, images: Tensor) -> Float[Tensor, "batch dim rows columns"]:

@@ -4,7 +4,8 @@ Forward, a gate is hard: open where a uniform number lies below the probability,
 are the views that the learner sees. Backward there are two ways:
 
 - `likelihood_weights`, the score function: each image's share of the value is compared with the batch's mean, and what
-  was chosen for images above it becomes more likely. Unbiased for losses that are a mean over images.
+  was chosen for images above it becomes more likely. For losses that are a mean over n images it is (n − 1)/n of the
+  gradient of the expected value, exactly for rules that are linear in g_pre, and up to order 1/n for the others.
 - `sample_gates` with a temperature, straight through to the relaxed Bernoulli of the same number (Maddison et al., Jang
   et al. 2017): less noise, but it extrapolates from the gradient at the chosen end, which for an op that changes an
   image much can point steadily the wrong way.
@@ -100,9 +101,10 @@ def likelihood_weights(
 
     Args:
         uniform: the numbers that `sample_gates` got.
-        probability: held `MARGIN` from 0 and 1 inside the logarithm, where single draws would outweigh all others.
+        probability: held `MARGIN` from 0 and 1 inside the logarithm, where single draws would outweigh all others. The
+            gradient passes the hold: a gate that went that far can come back.
     """
     is_open = uniform < probability
-    p = probability.clamp(MARGIN, 1 - MARGIN)
+    p = straight_through(probability.clamp(MARGIN, 1 - MARGIN), probability)
     likelihood = torch.where(is_open, p.log(), (1 - p).log()).sum(dim=1)
     return (likelihood - likelihood.detach()).exp()
