@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 .PHONY: demo test test-browser lint clean install
 
 demo: $(INSTALLED)
-	$(BIN)/python tools/prepare_data.py scenes --seed 1 --out data/benchmark
+	$(BIN)/python tools/prepare_data.py scenes --seed 2 --out data/benchmark
 	$(BIN)/python tools/compare.py configs/scenes/demo.py --work-dir runs/demo --jobs 2
 
 test: $(INSTALLED)

@@ -1,7 +1,7 @@
 """Is V-Pretraining better than the default recipe at equal training time, and how much of the headroom does it get?
 
-Command:  python tools/prepare_data.py scenes --seed 1 --out data/benchmark
-          python tools/compare.py configs/scenes/verdict.py --jobs 2        (20 minutes on two cores)
+Command:  python tools/prepare_data.py scenes --seed 2 --out data/benchmark
+          python tools/compare.py configs/scenes/verdict.py --jobs 2        (NN minutes on two cores)
 Expected: docs/benchmark.md, "The verdict"
 """
 
@@ -12,13 +12,19 @@ with read_base():
 
 title = "V-Pretraining on the embedded benchmark"
 work_dir = "runs/verdict"
-baseline, candidate = "fixed", "vpretraining"
-budget = dict(seconds=30, clock="processor")
-_designed = {**_stream, **_labels}
+start = _start(_test)
+probes = "configs/probes/benchmark.py"
+baseline, candidate, headroom = "fixed", "vpretraining", "oracle"
+budget = dict(seconds=60, clock="processor")
+
+
+def _fixed(label: str, **options) -> dict:
+    return dict(config="configs/scenes/simclr_fixed.py", cfg_options={**_stream(_test), **options}, label=label)
 
 
 def _arm(name: str, label: str, **options) -> dict:
-    return dict(config=f"configs/scenes/simclr_{name}.py", cfg_options={**_designed, **options}, label=label)
+    options = {**_stream(_test), **_labels(_test), **options}
+    return dict(config=f"configs/scenes/simclr_{name}.py", cfg_options=options, label=label)
 
 
 def _controlled(control: str, label: str) -> dict:
@@ -27,22 +33,17 @@ def _controlled(control: str, label: str) -> dict:
 
 _without_feedback = {"feedback": None, "value": None, "designer_optimizer": None}
 arms = dict(
-    fixed=dict(config="configs/scenes/simclr_fixed.py", cfg_options=_stream, label="default recipe"),
-    oracle=dict(config="configs/scenes/simclr_fixed.py", cfg_options=_fixed(gray=0.0), label="best fixed recipe"),
+    fixed=_fixed("default recipe"),
+    oracle=_fixed("best fixed recipe", **_recipe(s=0.0, h=0.0, gray=0.0)),
     vpretraining=_arm("policy", "V-Pretraining, one policy"),
     instance=_arm("instance", "V-Pretraining, policy per image"),
     unet=_arm("unet", "V-Pretraining, U-Net mask"),
     masked=_arm("masked", "V-Pretraining, policy and mask"),
     search=_arm("search", "candidate search"),
-    fixed_same_steps=dict(
-        config="configs/scenes/simclr_fixed.py",
-        cfg_options=_stream,
-        steps_of="vpretraining",
-        label="default recipe, same steps",
-    ),
+    fixed_same_steps={**_fixed("default recipe, same steps"), "steps_of": "vpretraining"},
     frozen=dict(
         config="configs/scenes/simclr_policy.py",
-        cfg_options={**_stream, **_without_feedback},
+        cfg_options={**_stream(_test), **_without_feedback},
         designer_of="vpretraining",
         label="the learned policy from the start",
     ),
