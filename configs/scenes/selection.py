@@ -1,4 +1,4 @@
-"""Which settings does every arm of the verdict get? Four trials an arm, the default recipe's included, one seed.
+"""Which settings does every arm of the verdict get? Three trials an arm, the default recipe's included, one seed.
 
 Command:  python tools/prepare_data.py scenes
           python tools/compare.py configs/scenes/selection.py --jobs 2
@@ -17,7 +17,7 @@ start = _start(_validation)
 probes = "configs/probes/scenes.py"
 seeds = [10]
 budget = dict(seconds=60, clock="processor")
-baseline, candidate = "fixed_lr1e-3", "policy_a"
+baseline, candidate = "fixed_b", "policy_a"
 
 
 def _trial(config: str, **options) -> dict:
@@ -25,18 +25,24 @@ def _trial(config: str, **options) -> dict:
     return dict(config=f"configs/scenes/simclr_{config}.py", cfg_options={**_stream(_validation), **labels, **options})
 
 
-_rates = (5e-4, 1e-3, 2e-3, 4e-3)
-_spread = [("a", 1e-3, 1.0), ("b", 1e-3, 2.0), ("c", 2e-3, 1.0), ("d", 2e-3, 2.0)]
-arms = {}
-for _rate in _rates:
-    _name = f"lr{_rate:.0e}".replace("e-0", "e-")
-    arms[f"fixed_{_name}"] = _trial("fixed", **{"optimizer.lr": _rate})
-    arms[f"oracle_{_name}"] = _trial("fixed", **{"optimizer.lr": _rate}, **_recipe(s=0.0, h=0.0, gray=0.0))
-for _config, _step, _key in (
-    ("policy", 0.1, "designer_optimizer.lr"),
-    ("instance", 0.005, "designer_optimizer.lr"),
-    ("unet", 1e-3, "designer_optimizer.lr"),
-    ("search", 0.5, "designer.learning_rate"),
+_narrow, _wide = (
+    ("area", "saturation", "hue", "grayscale"),
+    ("area", "brightness", "contrast", "saturation", "hue", "grayscale"),
+)
+_no_colour = _recipe(s=0.0, h=0.0, gray=0.0)
+arms = {
+    **{f"fixed_{n}": _trial("fixed", **{"optimizer.lr": lr}) for n, lr in (("a", 5e-4), ("b", 1e-3), ("c", 2e-3))},
+    **{
+        f"oracle_{n}": _trial("fixed", **{"optimizer.lr": lr}, **_no_colour)
+        for n, lr in (("a", 5e-4), ("b", 1e-3), ("c", 2e-3))
+    },
+}
+for _config, _key, _settings in (
+    ("policy", "designer_optimizer.lr", ((0.1, _narrow), (0.2, _narrow), (0.1, _wide))),
+    ("instance", "designer_optimizer.lr", ((0.005, _narrow), (0.01, _narrow), (0.005, _wide))),
+    ("search", "designer.learning_rate", ((0.5, _narrow), (1.0, _narrow), (0.5, _wide))),
 ):
-    for _name, _rate, _factor in _spread:
-        arms[f"{_config}_{_name}"] = _trial(_config, **{"optimizer.lr": _rate, _key: _step * _factor})
+    for _name, (_lr, _learn) in zip("abc", _settings):
+        arms[f"{_config}_{_name}"] = _trial(_config, **{_key: _lr, "designer.learn": _learn})
+for _name, _lr in (("a", 1e-3), ("b", 3e-3), ("c", 3e-4)):
+    arms[f"unet_{_name}"] = _trial("unet", **{"designer_optimizer.lr": _lr})

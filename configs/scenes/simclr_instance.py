@@ -13,5 +13,10 @@ with read_base():
 
 from vssl.designers import InstancePolicy
 
-designer = dict(type=InstancePolicy, centres=False, learn=("area", "brightness", "saturation", "hue", "grayscale"))
+designer = dict(
+    type=InstancePolicy,
+    centres=False,
+    gates="straight_through",
+    learn=("area", "saturation", "hue", "grayscale"),
+)
 designer_optimizer.update(lr=0.005)

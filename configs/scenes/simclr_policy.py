@@ -16,6 +16,7 @@ from vssl.designers import GlobalPolicy
 designer = dict(
     type=GlobalPolicy,
     centres=False,
-    learn=("area", "brightness", "saturation", "hue", "grayscale"),
+    gates="straight_through",
+    learn=("area", "saturation", "hue", "grayscale"),
 )
 designer_optimizer.update(lr=0.1)

@@ -1,0 +1,53 @@
+"""What of V-Pretraining's settings matters? One change at a time to the verdict's policy, on the validation scenes.
+
+Command:  python tools/prepare_data.py scenes
+          python tools/compare.py configs/scenes/ablations.py --jobs 2
+Expected: docs/benchmark.md, "Ablations"
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.benchmark import *
+
+from vssl.value import Adam, Bound, Dot
+
+title = "Ablations of the policy, on the validation scenes"
+work_dir = "runs/ablations"
+start = _start(_validation)
+probes = "configs/probes/scenes.py"
+seeds = [20, 21, 22]
+budget = dict(seconds=60, clock="processor")
+baseline, candidate = "reference", "fixed"
+
+
+def _changed(label: str, **options) -> dict:
+    options = {**_stream(_validation), **_labels(_validation), **options}
+    return dict(config="configs/scenes/simclr_policy.py", cfg_options=options, label=label)
+
+
+def _pools(**numbers) -> dict:
+    return {f"feedback.pools.{task}.{key}": n for task in ("segmentation", "depth") for key, n in numbers.items()}
+
+
+arms = dict(
+    reference=_changed("as in the verdict"),
+    fixed=dict(config="configs/scenes/simclr_fixed.py", cfg_options=_stream(_validation), label="default recipe"),
+    dot=_changed("rule: dot product", **{"value.rule": dict(type=Dot)}),
+    bound=_changed("rule: bound (L = 30)", **{"value.rule": dict(type=Bound, learning_rate=1e-3, smoothness=30.0)}),
+    adam=_changed("rule: Adam-preconditioned", **{"value.rule": dict(type=Adam)}),
+    last_blocks=_changed("K = 2 of 4 blocks", **{"backbone.aligned_blocks": 2}),
+    small_batch=_changed("meta batch 16", **{"value.batch_size": 16}),
+    seldom=_changed("r = 8", **{"value.period": 8}),
+    each_g_down=_changed(
+        "g_down at every meta step, 48 images",
+        **{"value.g_down_every": 1, "feedback.head_steps": 1},
+        **_pools(meta_batch_size=48),
+    ),
+    small_pool=_changed(
+        "64 + 32 labeled images", **{"feedback.head_steps": 1}, **_pools(train=64, meta=32, meta_batch_size=32)
+    ),
+    segmentation=_changed("segmentation alone", **{"value.combine.weights.depth": 0.0}),
+    depth=_changed("depth alone", **{"value.combine.weights.segmentation": 0.0}),
+    relaxed=_changed("gates: straight through", **{"designer.gates": "straight_through"}),
+)
