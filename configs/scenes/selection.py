@@ -42,7 +42,7 @@ for _config, _key, _settings in (
     ("instance", "designer_optimizer.lr", ((0.005, _narrow), (0.01, _narrow), (0.005, _wide))),
     ("search", "designer.learning_rate", ((0.5, _narrow), (1.0, _narrow), (0.5, _wide))),
 ):
-    for _name, (_lr, _learn) in zip("abc", _settings):
+    for _name, (_lr, _learn) in zip("abc", _settings, strict=True):
         arms[f"{_config}_{_name}"] = _trial(_config, **{_key: _lr, "designer.learn": _learn})
 for _name, _lr in (("a", 1e-3), ("b", 3e-3), ("c", 3e-4)):
     arms[f"unet_{_name}"] = _trial("unet", **{"designer_optimizer.lr": _lr})
