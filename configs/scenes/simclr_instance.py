@@ -17,6 +17,6 @@ designer = dict(
     type=InstancePolicy,
     centres=False,
     gates="straight_through",
-    learn=("area", "saturation", "hue", "grayscale"),
+    learn=("area", "brightness", "contrast", "saturation", "hue", "grayscale"),
 )
 designer_optimizer.update(lr=0.005)

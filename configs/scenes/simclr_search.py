@@ -16,7 +16,7 @@ from vssl.designers import CandidateSearch
 designer = dict(
     type=CandidateSearch,
     learn=("area", "saturation", "hue", "grayscale"),
-    learning_rate=0.5,
+    learning_rate=1.0,
 )
 value.update(period=2)  # eight candidates cost as much as eight SSL steps
 designer_optimizer = None

@@ -14,3 +14,4 @@ with read_base():
 from vssl.designers import UNetMask
 
 designer = dict(type=UNetMask, width=8, stem=4, keep_ratio=0.6, sparsity=0.131, smoothness=0.144)
+designer_optimizer.update(lr=3e-4)

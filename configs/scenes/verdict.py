@@ -22,6 +22,10 @@ def _fixed(label: str, **options) -> dict:
     return dict(config="configs/scenes/simclr_fixed.py", cfg_options={**_stream(_test), **options}, label=label)
 
 
+# Learning rates and designers' settings: the best of each arm's trials (selection.py); controls have the policy's.
+_default = _fixed("default recipe", **{"optimizer.lr": 5e-4})
+
+
 def _arm(name: str, label: str, **options) -> dict:
     options = {**_stream(_test), **_labels(_test), **options}
     return dict(config=f"configs/scenes/simclr_{name}.py", cfg_options=options, label=label)
@@ -33,14 +37,14 @@ def _controlled(control: str, label: str) -> dict:
 
 _without_feedback = {"feedback": None, "value": None, "designer_optimizer": None}
 arms = dict(
-    fixed=_fixed("default recipe"),
+    fixed=_default,
     oracle=_fixed("best fixed recipe", **_recipe(s=0.0, h=0.0, gray=0.0)),
     vpretraining=_arm("policy", "V-Pretraining, one policy"),
     instance=_arm("instance", "V-Pretraining, policy per image"),
     unet=_arm("unet", "V-Pretraining, U-Net mask"),
     masked=_arm("masked", "V-Pretraining, policy and mask"),
     search=_arm("search", "candidate search"),
-    fixed_same_steps={**_fixed("default recipe, same steps"), "steps_of": "vpretraining"},
+    fixed_same_steps={**_default, "label": "default recipe, same steps", "steps_of": "vpretraining"},
     frozen=dict(
         config="configs/scenes/simclr_policy.py",
         cfg_options={**_stream(_test), **_without_feedback},
