@@ -2,12 +2,15 @@
 
 import copy
 import json
+from itertools import product
 
 import pytest
 import torch
 
 from vssl.engine import ConfigError
+from vssl.engine.config import PRECISIONS
 from vssl.engine.train import build_runner, train
+from vssl.value import cosine
 
 DESIGNERS = {
     "unet": dict(type="vssl.designers.UNetMask", width=4),
@@ -85,6 +88,24 @@ def test_in_bf16_heads_are_fitted_as_in_fp32(designed_config, tmp_path):
         first = json.loads((tmp_path / precision / "metrics.jsonl").read_text().splitlines()[0])
         losses[precision] = first["feedback_loss/segmentation"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["unet", "global"])
+def test_in_bf16_differences_are_what_double_backward_gives(designed_config, tmp_path, name):
+    """The tail is in fp32, so that what is left between estimators is what is left in fp32."""
+    gradients = {}
+    for estimator, precision in product(("double_backward", "central_difference", "forward_difference"), PRECISIONS):
+        config = with_designer(designed_config, name)
+        config.precision = precision
+        config["value"].estimator = dict(type=f"vssl.value.{estimator}")
+        runner = build_runner(config, tmp_path / f"{estimator}_{precision}", seed=0)
+        runner.learner.train()
+        runner.train_loop.update_designer()
+        gradients[estimator, precision] = [p.grad for p in runner.train_loop.designer.parameters()]
+    exact = gradients["double_backward", "bf16"]
+    for estimator in ("central_difference", "forward_difference"):
+        assert float(cosine(gradients[estimator, "bf16"], exact)) > 0.999
+    assert float(cosine(exact, gradients["double_backward", "fp32"])) > 0.95  # what bf16 in the trunk and g_down costs
 
 
 def test_with_dino_a_policy_learns_the_local_crops_too(designed_config, tmp_path):

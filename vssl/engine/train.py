@@ -18,6 +18,7 @@ from vssl.designers import CandidateSearch, Designer
 from vssl.draws import Draws
 from vssl.engine import checkpoint
 from vssl.engine.budget import Budget
+from vssl.engine.compiling import compile_learner, compile_options
 from vssl.engine.config import ConfigError, build, check_training_config, resolve
 from vssl.engine.designer_update import DesignerUpdate
 from vssl.engine.runner import PretrainRunner
@@ -25,7 +26,7 @@ from vssl.feedback import Feedback
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.learner import Learner
 from vssl.learner.schedules import warmup_cosine
-from vssl.value.metagradient import central_difference, forward_difference
+from vssl.value.metagradient import central_difference
 
 
 def train(
@@ -69,7 +70,7 @@ def build_runner(
 ) -> PretrainRunner:
     """Build every part of a run and try them on two images."""
     compat.prepare_mmseg()
-    device = _device(config)
+    device, compiling = _device(config), compile_options(config)
     rank, world_size = distributed.rank_and_size()
     torch.manual_seed(seed)  # the same initial weights on every rank
 
@@ -97,6 +98,8 @@ def build_runner(
         raise ConfigError("config has feedback but no designer_optimizer, so feedback could not change anything")
     feedback = None if designer_update is None else designer_update.feedback
     _try_out(learner, designer, feedback, dataset, device)
+    if compiling is not None:
+        compile_learner(learner, compiling, device)
 
     schedule = dict(warmup_share=0.0, final_ratio=1.0) | dict(config.get("schedule", {}))
     head_share = schedule.pop("head_share", 0.0)
@@ -114,6 +117,7 @@ def build_runner(
             clip_grad=config.get("clip_grad"),
             seed=seed,
             autocast=_autocast(config, device),
+            compiled=compiling is not None,
         ),
         config=config,
         work_dir=work_dir,
@@ -171,8 +175,6 @@ def _build_designer_update(
             settings[key] = build(settings[key])
     estimator = dict(settings.get("estimator") or dict(type=central_difference))
     kind = resolve(estimator.pop("type"), "value.estimator")
-    if kind in (central_difference, forward_difference) and config.get("precision", "fp32") != "fp32":
-        raise ConfigError("precision='bf16' needs value.estimator=dict(type=double_backward): differences need fp32")
     settings["estimator"] = partial(kind, **estimator)
     feedback = _build_feedback(config.feedback, learner.student, seed, placement)
     return DesignerUpdate(learner, designer, feedback, optimizer, learner_optimizer, **settings)
