@@ -73,7 +73,7 @@ def assert_same(one, other, **tolerance):
 )
 def test_compiled_steps_give_the_weights_of_steps_as_written(fixed_config, tmp_path, change):
     """aot_eager traces forward and backward as inductor does, and runs the same kernels: equal to the last bits."""
-    fixed_config.merge_from_dict(change)
+    fixed_config.merge_from_dict(copy.deepcopy(change))  # it takes `_delete_` out
     as_written = train(copy.deepcopy(fixed_config), tmp_path / "as_written")
     other = train(compiled(fixed_config, "aot_eager"), tmp_path / "compiled")
     assert_same(weights(as_written), weights(other), atol=1e-6, rtol=1e-5)
@@ -91,7 +91,7 @@ def test_inductor_gives_the_weights_of_steps_as_written(designed_config, tmp_pat
 )  # 3 blocks; DINO: student on both sizes and teacher; MAE: 2 decoder blocks
 def test_only_the_learners_step_runs_compiled_code(designed_config, tmp_path, counting, change, calls):
     """Meta steps, feedback, RankMe and the one-step probe call the same blocks as written."""
-    designed_config.merge_from_dict(change)
+    designed_config.merge_from_dict(copy.deepcopy(change))
     designed_config.merge_from_dict({"one_step_probe": dict(interval=2)})
     for pool in designed_config.feedback.pools.values():
         pool.probe, pool.train, pool.meta = 4, 8, 4
