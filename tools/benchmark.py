@@ -2,9 +2,9 @@
 
 import argparse
 
-from vssl.benchmarks import difference_step, metagradient, ops, probes, views
+from vssl.benchmarks import difference_step, learner_step, metagradient, ops, probes, views
 
-BENCHMARKS = (views, ops, metagradient, difference_step, probes)
+BENCHMARKS = (views, ops, metagradient, difference_step, learner_step, probes)
 
 
 def main() -> None:

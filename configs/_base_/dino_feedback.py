@@ -1,7 +1,7 @@
 """Feedback of the paper rows: ADE20K (2000 train + 512 meta images) and NYUv2 (512 + 128).
 
 Unstated, ours: how labeled images are cropped, their batch sizes, the heads' learning rate and first steps, and the
-alignment: the cosine, which ‖g_pre‖ cannot inflate. bf16 needs the exact estimator.
+alignment: the cosine, which ‖g_pre‖ cannot inflate.
 """
 
 from torch.optim import AdamW

@@ -2,12 +2,15 @@
 
 import copy
 import json
+from itertools import product
 
 import pytest
 import torch
 
 from vssl.engine import ConfigError
+from vssl.engine.config import PRECISIONS
 from vssl.engine.train import build_runner, train
+from vssl.value import cosine
 
 DESIGNERS = {
     "unet": dict(type="vssl.designers.UNetMask", width=4),
@@ -88,6 +91,24 @@ def test_in_bf16_heads_are_fitted_as_in_fp32(designed_config, tmp_path):
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
 
 
+@pytest.mark.parametrize("name", ["unet", "global"])
+def test_in_bf16_differences_are_what_double_backward_gives(designed_config, tmp_path, name):
+    """The tail is in fp32, so that what is left between estimators is what is left in fp32."""
+    gradients = {}
+    for estimator, precision in product(("double_backward", "central_difference", "forward_difference"), PRECISIONS):
+        config = with_designer(designed_config, name)
+        config.precision = precision
+        config["value"].estimator = dict(type=f"vssl.value.{estimator}")
+        runner = build_runner(config, tmp_path / f"{estimator}_{precision}", seed=0)
+        runner.learner.train()
+        runner.train_loop.update_designer()
+        gradients[estimator, precision] = [p.grad for p in runner.train_loop.designer.parameters()]
+    exact = gradients["double_backward", "bf16"]
+    for estimator in ("central_difference", "forward_difference"):
+        assert float(cosine(gradients[estimator, "bf16"], exact)) > 0.999
+    assert float(cosine(exact, gradients["double_backward", "fp32"])) > 0.95  # what bf16 in the trunk and g_down costs
+
+
 def test_with_dino_a_policy_learns_the_local_crops_too(designed_config, tmp_path):
     designed_config.merge_from_dict(
         dict(
@@ -109,6 +130,19 @@ def test_burn_in_period_and_freezing_say_when(designed_config, tmp_path):
     designed_config["value"].update(burn_in=3, period=4, freeze_after=12)
     update = build_runner(designed_config, tmp_path / "run", seed=0).train_loop.designer_update
     assert [step for step in range(20) if update.due(step)] == [3, 7, 11]
+
+
+def test_parts_of_a_designer_have_their_own_learning_rates(designed_config, tmp_path):
+    config = with_designer(designed_config, "masked")
+    config.designer_optimizer.lr_of = dict(policy=0.5)
+    runner = build_runner(config, tmp_path / "run", seed=0)
+    optimizer, designer = runner.train_loop.designer_update.optimizer, runner.train_loop.designer
+    rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert {rate[id(p)] for p in designer.policy.parameters()} == {0.5}
+    assert {rate[id(p)] for p in designer.mask.parameters()} == {config.designer_optimizer.lr}
+    config.designer_optimizer.lr_of = dict(polcy=0.5)
+    with pytest.raises(ConfigError, match=r"lr_of names \['polcy'\]; MaskedPolicy has \['policy', 'mask'\]"):
+        build_runner(config, tmp_path / "other", seed=0)
 
 
 def test_meta_steps_share_a_g_down(designed_config, tmp_path, monkeypatch):

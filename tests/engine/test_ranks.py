@@ -46,14 +46,17 @@ def halved(config):
     return config
 
 
-@pytest.mark.parametrize("which", ["fixed_config", "designed_config"])
-def test_two_ranks_equal_one_with_twice_the_batch(which, request, tmp_path):
+@pytest.mark.parametrize(
+    ("which", "compiling"), [("fixed_config", False), ("designed_config", False), ("designed_config", True)]
+)
+def test_two_ranks_equal_one_with_twice_the_batch(which, compiling, request, tmp_path):
     config = request.getfixturevalue(which)
     # plain SGD: AdamW divides by √v̂ and would turn the rounding of nearly zero gradients into whole steps
     config.optimizer = dict(type="torch.optim.SGD", lr=0.1, momentum=0.9)
     if config.get("designer_optimizer"):
         config.designer_optimizer = dict(type="torch.optim.SGD", lr=1.0)
     one = launch(config, tmp_path / "one", 1, tmp_path)
+    config["compile"] = dict(backend="aot_eager") if compiling else False
     two = launch(halved(config), tmp_path / "two", 2, tmp_path)
     a, b = (torch.load(run / "checkpoint.pth", weights_only=True) for run in (one, two))
     for part in ("learner", "designer"):

@@ -51,8 +51,9 @@ def publish(arguments: argparse.Namespace, about: str, rows: list[dict], columns
 def describe(arguments: argparse.Namespace) -> str:
     on_gpu = arguments.device.type == "cuda"
     machine = torch.cuda.get_device_name(arguments.device) if on_gpu else platform.machine()
+    precision = " and ".join(arguments.precisions) if "precisions" in arguments else "fp32"
     timed = f"; medians [quartiles] of {arguments.repeats} in one process" if "repeats" in arguments else ""
-    return f"{machine}, CPU threads: {arguments.threads}, torch {torch.__version__}, fp32{timed}"
+    return f"{machine}, CPU threads: {arguments.threads}, torch {torch.__version__}, {precision}{timed}"
 
 
 def markdown(rows: list[dict], columns: dict[str, str]) -> str:

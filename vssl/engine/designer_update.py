@@ -29,7 +29,9 @@ class DesignerUpdate:
         combine: several tasks' gradients into one (`WeightedSum`, `UnitNorm`, `PCGrad`).
         average_g_down: `GradientAverage` over meta steps, or None for each step's own.
         optimizer: of φ; None for `CandidateSearch`, which steps itself by the values of its candidates.
-        estimator: `central_difference`, `forward_difference` (fp32) or `double_backward` (also bf16).
+        estimator: `central_difference`, `forward_difference` or `double_backward`. Its tail is in fp32 whatever the
+            learner's precision: the difference of two gradients that bf16 has rounded is noise. The trunk before it
+            and the backward pass through it, which are of first order, follow the learner's precision.
         g_down_every: meta steps that share one g_down, which changes slowly and must be exact: many labeled images,
             seldom. The designer's own gradient is the noisy one.
         period: r, learner steps between designer updates.
@@ -141,10 +143,10 @@ class DesignerUpdate:
         base = None
         if self.recognisability or self.norm_growth:
             base = self.designer.recipe(images, draws("meta views"))
-        with autocast():
-            if self.recognisability:
+        if self.recognisability:
+            with autocast():
                 construction.penalty = construction.penalty + self.recognisability * self._unlike(construction, base)
-            meta = self._backward(construction, base, g_down, draws)
+        meta = self._backward(construction, base, g_down, draws, autocast)
         gradients = [p.grad for p in self.designer.parameters() if p.grad is not None]
         average(gradients)
         gradient_norm = norm(gradients)
@@ -158,9 +160,9 @@ class DesignerUpdate:
         """2c and 2d by trial: value several constructions of the batch, all with the same random numbers."""
         aligned, valued = self.learner.student.aligned_parameters(), []
         for construction in self.designer.propose(images, draws("meta views"), self.candidates):
-            with torch.random.fork_rng(), autocast():  # drop-path too is the same for every candidate
+            with torch.random.fork_rng():  # drop-path too is the same for every candidate
                 with torch.no_grad():
-                    state = self._begin(construction.views, draws("meta objective"))
+                    state = self._begin(construction.views, draws("meta objective"), autocast)
                 g_pre = average(parameter_gradient(state, self.tail, aligned))
             valued.append((self.rule(g_down, g_pre, self.preconditioner).value, g_pre))
         values = torch.stack([value for value, _ in valued])
@@ -178,18 +180,21 @@ class DesignerUpdate:
         groups = self.preconditioner.optimizer.param_groups
         return max(group["lr"] for group in groups if any(id(p) in aligned for p in group["params"]))
 
-    def _begin(self, views: Views, draws: Draws) -> dict[str, Tensor]:
-        return self.learner.objective.begin(self.learner.student, self.learner.teacher, views, draws)
+    def _begin(self, views: Views, draws: Draws, autocast) -> dict[str, Tensor]:
+        """The tail's inputs, in full precision."""
+        with autocast():
+            state = self.learner.objective.begin(self.learner.student, self.learner.teacher, views, draws)
+        return {name: t.float() if t.dtype in (torch.bfloat16, torch.float16) else t for name, t in state.items()}
 
-    def _backward(self, construction, base: Views | None, g_down: list[Tensor], draws) -> MetaGradient:
+    def _backward(self, construction, base: Views | None, g_down: list[Tensor], draws, autocast) -> MetaGradient:
         """2d: −value + penalties, into the gradients of φ."""
         aligned, rule = self.learner.student.aligned_parameters(), self.rule
         if self.norm_growth:
             with torch.no_grad():
-                unchanged = self._begin(base, draws("meta objective"))
+                unchanged = self._begin(base, draws("meta objective"), autocast)
             reference = norm(average(parameter_gradient(unchanged, self.tail, aligned)))
             rule = NormGrowth(rule, self.norm_growth, reference)
-        state, rest = self._begin(construction.views, draws("meta objective")), None
+        state, rest = self._begin(construction.views, draws("meta objective"), autocast), None
         if construction.weights is not None:
             state[WEIGHTS] = construction.weights
         elif (local_crops := construction.views.local_crops) is None or not local_crops.requires_grad:

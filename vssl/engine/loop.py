@@ -16,7 +16,9 @@ from vssl.distributed import rank_and_size
 from vssl.draws import Draws
 from vssl.engine.budget import Budget
 from vssl.engine.clock import PhaseClock
+from vssl.engine.compiling import warm_up
 from vssl.engine.designer_update import DesignerUpdate
+from vssl.learner.compiled import as_written, compiled_code
 from vssl.learner.learner import Learner
 
 
@@ -39,6 +41,7 @@ class PretrainLoop(BaseLoop):
             cost a trained backbone more than it brings. The backbone's schedule covers the rest.
         clip_grad: largest gradient norm of the learner, or None.
         autocast: context for the learner's and the feedback's forward passes.
+        compiled: the learner's blocks were compiled; its own step uses that code, everything else runs as written.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class PretrainLoop(BaseLoop):
         device: torch.device,
         head_share: float = 0.0,
         autocast: Callable = nullcontext,
+        compiled: bool = False,
     ):
         if not 0 <= head_share < 1:
             raise ValueError(f"schedule.head_share={head_share} must be in [0, 1)")
@@ -67,7 +71,7 @@ class PretrainLoop(BaseLoop):
         )
         self.budget, self.learning_rate, self.clip_grad = budget, learning_rate, clip_grad
         self.head_share = head_share
-        self.seed, self.device, self.autocast = seed, device, autocast
+        self.seed, self.device, self.autocast, self.compiled = seed, device, autocast, compiled
         self.clock = PhaseClock(device, budget.now)
         self.step = 0
         self.recent: dict[str, list[Tensor]] = defaultdict(list)
@@ -82,8 +86,14 @@ class PretrainLoop(BaseLoop):
         return getattr(self.runner.model, "module", self.runner.model)
 
     def run(self) -> Learner:
+        with as_written() if self.compiled else nullcontext():
+            return self._run()
+
+    def _run(self) -> Learner:
         self.runner.call_hook("before_train")
         self.learner.train()
+        if self.compiled:
+            warm_up(self)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         self.budget.start()
@@ -108,7 +118,7 @@ class PretrainLoop(BaseLoop):
             self.update_designer()  # 2. every r steps: labels -> g_down -> φ
         with self.clock("augment"), torch.no_grad():
             construction = self.designer(images, self.draws("views"))  # 3. views of B_u with the updated φ ...
-        with self.clock("learner"):
+        with self.clock("learner"), compiled_code() if self.compiled else nullcontext():
             with self.autocast():
                 loss, state = self.runner.model(construction.views.detach(), self.draws("objective"))
             self.step_learner(loss)  # ... an ordinary SSL step on θ

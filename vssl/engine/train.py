@@ -18,6 +18,7 @@ from vssl.designers import CandidateSearch, Designer
 from vssl.draws import Draws
 from vssl.engine import checkpoint
 from vssl.engine.budget import Budget
+from vssl.engine.compiling import compile_learner, compile_options
 from vssl.engine.config import ConfigError, build, check_training_config, resolve
 from vssl.engine.designer_update import DesignerUpdate
 from vssl.engine.runner import PretrainRunner
@@ -25,7 +26,7 @@ from vssl.feedback import Feedback
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.learner import Learner
 from vssl.learner.schedules import warmup_cosine
-from vssl.value.metagradient import central_difference, forward_difference
+from vssl.value.metagradient import central_difference
 
 
 def train(
@@ -69,7 +70,7 @@ def build_runner(
 ) -> PretrainRunner:
     """Build every part of a run and try them on two images."""
     compat.prepare_mmseg()
-    device = _device(config)
+    device, compiling = _device(config), compile_options(config)
     rank, world_size = distributed.rank_and_size()
     torch.manual_seed(seed)  # the same initial weights on every rank
 
@@ -103,6 +104,8 @@ def build_runner(
             measuring = _build_feedback(config.feedback, learner.student, seed, {**placement, "num_workers": 0})
     feedback = measuring if designer_update is None else designer_update.feedback
     _try_out(learner, designer, feedback, dataset, device)
+    if compiling is not None:
+        compile_learner(learner, compiling, device)
 
     schedule = dict(warmup_share=0.0, final_ratio=1.0) | dict(config.get("schedule", {}))
     head_share = schedule.pop("head_share", 0.0)
@@ -120,6 +123,7 @@ def build_runner(
             clip_grad=config.get("clip_grad"),
             seed=seed,
             autocast=_autocast(config, device),
+            compiled=compiling is not None,
         ),
         config=config,
         work_dir=work_dir,
@@ -171,18 +175,31 @@ def _build_designer_update(
         parameters = [p for p in designer.parameters() if p.requires_grad]
         if not parameters:
             raise ConfigError(f"designer {type(designer).__name__} has no parameters; remove designer_optimizer")
-        optimizer = build(config.designer_optimizer, parameters)
+        optimizer = _designer_optimizer(config.designer_optimizer, designer)
     settings = {key: node for key, node in config["value"].items() if key != "batch_size"}
     for key in ("rule", "combine", "average_g_down"):
         if settings.get(key):
             settings[key] = build(settings[key])
     estimator = dict(settings.get("estimator") or dict(type=central_difference))
     kind = resolve(estimator.pop("type"), "value.estimator")
-    if kind in (central_difference, forward_difference) and config.get("precision", "fp32") != "fp32":
-        raise ConfigError("precision='bf16' needs value.estimator=dict(type=double_backward): differences need fp32")
     settings["estimator"] = partial(kind, **estimator)
     feedback = _build_feedback(config.feedback, learner.student, seed, placement)
     return DesignerUpdate(learner, designer, feedback, optimizer, learner_optimizer, **settings)
+
+
+def _designer_optimizer(node: dict[str, Any], designer: Designer) -> Optimizer:
+    """The optimizer of φ; ``lr_of={"policy": 0.1}`` gives the part of that name its own learning rate."""
+    lr_of = node.get("lr_of") or {}
+    parts = list(dict.fromkeys(name.split(".")[0] for name, _ in designer.named_parameters()))
+    if unknown := set(lr_of) - set(parts):
+        raise ConfigError(f"designer_optimizer.lr_of names {sorted(unknown)}; {type(designer).__name__} has {parts}")
+    groups: dict[str | None, list] = {}
+    for name, parameter in designer.named_parameters():
+        if parameter.requires_grad:
+            part = name.split(".")[0]
+            groups.setdefault(part if part in lr_of else None, []).append(parameter)
+    own = [{"params": group, **({} if part is None else {"lr": lr_of[part]})} for part, group in groups.items()]
+    return build({key: value for key, value in node.items() if key != "lr_of"}, own)
 
 
 def _build_feedback(node: dict[str, Any], backbone: TimmBackbone, seed: int, placement: dict[str, Any]) -> Feedback:

@@ -1,0 +1,99 @@
+"""`learner-step`: the learner's own step as written and compiled, in fp32 and bf16 (docs/training.md)."""
+
+import argparse
+from collections.abc import Callable
+from contextlib import nullcontext
+from itertools import product
+
+import torch
+
+from vssl.benchmarks.report import add_parser, prepare, publish
+from vssl.benchmarks.timing import Stopwatch, take_turns
+from vssl.draws import Draws
+from vssl.learner import TimmBackbone
+from vssl.learner.compiled import as_written, compile_blocks, compiled_code
+from vssl.learner.learner import Learner
+from vssl.objectives import DINO, MAE, SimCLR
+from vssl.views.crops import Views
+
+OBJECTIVES = {"simclr": SimCLR, "mae": MAE, "dino": DINO}
+COLUMNS = {
+    "precision": "", "blocks": "", "step_ms": ".1f", "images_per_second": ".0f", "speed": ".2f",
+    "processor_speed": ".2f", "peak_memory_mb": "",
+}  # fmt: skip
+BASE = ("fp32", "as written")
+
+
+def add_command(commands) -> None:
+    parser = add_parser(commands, "learner-step", "the learner's step as written and compiled, in fp32 and bf16", 20)
+    parser.add_argument("--objective", choices=OBJECTIVES, default="simclr")
+    parser.add_argument("--model", default="vit_small_patch16_224", help="timm name of the backbone")
+    parser.add_argument("--size", type=int, default=224, help="side of the views, pixels")
+    parser.add_argument("--dim", type=int, help="another width of the backbone")
+    parser.add_argument("--depth", type=int, help="another depth of the backbone")
+    parser.add_argument("--heads", type=int, help="another number of attention heads")
+    parser.add_argument("--batch", type=int, default=64, help="images; SimCLR and DINO make two views of each")
+    parser.add_argument("--precisions", nargs="+", choices=("fp32", "bf16"), default=["fp32", "bf16"])
+    parser.add_argument("--backend", default="inductor", help="of torch.compile")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    prepare(arguments)
+    setting = [arguments.objective, arguments.model, f"{arguments.size} px", f"batch {arguments.batch}"]
+    about = ", ".join([*setting, f"compiled by {arguments.backend}"])
+    publish(arguments, about, measure(LearnerStep(arguments)), COLUMNS)
+
+
+class LearnerStep:
+    """One learner and one batch of views; forward, backward and optimizer in each variant."""
+
+    def __init__(self, arguments: argparse.Namespace):
+        self.arguments, self.device = arguments, arguments.device
+        sizes = {"embed_dim": arguments.dim, "depth": arguments.depth, "num_heads": arguments.heads}
+        backbone = TimmBackbone(
+            arguments.model, aligned_blocks=1, **{key: value for key, value in sizes.items() if value is not None}
+        )
+        local = {"n_local_crops": 0} if arguments.objective == "dino" else {}
+        self.learner = Learner(backbone, OBJECTIVES[arguments.objective](backbone, **local)).to(self.device).train()
+        compile_blocks(self.learner, backend=arguments.backend)
+        self.optimizer = torch.optim.AdamW([p for p in self.learner.parameters() if p.requires_grad], lr=1e-4)
+        shape = (self.learner.objective.n_global_crops, arguments.batch, 3, arguments.size, arguments.size)
+        self.views = Views(torch.rand(shape, device=self.device), None)
+
+    def variant(self, precision: str, blocks: str, memory: dict) -> Callable[[Stopwatch], None]:
+        """A timed step that leaves its peak of GPU memory in `memory`."""
+        code = compiled_code if blocks == "compiled" else as_written
+        low = torch.autocast(self.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+        def step(watch: Stopwatch) -> None:
+            if self.device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(self.device)
+            with watch.phase("step"), code():
+                self.optimizer.zero_grad(set_to_none=True)
+                with low:
+                    loss, _ = self.learner(self.views, Draws(self.arguments.seed, "objective", device=self.device))
+                loss.backward()
+                self.optimizer.step()
+            if self.device.type == "cuda":
+                memory[precision, blocks] = torch.cuda.max_memory_allocated(self.device) / 2**20
+
+        return step
+
+
+def measure(step: LearnerStep) -> list[dict]:
+    """A row per variant; speeds are over fp32 as written (or the first variant), in the same repetition."""
+    arguments, memory = step.arguments, {}
+    kinds = list(product(arguments.precisions, ("as written", "compiled")))
+    work = {kind: step.variant(*kind, memory) for kind in kinds}
+    times = {kind: phases["step"] for kind, phases in take_turns(work, arguments.repeats, step.device).items()}
+    base, rows = times[BASE if BASE in times else kinds[0]], []
+    for precision, blocks in kinds:
+        measured = times[precision, blocks]
+        speed, processor_speed = base.over(measured)
+        milliseconds, peak = measured.milliseconds(), memory.get((precision, blocks))
+        row = {"precision": precision, "blocks": blocks, "step_ms": milliseconds}
+        row |= {"images_per_second": 1e3 * arguments.batch / milliseconds.median}
+        row |= {"speed": speed, "processor_speed": processor_speed}
+        rows.append(row | {"peak_memory_mb": "not measured on a CPU" if peak is None else f"{peak:.0f}"})
+    return rows
