@@ -17,4 +17,5 @@ designer = dict(
     policy=designer,
     mask=dict(type=UNetMask, width=8, stem=4, keep_ratio=0.6, sparsity=0.131, smoothness=0.144),
 )
-designer_optimizer.update(lr=3e-4, lr_of=dict(policy=0.1))
+designer_optimizer.update(lr=3e-4)
+designer_learning_rates = dict(policy=0.1)

@@ -134,14 +134,14 @@ def test_burn_in_period_and_freezing_say_when(designed_config, tmp_path):
 
 def test_parts_of_a_designer_have_their_own_learning_rates(designed_config, tmp_path):
     config = with_designer(designed_config, "masked")
-    config.designer_optimizer.lr_of = dict(policy=0.5)
+    config.designer_learning_rates = dict(policy=0.5)
     runner = build_runner(config, tmp_path / "run", seed=0)
     optimizer, designer = runner.train_loop.designer_update.optimizer, runner.train_loop.designer
     rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert {rate[id(p)] for p in designer.policy.parameters()} == {0.5}
     assert {rate[id(p)] for p in designer.mask.parameters()} == {config.designer_optimizer.lr}
-    config.designer_optimizer.lr_of = dict(polcy=0.5)
-    with pytest.raises(ConfigError, match=r"lr_of names \['polcy'\]; MaskedPolicy has \['policy', 'mask'\]"):
+    config.designer_learning_rates = dict(polcy=0.5)
+    with pytest.raises(ConfigError, match=r"names \['polcy'\]; the parts of MaskedPolicy are \['policy', 'mask'\]"):
         build_runner(config, tmp_path / "other", seed=0)
 
 

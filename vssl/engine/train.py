@@ -175,7 +175,7 @@ def _build_designer_update(
         parameters = [p for p in designer.parameters() if p.requires_grad]
         if not parameters:
             raise ConfigError(f"designer {type(designer).__name__} has no parameters; remove designer_optimizer")
-        optimizer = _designer_optimizer(config.designer_optimizer, designer)
+        optimizer = _designer_optimizer(config, designer)
     settings = {key: node for key, node in config["value"].items() if key != "batch_size"}
     for key in ("rule", "combine", "average_g_down"):
         if settings.get(key):
@@ -187,19 +187,21 @@ def _build_designer_update(
     return DesignerUpdate(learner, designer, feedback, optimizer, learner_optimizer, **settings)
 
 
-def _designer_optimizer(node: dict[str, Any], designer: Designer) -> Optimizer:
-    """The optimizer of φ; ``lr_of={"policy": 0.1}`` gives the part of that name its own learning rate."""
-    lr_of = node.get("lr_of") or {}
+def _designer_optimizer(config: Config, designer: Designer) -> Optimizer:
+    """The optimizer of φ; parts of a designer that `designer_learning_rates` names have their own rates."""
+    rates = config.get("designer_learning_rates") or {}
     parts = list(dict.fromkeys(name.split(".")[0] for name, _ in designer.named_parameters()))
-    if unknown := set(lr_of) - set(parts):
-        raise ConfigError(f"designer_optimizer.lr_of names {sorted(unknown)}; {type(designer).__name__} has {parts}")
+    if unknown := set(rates) - set(parts):
+        raise ConfigError(
+            f"designer_learning_rates names {sorted(unknown)}; the parts of {type(designer).__name__} are {parts}"
+        )
     groups: dict[str | None, list] = {}
     for name, parameter in designer.named_parameters():
         if parameter.requires_grad:
             part = name.split(".")[0]
-            groups.setdefault(part if part in lr_of else None, []).append(parameter)
-    own = [{"params": group, **({} if part is None else {"lr": lr_of[part]})} for part, group in groups.items()]
-    return build({key: value for key, value in node.items() if key != "lr_of"}, own)
+            groups.setdefault(part if part in rates else None, []).append(parameter)
+    own = [{"params": group, **({} if part is None else {"lr": rates[part]})} for part, group in groups.items()]
+    return build(config.designer_optimizer, own)
 
 
 def _build_feedback(node: dict[str, Any], backbone: TimmBackbone, seed: int, placement: dict[str, Any]) -> Feedback:
