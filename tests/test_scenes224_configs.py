@@ -83,11 +83,11 @@ def test_every_arm_of_the_32_px_study_is_there_at_224_px(name, monkeypatch):
             assert config.feedback.get("control") == twin.feedback.get("control")
             roots = {pool.dataset.root for pool in config.feedback.pools.values()}
             assert roots == {"data/scenes224/ade20k", "data/scenes224/nyuv2"}
-    assert load_config(large.start.config).objective.type.__name__ == "MAE"
+    assert load_config(large.start.config).objective.type.__name__ == "SimCLR"
 
 
 def test_the_probes_score_a_backbone(few_scenes, tmp_path):
-    run = train(miniature("mae_start", few_scenes), tmp_path / "run")
+    run = train(miniature("simclr_start", few_scenes), tmp_path / "run")
     probes = Config.fromfile(ROOT / "configs/probes/scenes224.py")["probes"]
     for task, layout in (("segmentation", "ade20k"), ("depth", "nyuv2")):
         for split in ("train", "val"):

@@ -1,7 +1,7 @@
 """At 224 px: simclr_policy.py with a U-Net blur mask over the policy's views, trained together.
 
 Command:  python tools/train.py configs/scenes224/simclr_masked.py --cfg-options backbone.checkpoint=START
-          (START: backbone.safetensors of configs/scenes224/mae_start.py)
+          (START: backbone.safetensors of configs/scenes224/simclr_start.py)
 Expected: not run: no GPU at hand
 """
 

@@ -1,7 +1,7 @@
 """At 224 px: simclr_fixed.py with a search over strengths by value alone, steered by segmentation and depth feedback.
 
 Command:  python tools/train.py configs/scenes224/simclr_search.py --cfg-options backbone.checkpoint=START
-          (START: backbone.safetensors of configs/scenes224/mae_start.py)
+          (START: backbone.safetensors of configs/scenes224/simclr_start.py)
 Expected: not run: no GPU at hand
 """
 

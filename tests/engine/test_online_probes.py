@@ -3,13 +3,17 @@
 import copy
 import json
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from vssl.engine.config import ConfigError, load_config
+from vssl.engine.online_probes import OnlineProbesHook
 from vssl.engine.train import build_runner, train
-from vssl.probes.run import run_probes
+from vssl.probes.run import build_probes, run_probes
+
+ROOT = Path(__file__).parents[2]
 
 INLINE = """
 from torch.optim import AdamW
@@ -146,6 +150,12 @@ def test_entries_that_make_no_probe_are_refused(fixed_config, tmp_path, entry, m
     fixed_config.probes = [entry]
     with pytest.raises(ConfigError, match=message):
         train(fixed_config, tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["scenes", "benchmark"])
+def test_a_probe_config_is_taken_as_the_file_that_it_is(name):
+    hook = OnlineProbesHook(dict(config=str(ROOT / f"configs/probes/{name}.py"), interval=2), data=None)
+    assert {"segmentation", "depth", "classification", "knn"} <= build_probes(hook.config).keys()
 
 
 def test_missing_data_is_named_before_the_first_step(probed_config, tmp_path):

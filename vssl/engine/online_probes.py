@@ -43,7 +43,7 @@ class OnlineProbesHook(Hook):
             path = Path(entry["config"])
             if not path.is_file():
                 raise ConfigError(f"probes: config {path} does not exist; see configs/probes/")
-            self.config = Config.fromfile(path).to_dict()
+            self.config = _with_classes(Config.fromfile(path).to_dict())
         else:
             self.config = {"probes": _with_classes(entry["probes"])}
         self.cache, self.data = entry.get("cache"), data
