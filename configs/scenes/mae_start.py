@@ -1,7 +1,8 @@
 """The start checkpoint: MAE from scratch on rendered scenes.
 
 Command:  python tools/train.py configs/scenes/mae_start.py
-Expected: 15.1 mIoU, RMSE 0.704 m, top-1 25.8 % (seed 0; random weights: 7.9, 0.740, 15.7), about 2 minutes on two cores
+Expected: seed 0, by configs/probes/scenes.py on data/scenes: 54.4 mIoU, RMSE 0.619 m, top-1 52.8 %, kNN 39.7 %; hardly
+          more than random weights (53.6, 0.630, 51.3, 41.2). Ten steps, 4 s on one core
 """
 
 from mmengine.config import read_base

@@ -2,10 +2,12 @@ import copy
 
 import pytest
 import torch
-from mmcv.transforms import RandomFlip
+from mmcv.transforms import LoadImageFromFile, RandomFlip
+from mmseg.datasets.transforms import PackSegInputs
 
 from vssl.probes.backbone import FrozenBackbone
 from vssl.probes.data import ProbeData
+from vssl.probes.datasets import SceneSegmentation
 from vssl.probes.dense_grid import DenseGrid, SharedLook
 from vssl.probes.depth import DepthProbe
 from vssl.probes.fit import FullBatch
@@ -61,6 +63,27 @@ def test_the_held_out_images_choose_and_are_in_no_batch(segmentation, run):
     card = result["card"]
     assert (card["train_images"], card["fitted_on"]) == (12, 9) and "3 held-out" in card["selection"]
     assert len(result["members"]) == 4 and card["optimizer"]["lr"] == "grid"
+
+
+def test_each_label_file_is_checked_once_and_each_image_decoded_once(segmentation, monkeypatch):
+    """The held-out part is the same files with another pipeline, not a third data set."""
+    checked, decoded = [], []
+    check, load = SceneSegmentation.check_files, LoadImageFromFile.transform
+    monkeypatch.setattr(SceneSegmentation, "check_files", lambda self, p: (checked.extend(p), check(self, p))[1])
+    monkeypatch.setattr(
+        LoadImageFromFile, "transform", lambda self, r: (decoded.append(r["img_path"]), load(self, r))[1]
+    )
+    segmentation["val"]["pipeline"] = [*segmentation["val"]["pipeline"][:2], dict(type=PackSegInputs)]
+    grid = DenseGrid(dict(type=SegmentationProbe, **segmentation), [1e-3], holdout=0.25)
+    data = ProbeData()
+    train, val, held = grid.load(data)
+    assert len(set(checked)) == len(checked) == len(set(decoded)) == len(decoded) == 12 + 6
+    assert sorted(train.files() + held.files() + val.files()) == sorted(decoded)
+    resized = [
+        any(type(step).__name__ == "Resize" for step in split.dataset.pipeline.transforms) for split in (train, held)
+    ]
+    assert resized == [True, False]
+    assert grid.load(data)[2] is held
 
 
 def test_depth_chooses_the_lowest_error(depth, run):

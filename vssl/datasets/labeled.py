@@ -4,6 +4,7 @@ ROOT/images/SPLIT/NAME.jpg
 ROOT/annotations/SPLIT/NAME.png
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -28,7 +29,7 @@ from vssl.datasets.label_checks import IGNORE
 from vssl.datasets.sampler import index_and_position
 
 
-class _AnnotatedImages(Dataset):
+class _AnnotatedImages(Dataset, ABC):
     """Pairs of an image and an annotation of the same size and name.
 
     Args:
@@ -115,8 +116,9 @@ class _AnnotatedImages(Dataset):
         return image, annotation
 
     @staticmethod
+    @abstractmethod
     def _read(path: Path) -> np.ndarray:
-        raise NotImplementedError
+        """One annotation file, (H, W), in the units of the items. Raises UnreadableImage."""
 
 
 class SegmentationImages(_AnnotatedImages):

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from vssl.datasets.sampler import index_and_position
 from vssl.datasets.shards import open_index, read_member
 
 
-class _Unlabeled(Dataset):
+class _Unlabeled(Dataset, ABC):
     """Images as (3, size, size) uint8 tensors, with a few unreadable ones tolerated.
 
     Images stay uint8 until they are on the device (a quarter of the memory and of the copying); there
@@ -34,11 +35,12 @@ class _Unlabeled(Dataset):
             raise FileNotFoundError(f"{root}: no such folder ({above} holds: {found_in(above)}). {NEXT_STEP}")
         self._corrupt: dict[int, str] = {}
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
+    @abstractmethod
     def _read(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
-        raise NotImplementedError
+        """One image, resized and cropped. Raises UnreadableImage."""
 
     def __getitem__(self, key: int | tuple[int, int]) -> UInt8[Tensor, "3 size size"]:
         index, _ = index_and_position(key)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 KEY_FILE = "key.json"
@@ -24,10 +24,11 @@ class FeatureCache:
     Args:
         folder: made when it is missing. ``<digest of the key>/`` holds ``key.json`` and ``0.npy``, ``1.npy``, … (one
             per layer); it appears under its name only when it is whole.
+        half: keep features as float16, in half the room. Whoever takes them from here makes float32 of what they use.
     """
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, half: bool = False):
+        self.folder, self.half = Path(folder), half
 
     def features(
         self, key: dict, images: int, batches: Iterable[Sequence[Shaped[Tensor, "batch *shape"]]]
@@ -40,7 +41,8 @@ class FeatureCache:
             batches: is not touched when the features are in the folder already.
 
         Raises:
-            ValueError: another number of rows than `images`, or an entry that is damaged.
+            ValueError: another number of rows than `images`, an entry that is damaged, or values beyond float16's
+                range (65504) with `half`.
             OSError: the disk has no room; what was written is removed.
         """
         text = json.dumps(key, sort_keys=True, default=str)
@@ -55,7 +57,7 @@ class FeatureCache:
         files, rows = [], 0
         try:
             for batch in batches:
-                arrays = [layer.cpu().numpy() for layer in batch]
+                arrays = [(halved(layer) if self.half else layer).cpu().numpy() for layer in batch]
                 if not files:
                     files = [_begin(partial / f"{i}.npy", a, images) for i, a in enumerate(arrays)]
                 for file, array in zip(files, arrays, strict=True):
@@ -83,6 +85,16 @@ class FeatureCache:
         if not layers or any(len(layer) != images for layer in layers):
             raise ValueError(f"cached features {entry} are not of {images} images; delete this folder")
         return [torch.from_numpy(layer) for layer in layers]
+
+
+def halved(features: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """In float16; ValueError where that would turn a number into infinity."""
+    half = features.half()
+    if half.isinf().any() and not features.isinf().any():
+        raise ValueError(
+            f"features up to {features.abs().max().item():g} are beyond float16's range; leave --cache-half away"
+        )
+    return half
 
 
 def _begin(path: Path, first: np.ndarray, images: int):

@@ -69,7 +69,7 @@ class FolderProbe:
             batches = (images.to(run.device).float() / 255 for images in split.batches(self.batch_size))
             looks = ([frozen.pooled(images, self.pool)] for images in batches)
             (found,) = run.features(protocol, split.files(), len(split), looks)
-            run.pooled[key] = found.to(run.device)
+            run.pooled[key] = found.to(run.device, torch.float32)
         return run.pooled[key]
 
     def look_at_images(self) -> dict:

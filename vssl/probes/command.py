@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 from vssl.probes.backbone import open_backbone
-from vssl.probes.run import run_probes
+from vssl.probes.spread import run_seeds
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -23,12 +23,21 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def table(results: list[dict]) -> str:
-    """One line per probe: name, scores, seconds, and what was left out of the score."""
-    lines = []
+    """One line per probe: name, scores (mean ± half range of several seeds), seconds, and what a score leaves out."""
+    lines = {}
     for result in results:
-        scores = "  ".join(f"{name} {value:.4g}" for name, value in result["scores"].items())
-        lines.append(f"{result['name']:<16} {scores}  ({result['seconds']:.1f} s){_left_out(result.get('counts', {}))}")
-    return "\n".join(lines)
+        spread = result.get("card", {}).get("over_seeds")
+        name, values = result["name"], result["scores"].items()
+        scores = "  ".join(_mean(score, spread) if spread else f"{score} {value:.4g}" for score, value in values)
+        seconds = f"{result['seconds']:.1f} s" + (f" a seed, {len(spread['seeds'])} seeds" if spread else "")
+        line = f"{name:<16} {scores}  ({seconds}){_left_out(result.get('counts', {}))}"
+        lines[name if spread else len(lines)] = line  # one for all seeds
+    return "\n".join(lines.values())
+
+
+def _mean(score: str, spread: dict) -> str:
+    about = spread.get(score)
+    return f"{score} {about['mean']:.4g} ± {about['half_range']:.2g}" if about else f"{score} –"
 
 
 def _left_out(counts: dict[str, int]) -> str:
@@ -49,8 +58,16 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--random", type=int, metavar="SEED", help="same architecture, fresh random weights")
     parser.add_argument("--out", help="results file; default: probes/<config>.json beside the backbone, or in .")
     parser.add_argument("--cache", metavar="DIR", help="keep features on disk there, and use what is there")
+    parser.add_argument("--cache-half", action="store_true", help="keep them as float16, in half the room")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="run these probes of the config only")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seed",
+        type=int,
+        nargs="+",
+        default=[0],
+        metavar="N",
+        help="of heads and batches; several: cards say the spread",
+    )
     parser.add_argument("--resume", action="store_true", help="keep finished probes; continue an interrupted one")
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={}, metavar="K=V")
     args = parser.parse_args(argv)
@@ -73,8 +90,10 @@ def _run(args: argparse.Namespace) -> list[dict]:
     elif args.model_args:
         raise ValueError("--model-args needs --model")
     label = None if plain_file else _label(args)
-    about = dict(out=args.out, seed=args.seed, only=args.only, label=label)
-    return run_probes(backbone, cfg, **about, cache=args.cache, resume=args.resume)
+    about = dict(out=args.out, only=args.only, label=label)
+    return run_seeds(
+        backbone, cfg, args.seed, **about, cache=args.cache, cache_half=args.cache_half, resume=args.resume
+    )
 
 
 def _label(args: argparse.Namespace) -> str:

@@ -1,12 +1,13 @@
 """Decoded labeled images, read once per process and shared by the probes of any number of backbones."""
 
+import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Int, UInt8
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import BaseDataset, Compose, pseudo_collate
 from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
 from PIL import Image
@@ -34,9 +35,10 @@ class DenseSplit:
     Args:
         config: mmseg dataset config, `type` being the class.
         keep: hold every decoded image; only for pipelines without random steps.
+        listed: the same dataset with another pipeline and all its images, where it was built already (`listed`).
     """
 
-    def __init__(self, config: dict, keep: bool, num_workers: int = 0):
+    def __init__(self, config: dict, keep: bool, num_workers: int = 0, listed: BaseDataset | None = None):
         self.config, self.num_workers = config, num_workers
         random = [n for n in transform_names(config) if n not in DETERMINISTIC]
         if keep and random:
@@ -44,7 +46,7 @@ class DenseSplit:
         with warnings.catch_warnings():  # albumentations warns of arguments it does not know, and runs without them
             warnings.filterwarnings("error", message="Argument.*not valid for transform")
             try:
-                self.dataset = DATASETS.build(config)
+                self.dataset = DATASETS.build(config) if listed is None else part_of(listed, config)
             except UserWarning as error:
                 raise ValueError(f"the pipeline of {config.get('data_root')}: {error}") from error
         self.classes = self.dataset.metainfo["classes"]
@@ -86,6 +88,25 @@ class DenseSplit:
             batch.append(item)
         if batch:
             yield _collate(batch)
+
+
+def listed(config: dict) -> BaseDataset:
+    """A dataset's files, listed and every label checked: what all its pipelines and parts have in common."""
+    return DATASETS.build({**files_of(config), "pipeline": []})
+
+
+def files_of(config: dict) -> dict:
+    return {key: value for key, value in config.items() if key not in ("pipeline", "indices")}
+
+
+def part_of(dataset: BaseDataset, config: dict) -> BaseDataset:
+    """What building `config` would give, from a dataset whose files are listed: no file is read."""
+    part = copy.copy(dataset)
+    if "indices" in config:
+        # on a shallow copy: mmengine's get_subset remembers every dataset it ever copied by its address
+        part.get_subset_(config["indices"])
+    part.pipeline = Compose(config["pipeline"])
+    return part
 
 
 def _collate(items: list[dict]) -> DenseBatch:
@@ -170,15 +191,22 @@ def decode(path: str) -> UInt8[Tensor, "3 height width"]:
 
 
 class ProbeData:
-    """Splits by their configs. Pass one object to every `run_probes` of a process and files are decoded once."""
+    """Splits by their configs. Pass one object to every `run_probes` of a process and files are decoded once.
+
+    Label files are checked once, too, whatever pipelines and parts of a split are asked for.
+    """
 
     def __init__(self):
         self._splits: dict[str, DenseSplit | FolderSplit] = {}
+        self._listed: dict[str, BaseDataset] = {}
 
     def dense(self, config: dict, keep: bool = True, num_workers: int = 0) -> DenseSplit:
         key = f"dense {keep} {config!r}"
         if key not in self._splits:
-            self._splits[key] = DenseSplit(config, keep, num_workers)
+            files = repr(files_of(config))
+            if files not in self._listed:
+                self._listed[files] = listed(config)
+            self._splits[key] = DenseSplit(config, keep, num_workers, self._listed[files])
         return self._splits[key]
 
     def folder(self, root: str, **settings) -> FolderSplit:

@@ -1,6 +1,7 @@
 """What segmentation and depth share: an mmseg segmentor of a frozen backbone and a small head, fitted and scored."""
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 
@@ -21,7 +22,7 @@ from vssl.probes.runner import fit_runner
 from vssl.probes.settings import check_settings
 
 
-class DenseProbe:
+class DenseProbe(ABC):
     """Fit a small head on a frozen backbone's patch features, then score the whole validation split.
 
     With `path="cached"` the backbone sees every training image once and the head trains on the features in memory;
@@ -200,14 +201,17 @@ class DenseProbe:
     def head_settings(self, train: DenseSplit) -> dict:
         return {}
 
+    @abstractmethod
     def metric(self) -> BaseMetric:
-        raise NotImplementedError
+        """A fresh metric, fed image by image; its `evaluate` gives scores (float) and counts (int)."""
 
+    @abstractmethod
     def scoring(self) -> dict:
-        raise NotImplementedError
+        """The card's lines about loss and averaging."""
 
+    @abstractmethod
     def draw(self, shown: list[tuple[Tensor, dict]], val: DenseSplit) -> dict[str, np.ndarray]:
-        raise NotImplementedError
+        """Arrays for pictures, keyed as in the npz file, from images of one size and mmseg's samples of them."""
 
 
 def rgb(shown: list[tuple[Tensor, dict]]) -> np.ndarray:

@@ -134,7 +134,7 @@ class DenseGrid:
             features = probe.features(looking, train, run)
             targets = head.targets([item["data_samples"] for item in train.items])
             for rows in probe.schedule.rows(len(targets), run.seed):
-                yield [f[rows].to(run.device) for f in features], targets[rows].to(run.device)
+                yield [f[rows].to(run.device, torch.float32) for f in features], targets[rows].to(run.device)
             return
         loader = DataLoader(
             SeededDraws(train.dataset, run.seed),

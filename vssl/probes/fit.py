@@ -33,7 +33,7 @@ class FullBatch:
         if any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in head.modules()):
             raise ValueError("FullBatch takes no dropout (its loss would be random); set dropout_ratio=0 or a Schedule")
         device = next(head.parameters()).device
-        features, targets = [f.to(device) for f in features], targets.to(device)
+        features, targets = [f.to(device, torch.float32) for f in features], targets.to(device)
         self._set_statistics(head, loss, features, targets)
         weights = [p for p in head.parameters() if p.ndim > 1]
         optimizer = torch.optim.LBFGS(
@@ -112,7 +112,7 @@ class Schedule:
         value = torch.zeros(())
         device = next(head.parameters()).device  # features on disk come to it batch by batch
         for rows in self.rows(len(targets), seed):
-            value = loss([f[rows].to(device) for f in features], targets[rows].to(device))
+            value = loss([f[rows].to(device, torch.float32) for f in features], targets[rows].to(device))
             optim.update_params(value)
             for scheduler in schedulers:
                 scheduler.step()

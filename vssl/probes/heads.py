@@ -4,6 +4,7 @@ What the papers call BN + linear; `hidden` puts a small convolutional decoder in
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -98,8 +99,9 @@ class LinearHead(BaseDecodeHead):
         output = resize(output, size=targets.shape[1:], mode="bilinear", align_corners=self.align_corners)
         return self.losses(output, targets)
 
+    @abstractmethod
     def losses(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        raise NotImplementedError
+        """Each loss by its name, of output at the size of the targets."""
 
 
 def _conv_norm_relu(channels: int, out_channels: int) -> nn.Module:

@@ -1,5 +1,6 @@
 """From an image to its prediction: whole or in windows, averaged over scales and flips."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -37,7 +38,7 @@ def inference_settings(config: dict | None) -> dict:
     return config
 
 
-class _Averaging:
+class _Averaging(ABC):
     """mmseg's inference over several looks at an image.
 
     Replaces mmseg's `inference` (its depth estimator runs slide mode, then overwrites it with whole-image:
@@ -63,9 +64,9 @@ class _Averaging:
         return output.flip(3) if flip else output
 
     @staticmethod
+    @abstractmethod
     def averaged(output: Tensor) -> Tensor:
         """What of a prediction is averaged over looks."""
-        raise NotImplementedError
 
 
 class Segmentor(_Averaging, EncoderDecoder):

@@ -162,9 +162,9 @@ class LinearGridProbe(FolderProbe):
         for _ in range(self.schedule.steps):
             index, position = map(torch.tensor, zip(*islice(keys, size), strict=True))
             epoch = position // len(kept) % len(epochs)
-            rows = torch.empty(size, epochs[0].shape[1], device=epochs[0].device)
+            rows = torch.empty(size, epochs[0].shape[1], device=epochs[0].device)  # float32
             for e in epoch.unique().tolist():
-                rows[epoch == e] = epochs[e][index[epoch == e]]
+                rows[epoch == e] = epochs[e][index[epoch == e]].float()
             yield [rows.to(run.device)], targets[index].to(run.device)
 
     def summaries(
@@ -259,7 +259,9 @@ def predict(
     members: Sequence[Member], features: Float[Tensor, "images dim"], device: torch.device
 ) -> list[Int[Tensor, " images"]]:
     """Each member's classes, on the CPU."""
-    found = [[m.head(part.to(device)).argmax(dim=1).cpu() for m in members] for part in features.split(4096)]
+    found = [
+        [m.head(part.to(device, torch.float32)).argmax(dim=1).cpu() for m in members] for part in features.split(4096)
+    ]
     return [torch.cat(parts) for parts in zip(*found, strict=True)]
 
 

@@ -5,6 +5,8 @@ metres. A batch without a valid pixel costs nothing, and every gradient is finit
 `SiLogLoss` gives NaN there).
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -13,7 +15,7 @@ SMALLEST = 1e-3  # metres, added before a logarithm, as in the code of DINOv2
 DepthMaps = Float[Tensor, "batch height width"]
 
 
-class DepthLoss(nn.Module):
+class DepthLoss(nn.Module, ABC):
     """Which pixels count, and how much the loss does.
 
     Args:
@@ -34,8 +36,9 @@ class DepthLoss(nn.Module):
         """The loss in words, for protocol cards."""
         return f"{self.weight:g} × {self.words()}" if self.weight != 1 else self.words()
 
+    @abstractmethod
     def words(self) -> str:
-        raise NotImplementedError
+        """The loss in words, its weight left out."""
 
 
 class ValidDepthLoss(DepthLoss):

@@ -39,7 +39,7 @@ class ProbeRun:
     def features(
         self, protocol: dict, files: Iterable[str | Path], images: int, batches: Iterator[Sequence[Tensor]]
     ) -> list[Tensor]:
-        """Features of a split, one tensor per layer: from the cache, or from `batches`.
+        """Features of a split, one tensor per layer: from the cache (float16 when it keeps halves), or from `batches`.
 
         Args:
             protocol: all that the features depend on beside the backbone and the `files`.
@@ -63,6 +63,7 @@ class ProbeRun:
             "seed": self.seed,
             "precision": "fp32",
             "device": self.device.type,
+            **({"features_kept_as": "float16"} if self.cache and self.cache.half else {}),
             "versions": {name: version(name) for name in ("torch", "timm", "mmsegmentation", "mmengine")},
         }
 

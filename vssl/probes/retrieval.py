@@ -114,7 +114,7 @@ class RetrievalProbe:
                 yield [embed_image(image.to(run.device), self.scales, lambda x: frozen.pooled(x, self.pool))]
 
         (features,) = run.features(protocol, [path for path, _ in entries], len(entries), looks())
-        return features.to(run.device)
+        return features.to(run.device, torch.float32)
 
 
 def crop(image: UInt8[np.ndarray, "H W 3"], box: Box | None) -> UInt8[np.ndarray, "h w 3"]:

@@ -29,6 +29,7 @@ def run_probes(
     label: str | None = None,
     resume: bool = False,
     cache: str | Path | None = None,
+    cache_half: bool = False,
 ) -> list[dict]:
     """Run every probe of a config on one backbone.
 
@@ -44,6 +45,7 @@ def run_probes(
         data: decoded images, to be shared between backbones; None reads them anew.
         only: names of the probes to run; None runs all.
         cache: folder for features (vssl/probes/cache.py); None: the config's ``cache``, or memory.
+        cache_half: keep them there as float16; cards and the results' protocols say so.
         label: what results call the backbone; None: its path, or its timm name when it is in memory.
         resume: keep the results in `out` that are of the same probe, protocol, seed and backbone weights, and let a
             probe that was interrupted go on from its checkpoint (``checkpoints/`` beside `out`).
@@ -58,10 +60,14 @@ def run_probes(
     kept = {} if out is None else {_measurement(result): result for result in load_results(out)}
     device = torch.device(cfg.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
     label = label or (str(backbone) if isinstance(backbone, str | Path) else loaded.name)
-    cache = cache or cfg.get("cache")
-    run = ProbeRun(loaded, data, seed, device, cache=FeatureCache(cache) if cache else None, resume=resume)
+    folder = cache or cfg.get("cache")
+    if cache_half and not folder:
+        raise ValueError("--cache-half halves features on disk; give a folder for them (--cache DIR)")
+    cache = FeatureCache(folder, cache_half) if folder else None
+    run = ProbeRun(loaded, data, seed, device, cache=cache, resume=resume)
     configs = _resolved(cfg["probes"])
-    protocols = {name: protocol_digest(configs[name], seed, run.weights) for name in probes}
+    halves = {"features_kept_as": "float16"} if cache_half else {}
+    protocols = {name: protocol_digest({**configs[name], **halves}, seed, run.weights) for name in probes}
     finished = {name: kept.get((name, label, protocols[name])) if resume else None for name in probes}
     for probe in (probe for name, probe in probes.items() if not finished[name]):
         probe.load(data)

@@ -108,7 +108,7 @@ def compose(rng: Generator, prominent: str) -> Scene:
     things = [hero]
     _add_pictures(rng, things, room, camera)
     _add_others(rng, things, room, camera)
-    return Scene(room, *_room_materials(rng), tuple(things), camera, *_lighting(rng, room))
+    return Scene(room, *_room_materials(rng), tuple(things), camera, *lighting(rng, room))
 
 
 def _camera_on(rng: Generator, hero: Thing, azimuth: float) -> Camera:
@@ -256,7 +256,7 @@ def _footprint(thing: Thing) -> tuple[float, float]:
     return float(cos * half_x + sin * half_z), float(sin * half_x + cos * half_z)
 
 
-def _lighting(rng: Generator, room: Interior) -> tuple[tuple[Light, ...], Colour]:
+def lighting(rng: Generator, room: Interior) -> tuple[tuple[Light, ...], Colour]:
     """One or two lights just below the ceiling (above all things), and ambient light."""
     lights = []
     total = rng.uniform(0.6, 1.3)
