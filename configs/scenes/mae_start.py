@@ -1,8 +1,8 @@
 """The start checkpoint: MAE from scratch on rendered scenes.
 
 Command:  python tools/train.py configs/scenes/mae_start.py
-Expected: seed 0, by configs/probes/scenes.py on data/scenes: 54.4 mIoU, RMSE 0.619 m, top-1 52.8 %, kNN 39.7 %; hardly
-          more than random weights (53.6, 0.630, 51.3, 41.2). Ten steps, 4 s on one core
+Expected: seed 0, by configs/probes/scenes.py on data/scenes: 70.5 mIoU, RMSE 0.428 m, top-1 89.0 %, kNN 68.7 % (random
+          weights: 53.6, 0.630, 51.3, 41.2); 84 s on one x86-64 thread
 """
 
 from mmengine.config import read_base
@@ -22,4 +22,4 @@ recipe = dict(
 )
 designer = dict(type=Identity)
 optimizer.update(lr=1.5e-3)
-budget = dict(steps=10)
+budget = dict(steps=800)
