@@ -21,7 +21,7 @@ from vssl.probes.segmentation import SegmentationProbe
 
 # --- science ----------------------------------------------------------------------------------------------------------
 size = 32  # px
-solve = dict(type=FullBatch, iterations=60, l2=1e-4)
+solve = dict(type=FullBatch, iterations=200, l2=1e-4)
 dense = dict(
     size=(size, size),
     layers="last",
