@@ -33,7 +33,7 @@ backbone = dict(
 objective = dict(type=SimCLR, pool="patch", hidden_dim=64, out_dim=32, temperature=0.2)
 recipe = dict(
     type=MultiCrop, global_size=16, n_global=2, global_scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, grayscale=0.0,
-    blur=None, jitter=dict(brightness=0.4, hue=0.1, p=1.0),
+    blur=None, jitter=dict(brightness=0.2, hue=0.1, p=1.0),
 )
 designer = dict(type=GlobalPolicy, learn=("brightness", "hue"), centres=False, gates="fixed")
 designer_optimizer = dict(type=Adam, lr=0.02)
@@ -65,7 +65,7 @@ value = dict(
     burn_in=5,
     batch_size=96,
 )
-budget = dict(steps=80)
+budget = dict(steps=60)
 snapshots = 1
 threads = 1
 """
