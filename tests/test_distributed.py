@@ -1,7 +1,9 @@
+import pytest
+import torch
 import torch.distributed as dist
 from mmengine.dist import get_dist_info
 
-from vssl.distributed import alone, rank_and_size
+from vssl.distributed import alone, process_group, rank_and_size
 
 
 def test_alone_hides_the_process_group_and_brings_it_back(tmp_path):
@@ -15,3 +17,21 @@ def test_alone_hides_the_process_group_and_brings_it_back(tmp_path):
         assert dist.group.WORLD is world and dist.is_initialized()
     finally:
         dist.destroy_process_group()
+
+
+def test_a_process_group_ends_with_its_block_even_after_an_error(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "RANK": "0", "WORLD_SIZE": "1"}
+    for key, value in place.items():
+        monkeypatch.setenv(key, value)
+    with process_group("none"):
+        assert not dist.is_initialized()
+    with process_group("pytorch"):
+        assert rank_and_size() == (0, 1) and dist.is_initialized()
+        with process_group("pytorch"):  # somebody else's
+            pass
+        assert dist.is_initialized()
+    assert not dist.is_initialized()
+    with pytest.raises(ValueError, match="boom"), process_group("pytorch"):
+        raise ValueError("boom")
+    assert not dist.is_initialized()

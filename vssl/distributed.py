@@ -10,26 +10,42 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def start(launcher: str) -> None:
-    """Join the process group of ``torchrun`` (``"pytorch"``) or ``srun`` (``"slurm"``); nothing for ``"none"``.
+@contextmanager
+def process_group(launcher: str) -> Iterator[None]:
+    """Run the block in the process group of ``torchrun`` (``"pytorch"``) or ``srun`` (``"slurm"``), in none for
+    ``"none"``; leave the group once every rank is through. A group that was there before stays.
 
-    With GPUs mmengine's Runner does this itself (nccl). Without, it fails in `torch.cuda.set_device`, so that gloo is
+    With GPUs mmengine's Runner joins by itself (nccl). Without, it fails in `torch.cuda.set_device`, so that gloo is
     started here first and the Runner finds the group in place.
+
+    An interpreter that exits inside a gloo group is now and then aborted ("terminate called without an active
+    exception"), and torchrun then reports a finished run as failed. After an error the others are not waited for.
     """
-    if launcher == "none" or dist.is_initialized() or torch.cuda.is_available():
-        return
-    if launcher == "slurm":
-        nodes = os.environ["SLURM_NODELIST"]
-        os.environ.setdefault(
-            "MASTER_ADDR", subprocess.check_output(["scontrol", "show", "hostname", nodes], text=True).split()[0]
-        )
-        os.environ.setdefault("MASTER_PORT", "29500")
-        os.environ.update(
-            WORLD_SIZE=os.environ["SLURM_NTASKS"],
-            RANK=os.environ["SLURM_PROCID"],
-            LOCAL_RANK=os.environ.get("SLURM_LOCALID", "0"),
-        )
-    dist.init_process_group("gloo")
+    joined_before = dist.is_initialized()
+    if not (launcher == "none" or joined_before or torch.cuda.is_available()):
+        if launcher == "slurm":
+            _read_slurm()
+        dist.init_process_group("gloo")
+    try:
+        yield
+        if dist.is_initialized() and not joined_before:
+            dist.barrier()
+    finally:
+        if dist.is_initialized() and not joined_before:
+            dist.destroy_process_group()
+
+
+def _read_slurm() -> None:
+    nodes = os.environ["SLURM_NODELIST"]
+    os.environ.setdefault(
+        "MASTER_ADDR", subprocess.check_output(["scontrol", "show", "hostname", nodes], text=True).split()[0]
+    )
+    os.environ.setdefault("MASTER_PORT", "29500")
+    os.environ.update(
+        WORLD_SIZE=os.environ["SLURM_NTASKS"],
+        RANK=os.environ["SLURM_PROCID"],
+        LOCAL_RANK=os.environ.get("SLURM_LOCALID", "0"),
+    )
 
 
 def rank_and_size() -> tuple[int, int]:

@@ -54,4 +54,10 @@ arms = dict(
     segmentation=_changed("segmentation alone", **{"value.combine.weights.depth": 0.0}),
     depth=_changed("depth alone", **{"value.combine.weights.segmentation": 0.0}),
     score=_changed("gates: score function", **{"designer.gates": "score"}),
+    fast=_changed("designer's rate 0.2", **{"designer_optimizer.lr": 0.2}),
+    colour=_changed("the crop's area not learned", **{"designer.learn": ("saturation", "hue", "grayscale")}),
+    colour_fast=_changed(
+        "the crop's area not learned, rate 0.2",
+        **{"designer.learn": ("saturation", "hue", "grayscale"), "designer_optimizer.lr": 0.2},
+    ),
 )

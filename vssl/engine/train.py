@@ -59,9 +59,9 @@ def train(
         raise FileExistsError(f"{work_dir} holds a run already: continue it with --resume or give another --work-dir")
     if config.get("threads"):
         torch.set_num_threads(config.threads)
-    distributed.start(launcher)
-    runner = build_runner(config, work_dir, seed, resume=resume and saved.exists(), launcher=launcher)
-    runner.train()
+    with distributed.process_group(launcher):
+        runner = build_runner(config, work_dir, seed, resume=resume and saved.exists(), launcher=launcher)
+        runner.train()
     return work_dir
 
 
