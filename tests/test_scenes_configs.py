@@ -9,7 +9,7 @@ from vssl.datasets.scenes import SPLITS, write_scenes
 from vssl.engine import load_config, train
 
 ROOT = Path(__file__).parents[1]
-NOT_TRAINING = {"ablations", "demo", "landscape", "selection", "verdict"}  # comparisons
+NOT_TRAINING = {"ablations", "demo", "landscape", "one_step", "selection", "verdict", "verdict_long"}  # comparisons
 CONFIGS = sorted(
     path.stem
     for path in (ROOT / "configs/scenes").glob("*.py")

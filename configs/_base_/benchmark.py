@@ -5,6 +5,8 @@ Settings and the best fixed recipe are chosen on scenes of seed 0 (validation); 
 
     python tools/prepare_data.py scenes                                   # data/scenes
     python tools/prepare_data.py scenes --seed 2 --out data/benchmark
+
+The verdict at twice the budget (configs/scenes/verdict_long.py) is read on scenes of seed 3, data/benchmark_long.
 """
 
 _validation, _test = "data/scenes", "data/benchmark"
@@ -35,3 +37,42 @@ def _recipe(scale=(0.2, 1.0), b=0.4, c=0.4, s=0.4, h=0.1, gray=0.2, blur=0.5) ->
 
 def _start(root: str) -> dict:
     return dict(config="configs/scenes/simclr_start.py", cfg_options=_stream(root), label="start (SimCLR)")
+
+
+def _verdict_arms(root: str) -> dict:
+    """Arms of the verdict on the scenes below `root`.
+
+    Learning rates and designers' settings: the best of each arm's trials (selection.py); controls have the policy's.
+    """
+
+    def fixed(label: str, **options) -> dict:
+        return dict(config="configs/scenes/simclr_fixed.py", cfg_options={**_stream(root), **options}, label=label)
+
+    def arm(name: str, label: str, **options) -> dict:
+        options = {**_stream(root), **_labels(root), **options}
+        return dict(config=f"configs/scenes/simclr_{name}.py", cfg_options=options, label=label)
+
+    def controlled(control: str, label: str) -> dict:
+        return arm("policy", label, **{"feedback.control": control})
+
+    default = fixed("default recipe", **{"optimizer.lr": 5e-4})
+    without_feedback = {"feedback": None, "value": None, "designer_optimizer": None}
+    return dict(
+        fixed=default,
+        oracle=fixed("best fixed recipe", **_recipe(s=0.0, h=0.0, gray=0.0)),
+        vpretraining=arm("policy", "V-Pretraining, one policy"),
+        instance=arm("instance", "V-Pretraining, policy per image"),
+        unet=arm("unet", "V-Pretraining, U-Net mask"),
+        masked=arm("masked", "V-Pretraining, policy and mask"),
+        search=arm("search", "candidate search"),
+        fixed_same_steps={**default, "label": "default recipe, same steps", "steps_of": "vpretraining"},
+        frozen=dict(
+            config="configs/scenes/simclr_policy.py",
+            cfg_options={**_stream(root), **without_feedback},
+            designer_of="vpretraining",
+            label="the learned policy from the start",
+        ),
+        negated=controlled("negated", "negated feedback"),
+        random=controlled("random", "random feedback"),
+        shuffled=controlled("shuffled_labels", "shuffled labels"),
+    )

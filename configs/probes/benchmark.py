@@ -5,9 +5,15 @@ from mmengine.config import read_base
 with read_base():
     from .scenes import *
 
+
+def _place(probes: dict, root: str) -> None:
+    """Let the scenes' probes read the scenes below `root`."""
+    for task, layout in (("segmentation", "ade20k"), ("depth", "nyuv2")):
+        for split in ("train", "val"):
+            probes[task][split].update(data_root=f"{root}/{layout}")
+    for task in ("classification", "knn"):
+        probes[task].update(train=f"{root}/imagenet/train", val=f"{root}/imagenet/val", data_root=root)
+
+
 data_root = "data/benchmark"
-for _task, _layout in (("segmentation", "ade20k"), ("depth", "nyuv2")):
-    for _split in ("train", "val"):
-        probes[_task][_split].update(data_root=f"{data_root}/{_layout}")
-for _task in ("classification", "knn"):
-    probes[_task].update(train=f"{data_root}/imagenet/train", val=f"{data_root}/imagenet/val", data_root=data_root)
+_place(probes, data_root)

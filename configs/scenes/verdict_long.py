@@ -1,0 +1,21 @@
+"""The verdict's main arms at twice its budget, no setting changed, on scenes that nothing was chosen on.
+
+Command:  python tools/prepare_data.py scenes --seed 3 --out data/benchmark_long
+          python tools/compare.py configs/scenes/verdict_long.py --jobs 2
+Expected: docs/benchmark.md, "At twice the budget"
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.benchmark import *
+
+title = "V-Pretraining on the embedded benchmark, at twice the budget"
+work_dir = "runs/verdict_long"
+_root = "data/benchmark_long"
+start = _start(_root)
+probes = "configs/probes/benchmark_long.py"
+baseline, candidate, headroom = "fixed", "vpretraining", "oracle"
+budget = dict(seconds=120, clock="processor")
+_arms = _verdict_arms(_root)
+arms = {name: _arms[name] for name in ("fixed", "vpretraining", "oracle", "negated", "frozen")}
