@@ -168,6 +168,14 @@ def test_only_few_parameters_are_followed_one_by_one():
     assert hue["gate"] == "jitter"
 
 
+def test_a_range_whose_spread_went_through_zero_is_told_from_low_to_high():
+    designer = GlobalPolicy(recipe())
+    with torch.no_grad():
+        designer.raw[0][0, learned_numbers(designer).index({"group": "global", "name": "hue", "end": "spread"})] = -2.0
+    hue = next(n for n in describe_policy(designer, images())["views"][0]["numbers"] if n["name"] == "hue")
+    assert hue["current"][0] < 0 < hue["current"][1]
+
+
 def test_gradients_become_means_and_standard_errors():
     """White noise around a mean: the record agrees with numpy, and finds no autocorrelation worth speaking of."""
     designer = GlobalPolicy(MultiCrop(24, n_global=1))

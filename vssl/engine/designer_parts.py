@@ -74,8 +74,11 @@ def _views(policy: PolicyDesigner, images: Images) -> list[dict[str, Any]]:
 
 
 def _numbers_and_gates(plan, distribution: Distribution) -> dict[str, Any]:
-    means = [d.mean(0).tolist() for d in distribution]
-    spreads = [d.std(0, correction=0).tolist() for d in distribution]
+    low, high, probabilities = distribution
+    # a spread that went through 0 has its ends the other way round and means the same
+    parts = (torch.minimum(low, high), torch.maximum(low, high), probabilities)
+    means = [part.mean(0).tolist() for part in parts]
+    spreads = [part.std(0, correction=0).tolist() for part in parts]
     gates = [plan.gates[column] for column in plan.gate_columns]
     numbers = [
         {
@@ -90,11 +93,11 @@ def _numbers_and_gates(plan, distribution: Distribution) -> dict[str, Any]:
         }
         for i, magnitude in enumerate(plan.magnitudes)
     ]
-    probabilities = [
+    described_gates = [
         {"name": gate, "initial": plan.probabilities[i], "current": means[2][i], "spread": spreads[2][i]}
         for i, gate in enumerate(plan.gates)
     ]
-    return {"numbers": numbers, "gates": probabilities}
+    return {"numbers": numbers, "gates": described_gates}
 
 
 def learned_numbers(designer: Designer) -> list[dict[str, str]]:
