@@ -33,5 +33,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv runs data/scenes data/scenes224 data/scenes_retrieval data/benchmark build vssl.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv data/scenes data/scenes224 data/scenes_retrieval data/benchmark data/benchmark_long build vssl.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,7 +11,7 @@ from vssl.engine import load_config, train
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="a training config, e.g. configs/scenes/vpretraining.py")
+    parser.add_argument("config", type=Path, help="a training config, e.g. configs/scenes/simclr_policy.py")
     parser.add_argument("--work-dir", type=Path, help="run directory (default: runs/<config>/seed<N>)")
     parser.add_argument("--resume", action="store_true", help="continue from the run directory's checkpoint")
     parser.add_argument("--seed", type=int, help="overrides the config's seed")
@@ -29,6 +29,8 @@ def main() -> int:
         config = load_config(arguments.config, arguments.cfg_options)
         seed = config.get("seed", 0) if arguments.seed is None else arguments.seed
         work_dir = arguments.work_dir or Path("runs") / arguments.config.stem / f"seed{seed}"
+        if arguments.resume and not (work_dir / "checkpoint.pth").exists():
+            print(f"no checkpoint in {work_dir}: starting from step 0")
         train(config, work_dir, seed=seed, resume=arguments.resume, launcher=arguments.launcher)
     except (ValueError, FileNotFoundError, FileExistsError, FloatingPointError) as error:
         print("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)

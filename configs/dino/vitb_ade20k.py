@@ -1,7 +1,7 @@
 """DINOv3 ViT-B, settings selected for ADE20K: V-Pretraining (arXiv 2601.22108, the row of its settings table).
 
 Command:  python tools/train.py configs/dino/vitb_ade20k.py
-          at the baseline's wall-clock: --cfg-options budget="dict(seconds=S)", S from run.json of vitb_ade20k_fixed.py
+          at the baseline's wall-clock: --cfg-options budget.seconds=S, S from run.json of vitb_ade20k_fixed.py
 Data:     ImageNet-1k, ADE20K, NYUv2 (data/README.md); the released DINOv3 weights through timm (their own licence)
 Memory:   not yet measured
 Expected: paper: 49.68 mIoU; not yet run here

@@ -1,7 +1,7 @@
 """DINOv3 ViT-B, settings selected for NYUv2: V-Pretraining (arXiv 2601.22108, the row of its settings table).
 
 Command:  python tools/train.py configs/dino/vitb_nyuv2.py
-          at the baseline's wall-clock: --cfg-options budget="dict(seconds=S)", S from run.json of vitb_nyuv2_fixed.py
+          at the baseline's wall-clock: --cfg-options budget.seconds=S, S from run.json of vitb_nyuv2_fixed.py
 Data:     ImageNet-1k, ADE20K, NYUv2 (data/README.md); the released DINOv3 weights through timm (their own licence)
 Memory:   not yet measured
 Expected: paper: 0.5697 m RMSE; not yet run here

@@ -1,4 +1,5 @@
-"""Continued pretraining with the fixed recipe: SimCLR on pooled patch tokens. The baseline of the scenes comparison.
+"""Continued pretraining with the fixed recipe: SimCLR on pooled patch tokens. The baseline of the scenes comparison
+(there at 5e-4, the best of its three rates on the validation scenes).
 
 Command:  python tools/train.py configs/scenes/simclr_fixed.py --cfg-options backbone.checkpoint=START
           (START: backbone.safetensors of configs/scenes/simclr_start.py)

@@ -30,7 +30,7 @@ def test_results_so_far_remain_when_a_run_fails(config_file, fakes):
     fakes.fail_at = ("fixed", 2)
     with pytest.raises(FloatingPointError) as caught:
         run_command([config_file], fakes.workers())
-    assert any("The same command goes on from here" in note for note in caught.value.__notes__)
+    assert any("the same command goes on from here" in note for note in caught.value.__notes__)
     results = json.loads(Path("runs/results.json").read_text())
     assert list(results["arms"]["fixed"]["runs"]) == ["0", "1"]
     assert {"arm": "fixed", "seed": 2, "why": "not finished (step 20)"} in results["missing"]
@@ -87,3 +87,16 @@ def test_errors_are_one_message_and_status_one(config_file, capsys):
     assert "seed 1 is given twice" in capsys.readouterr().err
     assert main(["nothing.py"]) == 1
     assert capsys.readouterr().err == "error: comparison config nothing.py does not exist\n"
+
+
+def test_a_comparison_that_is_refused_before_any_run_leaves_no_report(config_file, fakes, monkeypatch):
+    def refuse(path, options):
+        raise ValueError("no such folder")
+
+    workers = fakes.workers()
+    monkeypatch.setattr(fakes, "load_config", refuse)
+    with pytest.raises(ValueError, match="no such folder") as caught:
+        run_command([config_file], fakes.workers())
+    assert not any("goes on from here" in note or "index.html" in note for note in caught.value.__notes__)
+    assert not Path("runs/index.html").exists()
+    run_command([config_file], workers)

@@ -85,3 +85,48 @@ def test_a_dumped_config_loads_and_checks(path, tmp_path):
     load_config(path).dump(tmp_path / "dumped.py")
     config = load_config(tmp_path / "dumped.py", {"objective.temperature": 0.3})
     check_training_config(config)
+
+
+@pytest.mark.parametrize(
+    ("options", "budget"),
+    [
+        ({"budget.seconds": 5}, {"seconds": 5}),
+        ({"budget.seconds": 5, "budget.clock": "processor"}, {"seconds": 5, "clock": "processor"}),
+        ({"budget.steps": 7}, {"steps": 7}),
+        ({"budget": "dict(seconds=3)"}, {"seconds": 3}),
+        ({"budget": dict(seconds=3, clock="processor")}, {"seconds": 3, "clock": "processor"}),
+    ],
+)
+def test_a_limit_given_on_the_command_line_takes_the_place_of_the_configs(path, options, budget):
+    assert load_config(path, options).budget.to_dict() == budget
+
+
+def test_settings_on_the_command_line_are_read_and_nothing_is_run(path):
+    config = load_config(path, {"one_step_probe": "dict(interval=4, batches=2)", "objective": '{"hidden_dim": 8}'})
+    assert config.one_step_probe.to_dict() == dict(interval=4, batches=2)
+    assert config.objective.hidden_dim == 8 and config.objective.pool == "patch"
+    for text in ("dict(interval=open('x'))", "dict(4)", "dict(interval=4", "{'a': print()}"):
+        with pytest.raises(ConfigError, match="not settings that can be read"):
+            load_config(path, {"one_step_probe": text})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"budget": 5}, "budget=5: budget holds settings; give budget.steps=…"),
+        ({"optimizer": "AdamW"}, "optimizer holds settings"),
+        ({"budget.second": 5}, "budget has no 'second'; did you mean 'seconds'?"),
+    ],
+)
+def test_a_value_where_settings_belong_is_refused(path, options, message):
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, options)
+    assert message in str(caught.value)
+
+
+def test_a_config_copied_away_from_its_bases_is_told_where_to_lie(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from mmengine.config import read_base\nwith read_base():\n    from .._base_.runtime import *\n"
+    )
+    with pytest.raises(ConfigError, match="must lie beside it"):
+        load_config(tmp_path / "mine.py")

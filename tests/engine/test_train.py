@@ -16,9 +16,11 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from vssl.comparison.workers import default_workers
 from vssl.datasets import UnreadableImage
+from vssl.engine import ConfigError
 from vssl.engine.loop import NonFiniteError
-from vssl.engine.train import build_runner, train
+from vssl.engine.train import build_runner, check_data, train
 from vssl.learner import load_backbone
 
 ROOT = Path(__file__).parents[2]
@@ -201,3 +203,20 @@ def test_a_checkpoint_of_another_architecture_is_refused(fixed_config, tmp_path)
     fixed_config.backbone.update(embed_dim=48, checkpoint=str(run / "backbone.safetensors"))
     with pytest.raises(ValueError, match="another architecture"):
         train(fixed_config, tmp_path / "other")
+
+
+def test_labels_of_every_arm_are_read_before_a_comparison_trains_any(designed_config, miniature, tmp_path):
+    root = tmp_path / "ade20k"
+    shutil.copytree(miniature / "ade20k", root)
+    designed_config.feedback.pools.segmentation.dataset.root = str(root)
+    designed_config.dump(tmp_path / "arm.py")
+    default_workers().load_config(tmp_path / "arm.py", {})
+    (root / "annotations" / "training" / "0003.png").write_bytes(b"broken")
+    with pytest.raises(ValueError, match=r"0003\.png"):
+        default_workers().load_config(tmp_path / "arm.py", {})
+
+
+def test_a_pool_that_is_too_large_is_named(designed_config):
+    designed_config.feedback.pools.depth.train = 1000
+    with pytest.raises(ConfigError, match=r"feedback\.pools\.depth \(.*need \d+ images, but the split has only 16"):
+        check_data(designed_config)

@@ -4,13 +4,15 @@ from vssl.reports.metrics import describe_metrics, format_difference, format_num
 def test_direction_and_headline_of_every_probe_score():
     scores = {
         "segmentation": {"mIoU": 1.0, "aAcc": 1.0},
-        "depth": {"RMSE": 1.0, "AbsRel": 1.0, "delta1": 1.0},
+        "depth": {"RMSE": 1.0, "AbsRel": 1.0, "delta1": 1.0, "delta2": 1.0, "delta3": 1.0},
         "classification": {"top1": 1.0},
-        "knn": {"knn_top1": 1.0},
+        "knn": {"knn_top1": 1.0, "knn_top1@20": 1.0},
     }
     metrics = {metric.key: metric for metric in describe_metrics(scores)}
     lower = {key for key, metric in metrics.items() if metric.lower_is_better}
     assert lower == {"depth/RMSE", "depth/AbsRel"}
+    assert all(metric.lower_is_better is not None for metric in metrics.values())
+    assert metrics["knn/knn_top1@20"].title == "kNN top-1, k = 20"
     headline = [key for key, metric in metrics.items() if metric.headline]
     assert headline == ["segmentation/mIoU", "depth/RMSE", "classification/top1", "knn/knn_top1"]
 

@@ -20,7 +20,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         description="Run arms × seeds at matched budgets, probe them, and write results.json and index.html. "
         "What is finished is not run again.",
     )
-    parser.add_argument("config", help="comparison config, e.g. configs/scenes/compare.py")
+    parser.add_argument("config", help="comparison config, e.g. configs/scenes/verdict.py")
     parser.add_argument("--work-dir", help="where runs and the report go (default: the config's work_dir)")
     parser.add_argument("--arms", nargs="+", metavar="ARM", help="run only these arms")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="instead of the config's seeds")
@@ -80,7 +80,9 @@ def _run(comparison: Comparison, options: argparse.Namespace, workers: Workers, 
         else:
             execute_in_jobs(comparison, workers, options.jobs, options.arms)
     except BaseException as error:
-        error.add_note(f"The same command goes on from here: {command}")
+        if not any(comparison.work_dir.glob("*/seed*/run.json")):
+            raise  # refused before anything was run: there is nothing to go on from, or to report
+        error.add_note(f"Once that is put right, the same command goes on from here: {command}")
         try:
             report(comparison, command)
             error.add_note(f"What was finished is in {comparison.work_dir / 'index.html'}.")

@@ -32,12 +32,18 @@ def default_workers() -> Workers:
     """The real engine and probes, imported only when something has to be run."""
     from vssl.engine import load_config, train
     from vssl.engine.config import check_training_config
+    from vssl.engine.train import check_data
 
     probes = _Probes()
+    checked: set[str] = set()  # arms share their data
 
     def load_checked(path: Path, cfg_options: dict) -> Any:
         config = load_config(path, cfg_options)
         check_training_config(config)
+        data = repr((config.unlabeled, config.get("feedback")))
+        if data not in checked:
+            check_data(config)
+            checked.add(data)
         return config
 
     def train_run(config: Any, run_dir: Path, seed: int, resume: bool) -> None:

@@ -11,7 +11,18 @@ from jaxtyping import UInt8
 from PIL import Image
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
-NEXT_STEP = "Run tools/prepare_data.py scenes --out data/scenes, or see data/README.md for the layouts"
+# What makes the folders that the configs name; data/README.md has the layouts.
+_PREPARED_BY = {
+    "scenes": "scenes --out data/scenes",
+    "scenes224": "scenes --size 224 --seed 1 --counts imagenet_train=16000 --out data/scenes224",
+    "scenes_retrieval": "scenes_retrieval",
+    "benchmark": "scenes --seed 2 --out data/benchmark",
+    "benchmark_long": "scenes --seed 3 --out data/benchmark_long",
+    **{
+        name: f"{name} --source … --out data/{name}"
+        for name in ("ade20k", "nyuv2", "imagenet", "roxford5k", "rparis6k")
+    },
+}
 
 # What Pillow raises for files whose content is wrong.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
@@ -28,6 +39,12 @@ def image_paths(root: Path) -> Iterator[str]:
         for name in sorted(names):
             if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
                 yield os.path.relpath(os.path.join(folder, name), root)
+
+
+def next_step(folder: str | Path) -> str:
+    """What to do about a folder that is missing or not as it should be, for error messages."""
+    command = next((_PREPARED_BY[part] for part in Path(folder).parts if part in _PREPARED_BY), "--help")
+    return f"Run python tools/prepare_data.py {command}, or see data/README.md for the layouts"
 
 
 def found_in(folder: Path, most: int = 5) -> str:

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vssl.datasets.files import (
-    NEXT_STEP,
     UnreadableImage,
     found_in,
     image_paths,
+    next_step,
     read_image,
     read_labels,
     read_millimetres,
@@ -65,7 +65,7 @@ class _AnnotatedImages(Dataset, ABC):
                 self._explain_missing(folder)
         names = list(image_paths(self._images))
         if not names:
-            raise FileNotFoundError(f"{root}: no images under images/{split} (it is empty). {NEXT_STEP}")
+            raise FileNotFoundError(f"{root}: no images under images/{split} (it is empty). {next_step(self.root)}")
         missing = [n for n in names if not self._annotation(n).is_file()]
         if missing:
             raise FileNotFoundError(
@@ -77,11 +77,12 @@ class _AnnotatedImages(Dataset, ABC):
     def _explain_missing(self, folder: Path) -> None:
         kind = folder.relative_to(self.root).parts[0]
         if not self.root.is_dir():
-            raise FileNotFoundError(f"{self.root}: no such folder. {NEXT_STEP}")
+            raise FileNotFoundError(f"{self.root}: no such folder. {next_step(self.root)}")
         splits = [f"{kind}/{f.name}" for f in sorted((self.root / kind).glob("*/"))] or [found_in(self.root)]
         usual = "" if self.split in self.splits else f"; splits of this layout: {', '.join(self.splits)}"
         raise FileNotFoundError(
-            f"{self.root}: no {kind} under {kind}/{self.split} (found: {', '.join(splits)}{usual}). {NEXT_STEP}"
+            f"{self.root}: no {kind} under {kind}/{self.split} (found: {', '.join(splits)}{usual}). "
+            f"{next_step(self.root)}"
         )
 
     def _annotation(self, name: str) -> Path:

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vssl.datasets.files import EXTENSIONS, NEXT_STEP, UnreadableImage, found_in, image_paths, read_image
+from vssl.datasets.files import EXTENSIONS, UnreadableImage, found_in, image_paths, next_step, read_image
 from vssl.datasets.sampler import index_and_position
 from vssl.datasets.shards import open_index, read_member
 
@@ -32,7 +32,7 @@ class _Unlabeled(Dataset, ABC):
         self.root, self.size, self.skip_corrupt = Path(root), size, skip_corrupt
         if not self.root.is_dir():
             above = next((p for p in self.root.parents if p.is_dir()), Path("."))
-            raise FileNotFoundError(f"{root}: no such folder ({above} holds: {found_in(above)}). {NEXT_STEP}")
+            raise FileNotFoundError(f"{root}: no such folder ({above} holds: {found_in(above)}). {next_step(root)}")
         self._corrupt: dict[int, str] = {}
 
     @abstractmethod
@@ -99,7 +99,7 @@ class UnlabeledImages(_Unlabeled):
             shards = ". Shards are read by UnlabeledShards" if any(self.root.glob("*.tar")) else ""
             raise FileNotFoundError(
                 f"{root}: no images ({', '.join(EXTENSIONS)}) in it or below (found: {found_in(self.root)}){shards}. "
-                f"{NEXT_STEP}"
+                f"{next_step(root)}"
             )
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@ A config is an mmengine pure-Python file (``with read_base():``, ``type=ClassObj
 what its type accepts before anything is built, so that a misspelt key never costs a run.
 """
 
+import ast
 import difflib
 import inspect
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.utils import get_object_from_string
+
+from vssl.engine.budget import Budget
 
 # What a training config may hold at its top level, and what is needed.
 REQUIRED = ("backbone", "objective", "recipe", "designer", "optimizer", "unlabeled", "batch_size", "budget")
@@ -34,7 +37,8 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
 
     Args:
         options: dotted keys and their values, e.g. ``{"designer.keep_ratio": 0.5}``. A key must exist in the config, or
-            be an argument that its ``type`` accepts.
+            be an argument that its ``type`` accepts. Settings may be written ``"dict(interval=20)"``. A budget is
+            replaced as a whole, and ``budget.seconds`` takes the place of steps, as the other way round.
 
     Raises:
         ConfigError: the file is missing or cannot be run, or an option names an unknown key.
@@ -45,10 +49,19 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     try:
         config = Config.fromfile(str(path))
     except Exception as error:  # a config is a program: anything can go wrong in it
-        raise ConfigError(f"config {path} cannot be read ({type(error).__name__}: {error})") from error
-    for key in options or {}:
-        _check_option(config, key)
-    config.merge_from_dict(options or {})
+        moved = (
+            "; a copy of a config must lie beside it, for its imports are relative" if "_base_" in str(error) else ""
+        )
+        raise ConfigError(f"config {path} cannot be read ({type(error).__name__}: {error}){moved}") from error
+    options = {key: _read_settings(key, value) for key, value in (options or {}).items()}
+    for key, value in options.items():
+        _check_option(config, key, value)
+    limits = {"budget.steps", "budget.seconds"} & options.keys()
+    if limits and isinstance(config.get("budget"), dict):
+        config.budget = {key: value for key, value in config.budget.items() if key not in ("steps", "seconds")}
+    if isinstance(options.get("budget"), dict):
+        config.budget = {}
+    config.merge_from_dict(options)
     return config
 
 
@@ -119,7 +132,25 @@ def _arguments(kind: Callable[..., Any]) -> list[str] | None:
     return names
 
 
-def _check_option(config: Config, key: str) -> None:
+def _read_settings(key: str, value: Any) -> Any:
+    """Settings that a command line holds as text, ``dict(steps=3)`` or ``{"steps": 3}``; anything else as it is."""
+    if not (isinstance(value, str) and value.strip().startswith(("dict(", "{"))):
+        return value
+    try:
+        return _literal(ast.parse(value.strip(), mode="eval").body)
+    except (SyntaxError, ValueError) as error:
+        raise ConfigError(f"--cfg-options {key}={value}: not settings that can be read ({error})") from error
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        if node.args or any(keyword.arg is None for keyword in node.keywords):
+            raise ValueError("write dict(key=value, …)")
+        return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+    return ast.literal_eval(node)
+
+
+def _check_option(config: Config, key: str, value: Any) -> None:
     node, parts = config, key.split(".")
     for depth, part in enumerate(parts):
         if isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node):
@@ -134,13 +165,17 @@ def _check_option(config: Config, key: str) -> None:
         known = list(node.keys())
         if depth == 0:
             known += OPTIONAL
+        elif parts[:depth] == ["budget"]:
+            known = _arguments(Budget)
         elif "type" in node:
             known = _arguments(resolve(node["type"], where)) or [part]
         if part not in known:
             raise ConfigError(f"--cfg-options {key}: {where} has no {part!r}{_suggest(part, known)}")
         return
+    if hasattr(node, "keys") and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        raise ConfigError(f"--cfg-options {key}={value}: {key} holds settings; give {key}.{next(iter(node), 'KEY')}=…")
 
 
 def _suggest(key: str, known: list[str] | tuple[str, ...]) -> str:
     close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(set(known)))}"

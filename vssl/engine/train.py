@@ -23,7 +23,6 @@ from vssl.engine.config import ConfigError, build, check_training_config, resolv
 from vssl.engine.designer_update import DesignerUpdate
 from vssl.engine.runner import PretrainRunner
 from vssl.feedback import Feedback
-from vssl.learner.backbone import TimmBackbone
 from vssl.learner.learner import Learner
 from vssl.learner.schedules import warmup_cosine
 from vssl.value.metagradient import central_difference
@@ -70,6 +69,7 @@ def build_runner(
 ) -> PretrainRunner:
     """Build every part of a run and try them on two images."""
     compat.prepare_mmseg()
+    check_data(config)
     device, compiling = _device(config), compile_options(config)
     rank, world_size = distributed.rank_and_size()
     torch.manual_seed(seed)  # the same initial weights on every rank
@@ -101,7 +101,7 @@ def build_runner(
                 "change nor measure anything"
             )
         with torch.random.fork_rng():  # fresh heads draw their weights; the run must not notice
-            measuring = _build_feedback(config.feedback, learner.student, seed, {**placement, "num_workers": 0})
+            measuring = _build_feedback(config.feedback, backbone.embed_dim, seed, {**placement, "num_workers": 0})
     feedback = measuring if designer_update is None else designer_update.feedback
     _try_out(learner, designer, feedback, dataset, device)
     if compiling is not None:
@@ -183,7 +183,7 @@ def _build_designer_update(
     estimator = dict(settings.get("estimator") or dict(type=central_difference))
     kind = resolve(estimator.pop("type"), "value.estimator")
     settings["estimator"] = partial(kind, **estimator)
-    feedback = _build_feedback(config.feedback, learner.student, seed, placement)
+    feedback = _build_feedback(config.feedback, learner.student.embed_dim, seed, placement)
     return DesignerUpdate(learner, designer, feedback, optimizer, learner_optimizer, **settings)
 
 
@@ -204,18 +204,33 @@ def _designer_optimizer(config: Config, designer: Designer) -> Optimizer:
     return build(config.designer_optimizer, own)
 
 
-def _build_feedback(node: dict[str, Any], backbone: TimmBackbone, seed: int, placement: dict[str, Any]) -> Feedback:
+def check_data(config: Config) -> None:
+    """Find the unlabeled images and read every label that feedback will use.
+
+    Raises:
+        ConfigError, ValueError, FileNotFoundError: the message names the file, or the pool and the key.
+    """
+    build_dataset(config.unlabeled)
+    if config.get("feedback"):
+        alone = dict(rank=0, world_size=1, num_workers=0, device="cpu")
+        _build_feedback(config.feedback, 1, 0, alone).check_pools()
+
+
+def _build_feedback(node: dict[str, Any], embed_dim: int, seed: int, placement: dict[str, Any]) -> Feedback:
     settings = {key: value for key, value in node.items() if key not in ("type", "tasks", "pools")}
     if node["tasks"].keys() != node["pools"].keys():
         raise ConfigError(
             f"feedback: tasks {sorted(node['tasks'])} and pools {sorted(node['pools'])} must have the same names"
         )
     shuffle = settings.get("control") == "shuffled_labels"
-    tasks = {name: build(task, backbone.embed_dim) for name, task in node["tasks"].items()}
+    tasks = {name: build(task, embed_dim) for name, task in node["tasks"].items()}
     pools = {}
     for name, pool in node["pools"].items():
         dataset = build_dataset(pool["dataset"])
-        pools[name] = build({**pool, "dataset": dataset}, seed=seed, shuffle_labels=shuffle, **placement)
+        try:
+            pools[name] = build({**pool, "dataset": dataset}, seed=seed, shuffle_labels=shuffle, **placement)
+        except ValueError as error:
+            raise ConfigError(f"feedback.pools.{name} ({pool['dataset'].get('root')}): {error}") from error
     kind = resolve(node.get("type", Feedback), "feedback")
     return kind(tasks, pools, seed=seed, **settings).to(placement["device"])
 
@@ -238,8 +253,6 @@ def _try_out(
         learner(views, Draws(0, "trial", device=device))
         for pool in {} if feedback is None else feedback.pools.values():
             learner.student.grid(pool.train.dataset[0, 0][0][None])
-    if feedback is not None:
-        feedback.check_pools()
 
 
 def _load_designer(designer: Designer, path: Path) -> None:

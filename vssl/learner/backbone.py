@@ -157,6 +157,13 @@ def _create(name: str, pretrained: bool, model_args: dict) -> nn.Module:
             f"backbone {name} cannot be built with {arguments}: {error}. "
             "A timm VisionTransformer or Eva is needed, with arguments of that class"
         ) from error
+    except Exception as error:  # the hub, the network and the file each raise their own
+        if not pretrained:
+            raise
+        raise ValueError(
+            f"backbone {name}: its released weights could not be loaded ({error}). pretrained=True needs the network "
+            "or timm's cache; otherwise give checkpoint=FILE with pretrained=False"
+        ) from error
 
 
 def _check_patches(name: str, vit: nn.Module) -> None:

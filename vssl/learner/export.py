@@ -34,7 +34,8 @@ def read_card(path: str | Path) -> dict:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except Exception as error:  # safetensors raises its own class for every kind of damage
-        raise ValueError(f"backbone {path} is not a readable safetensors file: {error}") from error
+        hint = f"; a run's backbone is {path.parent / 'backbone.safetensors'}" if path.suffix == ".pth" else ""
+        raise ValueError(f"backbone {path} is not a readable safetensors file: {error}{hint}") from error
     if METADATA_KEY not in metadata:
         raise ValueError(
             f"backbone {path} does not say which timm model it holds; give the model name beside it "

@@ -6,9 +6,8 @@ from pathlib import Path
 from mmseg.datasets import ADE20KDataset, BaseSegDataset, NYUDataset
 from torchvision.datasets import ImageFolder
 
+from vssl.datasets.files import next_step
 from vssl.datasets.label_checks import check_class_labels, check_depth_labels
-
-NEXT_STEP = "Run tools/prepare_data.py, or point data_root at a prepared folder (data/README.md shows the layouts)"
 
 
 class _Checked:
@@ -20,7 +19,7 @@ class _Checked:
         entries = super().load_data_list()
         folder = self.data_prefix["img_path"]
         if not entries:
-            raise FileNotFoundError(f"{folder}: no image *{self.img_suffix}. {NEXT_STEP}")
+            raise FileNotFoundError(f"{folder}: no image *{self.img_suffix}. {next_step(folder)}")
         labels = [entry.get("seg_map_path") or entry.get("depth_map_path") for entry in entries]
         missing = [path for path in labels if not Path(path).is_file()]
         if missing:
@@ -40,9 +39,10 @@ class SceneSegmentation(_Segmentation, BaseSegDataset):
     """ADE20K's layout with the classes that `dataset.json` lists (in `data_root` or the folder above)."""
 
     def __init__(self, data_root: str, **settings):
+        require_folder(Path(data_root), Path(data_root).parent)
         classes = read_dataset_json(data_root).get("classes")
         if not classes:
-            raise ValueError(f"{data_root}: its dataset.json lists no 'classes'. {NEXT_STEP}")
+            raise ValueError(f"{data_root}: its dataset.json lists no 'classes'. {next_step(data_root)}")
         super().__init__(data_root=data_root, metainfo=dict(classes=tuple(classes)), reduce_zero_label=True, **settings)
 
 
@@ -67,7 +67,7 @@ class ClassFolder(ImageFolder):
     def __init__(self, root: str | Path, transform=None):
         require_folder(Path(root), Path(root).parent)
         if not any(entry.is_dir() for entry in Path(root).iterdir()):
-            raise FileNotFoundError(f"{root}: no class folders in it. {NEXT_STEP}")
+            raise FileNotFoundError(f"{root}: no class folders in it. {next_step(root)}")
         super().__init__(str(root), transform=transform)
 
 
@@ -77,7 +77,7 @@ def require_folder(folder: Path, root: Path) -> None:
         return
     nearest = next((parent for parent in folder.parents if parent.is_dir()), Path("."))
     found = ", ".join(sorted(entry.name for entry in nearest.iterdir())[:8]) or "nothing"
-    raise FileNotFoundError(f"{root}: no folder {folder} (found in {nearest}: {found}). {NEXT_STEP}")
+    raise FileNotFoundError(f"{root}: no folder {folder} (found in {nearest}: {found}). {next_step(folder)}")
 
 
 def read_dataset_json(data_root: str | Path) -> dict:
@@ -88,5 +88,5 @@ def read_dataset_json(data_root: str | Path) -> dict:
             try:
                 return json.loads(file.read_text())
             except json.JSONDecodeError as error:
-                raise ValueError(f"{file} is not valid JSON ({error}). {NEXT_STEP}") from error
+                raise ValueError(f"{file} is not valid JSON ({error}). {next_step(folder)}") from error
     return {}

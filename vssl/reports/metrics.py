@@ -11,6 +11,8 @@ _KNOWN = {
     "RMSE_pooled": ("RMSE, pooled", "m", True, 4),
     "AbsRel": ("AbsRel", "", True, 4),
     "delta1": ("δ1", "", False, 4),
+    "delta2": ("δ2", "", False, 4),
+    "delta3": ("δ3", "", False, 4),
     "top1": ("top-1", "%", False, 2),
     "top5": ("top-5", "%", False, 2),
     "knn_top1": ("kNN top-1", "%", False, 2),
@@ -40,6 +42,12 @@ class Metric:
         return asdict(self)
 
 
+def _knn_of(name: str) -> tuple[str, str, bool, int] | None:
+    """``knn_top1@20``: one number of neighbours out of several."""
+    score, at, neighbours = name.partition("@")
+    return (f"kNN top-1, k = {neighbours}", "%", False, 2) if (score, at) == ("knn_top1", "@") else None
+
+
 def describe_metrics(scores_by_probe: dict[str, dict[str, float]]) -> list[Metric]:
     """The metrics behind ``{probe: {score: value}}``, in that order; each probe's first known score is its headline."""
     metrics = []
@@ -47,8 +55,8 @@ def describe_metrics(scores_by_probe: dict[str, dict[str, float]]) -> list[Metri
         known = [name for name in scores if name in _KNOWN]
         main = known[0] if known else next(iter(scores), None)
         for name in scores:
-            title, unit, lower, digits = _KNOWN.get(name, (name, "", None, 4))
-            full_title = title if name == "knn_top1" else f"{probe} {title}"
+            title, unit, lower, digits = _KNOWN.get(name) or _knn_of(name) or (name, "", None, 4)
+            full_title = title if title.startswith("kNN") else f"{probe} {title}"
             metrics.append(Metric(f"{probe}/{name}", full_title, unit, lower, digits, headline=name == main))
     return metrics
 
