@@ -15,7 +15,7 @@ from vssl.engine.designer_parts import describe_policy, learned_numbers, matched
 from vssl.engine.gradient_record import GradientRecord
 from vssl.engine.mask_analysis import depth_edges, mask_by_edge_distance, mask_per_class, variance_shares
 from vssl.engine.sweeps import sweep_strips
-from vssl.engine.train import build_runner, train
+from vssl.engine.train import build_runner, load_designer, train
 from vssl.views.recipes import MultiCrop
 
 
@@ -76,6 +76,16 @@ def test_policy_rows_hold_the_numbers_and_their_gradients(policy_config, tmp_pat
     assert len(gradient["parameters"]) == 2 * len(view["numbers"]) + len(view["gates"])
     assert any(p["mean"] != 0 and p["se"] > 0 for p in gradient["parameters"])
     assert end["views"] != start["views"]
+
+
+def test_the_designer_of_a_run_is_loaded_without_its_data(policy_config, tmp_path):
+    run = train(policy_config, tmp_path / "run")
+    last = lines(run / "policy.jsonl")[-1]["views"]
+    (run / "snapshots").rename(tmp_path / "gone")
+    designer = load_designer(run)
+    assert describe_policy(designer, images())["views"] == last
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_designer(tmp_path)
 
 
 def test_the_recorded_gradient_is_that_of_the_value(policy_config, tmp_path):

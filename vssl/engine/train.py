@@ -19,7 +19,7 @@ from vssl.draws import Draws
 from vssl.engine import checkpoint
 from vssl.engine.budget import Budget
 from vssl.engine.compiling import compile_learner, compile_options
-from vssl.engine.config import ConfigError, build, check_training_config, resolve
+from vssl.engine.config import ConfigError, build, check_training_config, load_config, resolve
 from vssl.engine.designer_update import DesignerUpdate
 from vssl.engine.runner import PretrainRunner
 from vssl.feedback import Feedback
@@ -202,6 +202,19 @@ def _designer_optimizer(config: Config, designer: Designer) -> Optimizer:
             groups.setdefault(part if part in rates else None, []).append(parameter)
     own = [{"params": group, **({} if part is None else {"lr": rates[part]})} for part, group in groups.items()]
     return build(config.designer_optimizer, own)
+
+
+def load_designer(run: str | Path) -> Designer:
+    """The designer of a run directory as its last checkpoint has it, on the CPU; neither data nor backbone are needed.
+
+    Raises:
+        ConfigError, ValueError, FileNotFoundError: no run there, or its files cannot be read.
+    """
+    run = Path(run)
+    config = load_config(run / "config.py")
+    designer: Designer = build(config.designer, build(config.recipe))
+    _load_designer(designer, run / "checkpoint.pth")
+    return designer
 
 
 def check_data(config: Config) -> None:
