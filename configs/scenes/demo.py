@@ -1,7 +1,7 @@
 """make demo: the small form of verdict.py, on the same benchmark: three arms, three seeds.
 
 Command:  python tools/compare.py configs/scenes/demo.py --jobs 2
-          (make demo, rendering included: NN on two x86-64 cores)
+          (make demo: about ten minutes on two x86-64 cores, rendering included, installation not)
 Expected: README.md, "What the demo shows"
 """
 
@@ -14,4 +14,5 @@ title = "V-Pretraining on scenes: the demo"
 work_dir = "runs/demo"
 seeds = [0, 1, 2]
 headroom = None
+budget = dict(seconds=50, clock="processor")
 arms = {name: arms[name] for name in ("fixed", "vpretraining", "negated")}
