@@ -80,7 +80,7 @@ def _run(comparison: Comparison, options: argparse.Namespace, workers: Workers, 
         else:
             execute_in_jobs(comparison, workers, options.jobs, options.arms)
     except BaseException as error:
-        if not any(comparison.work_dir.glob("*/seed*/run.json")):
+        if not any(comparison.work_dir.glob("*/*/run.json")):
             raise  # refused before anything was run: there is nothing to go on from, or to report
         error.add_note(f"Once that is put right, the same command goes on from here: {command}")
         try:

@@ -69,7 +69,8 @@ def build_runner(
 ) -> PretrainRunner:
     """Build every part of a run and try them on two images."""
     compat.prepare_mmseg()
-    check_data(config)
+    dataset = build_dataset(config.unlabeled)  # data first: weights may have to be downloaded
+    _check_labels(config)
     device, compiling = _device(config), compile_options(config)
     rank, world_size = distributed.rank_and_size()
     torch.manual_seed(seed)  # the same initial weights on every rank
@@ -80,7 +81,6 @@ def build_runner(
     designer: Designer = build(config.designer, recipe).to(device)
     if config.get("designer_checkpoint"):
         _load_designer(designer, Path(config.designer_checkpoint))
-    dataset = build_dataset(config.unlabeled)
     placement = dict(rank=rank, world_size=world_size, num_workers=config.get("num_workers", 0), device=device)
     stream = Stream(dataset, config.batch_size, seed, **placement)
     optimizer = build(_optimizer_settings(config.optimizer), parameter_groups(learner, config.optimizer))
@@ -224,6 +224,10 @@ def check_data(config: Config) -> None:
         ConfigError, ValueError, FileNotFoundError: the message names the file, or the pool and the key.
     """
     build_dataset(config.unlabeled)
+    _check_labels(config)
+
+
+def _check_labels(config: Config) -> None:
     if config.get("feedback"):
         alone = dict(rank=0, world_size=1, num_workers=0, device="cpu")
         _build_feedback(config.feedback, 1, 0, alone).check_pools()
