@@ -78,3 +78,12 @@ def average(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
         tensor.copy_(mean.view_as(tensor))
     return tensors
+
+
+def any_rank(value: int) -> int:
+    """The largest value of any rank; collective with several ranks, else `value` itself."""
+    if rank_and_size()[1] == 1:
+        return value
+    largest = torch.tensor(value, device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return int(largest.item())

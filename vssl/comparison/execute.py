@@ -7,9 +7,9 @@ from typing import Any
 
 from vssl.comparison.environment import describe_environment
 from vssl.comparison.plan import Arm, Comparison, run_order
-from vssl.comparison.settings import file_digest, flat_settings
 from vssl.comparison.workers import Workers, write_json
 from vssl.engine.config import ConfigError
+from vssl.engine.settings import file_digest, flat_settings
 from vssl.reports import ORIGIN_FILE, START, different_keys, read_json, run_directory
 
 PROBED_FILE = "probed.json"

@@ -47,7 +47,7 @@ def default_workers() -> Workers:
         return config
 
     def train_run(config: Any, run_dir: Path, seed: int, resume: bool) -> None:
-        train(config, run_dir, seed, resume=resume)
+        train(config, run_dir, seed, resume=resume, overwrite=not resume)
 
     return Workers(load_checked, probes.load, train_run, probes.run)
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from vssl.distributed import rank_and_size
+
 VERSION = 1
 
 
@@ -35,6 +37,30 @@ def load(path: Path) -> dict[str, Any]:
             f"checkpoint {path} is not one of this version's training runs (version {found}, not {VERSION})"
         )
     return content
+
+
+def restore_parts(content: dict[str, Any], path: Path, seed: int, **parts: Any) -> None:
+    """Load the states of learner, designer, optimizer and designer_update; a part that is None has none.
+
+    Raises:
+        ValueError: `content` belongs to another seed, number of ranks, kind of run or architecture.
+    """
+    if content["seed"] != seed:
+        raise ValueError(
+            f"checkpoint {path} has seed {content['seed']}, this run seed {seed}; resume with the same --seed or "
+            "choose another --work-dir"
+        )
+    world_size = rank_and_size()[1]
+    if len(content["random_states"]) != world_size:
+        raise ValueError(f"checkpoint {path} is of {len(content['random_states'])} rank(s), not {world_size}")
+    if (content["designer_update"] is None) != (parts["designer_update"] is None):
+        raise ValueError(f"checkpoint {path} is of another kind of run; resume with its config.py")
+    try:
+        for name, part in parts.items():
+            if part is not None:
+                part.load_state_dict(content[name])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ValueError(f"checkpoint {path} does not fit this config: {error}") from error
 
 
 def random_state() -> dict[str, Any]:

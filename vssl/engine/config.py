@@ -4,7 +4,6 @@ A config is an mmengine pure-Python file (``with read_base():``, ``type=ClassObj
 what its type accepts before anything is built, so that a misspelt key never costs a run.
 """
 
-import ast
 import difflib
 import inspect
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import get_object_from_string
 
+from vssl.commands import OptionText, read_value
 from vssl.engine.budget import Budget
 
 # What a training config may hold at its top level, and what is needed.
@@ -37,8 +37,9 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
 
     Args:
         options: dotted keys and their values, e.g. ``{"designer.keep_ratio": 0.5}``. A key must exist in the config, or
-            be an argument that its ``type`` accepts. Settings may be written ``"dict(interval=20)"``. A budget is
-            replaced as a whole, and ``budget.seconds`` takes the place of steps, as the other way round.
+            be an argument that its ``type`` accepts. `OptionText` from a command line is read first; settings may be
+            written ``"dict(interval=20)"``. A budget is replaced as a whole, and ``budget.seconds`` takes the place of
+            steps, as the other way round.
 
     Raises:
         ConfigError: the file is missing or cannot be run, or an option names an unknown key.
@@ -53,7 +54,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
             "; a copy of a config must lie beside it, for its imports are relative" if "_base_" in str(error) else ""
         )
         raise ConfigError(f"config {path} cannot be read ({type(error).__name__}: {error}){moved}") from error
-    options = {key: _read_settings(key, value) for key, value in (options or {}).items()}
+    options = {key: _read_option(config, key, value) for key, value in (options or {}).items()}
     for key, value in options.items():
         _check_option(config, key, value)
     limits = {"budget.steps", "budget.seconds"} & options.keys()
@@ -132,22 +133,17 @@ def _arguments(kind: Callable[..., Any]) -> list[str] | None:
     return names
 
 
-def _read_settings(key: str, value: Any) -> Any:
-    """Settings that a command line holds as text, ``dict(steps=3)`` or ``{"steps": 3}``; anything else as it is."""
-    if not (isinstance(value, str) and value.strip().startswith(("dict(", "{"))):
+def _read_option(config: Config, key: str, value: Any) -> Any:
+    """What a command line holds as text, as a value; anything else as it is."""
+    if not isinstance(value, OptionText) and not (isinstance(value, str) and value.startswith(("dict(", "{"))):
         return value
+    replaced = config
+    for part in key.split("."):
+        replaced = replaced.get(part) if hasattr(replaced, "get") else None
     try:
-        return _literal(ast.parse(value.strip(), mode="eval").body)
-    except (SyntaxError, ValueError) as error:
-        raise ConfigError(f"--cfg-options {key}={value}: not settings that can be read ({error})") from error
-
-
-def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-        if node.args or any(keyword.arg is None for keyword in node.keywords):
-            raise ValueError("write dict(key=value, …)")
-        return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
-    return ast.literal_eval(node)
+        return read_value(value, replaced)
+    except ValueError as error:
+        raise ConfigError(f"--cfg-options {key}={error}") from error
 
 
 def _check_option(config: Config, key: str, value: Any) -> None:

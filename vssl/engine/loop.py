@@ -18,6 +18,7 @@ from vssl.engine.budget import Budget
 from vssl.engine.clock import PhaseClock
 from vssl.engine.compiling import warm_up
 from vssl.engine.designer_update import DesignerUpdate
+from vssl.engine.interruption import Interrupted, stop_requests
 from vssl.learner.compiled import as_written, compiled_code
 from vssl.learner.learner import Learner
 
@@ -96,17 +97,22 @@ class PretrainLoop(BaseLoop):
             warm_up(self)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        self.budget.start()
-        while (progress := self.budget.progress(self.step)) < 1:
-            self.runner.call_hook("before_train_iter", batch_idx=self.step)
-            try:
-                self.run_iter(progress)
-            except UnreadableImage as error:
-                error.add_note(f"The run stopped at step {self.step}; repair the file, then continue with --resume.")
-                raise
-            self.step += 1
-            self.runner.call_hook("after_train_iter", batch_idx=self.step - 1, outputs=None)
-        self.budget.stop()
+        with stop_requests() as stop:
+            self.budget.start()
+            while (progress := self.budget.progress(self.step)) < 1:
+                self.runner.call_hook("before_train_iter", batch_idx=self.step)
+                try:
+                    self.run_iter(progress)
+                except UnreadableImage as error:
+                    error.add_note(f"The run stopped at step {self.step}; repair the file, then go on with --resume.")
+                    raise
+                self.step += 1
+                self.runner.call_hook("after_train_iter", batch_idx=self.step - 1, outputs=None)
+                if signal := stop.agreed():
+                    self.budget.stop()
+                    self.runner.save()
+                    raise Interrupted(signal, self.step, self.runner.work_dir)
+            self.budget.stop()
         self.runner.call_hook("after_train")
         return self.learner
 

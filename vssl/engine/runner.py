@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from vssl.engine.loop import PretrainLoop
 from vssl.engine.one_step import one_step_hooks
 from vssl.engine.online_probes import online_probe_hooks
 from vssl.engine.record_files import write_text
+from vssl.engine.run_directory import check_free, claimed, clear
 from vssl.engine.snapshots import SnapshotHook
 from vssl.feedback import Feedback
 from vssl.learner.backbone import TimmBackbone
@@ -41,6 +43,8 @@ class PretrainRunner(Runner):
         config: the whole training config; written to ``config.py``.
         work_dir: the run directory.
         about: what ``run.json`` says of the run from its start.
+        saved: content of the checkpoint to continue from, or None.
+        overwrite: replace the run that `work_dir` holds.
         measuring: feedback of the one-step probe alone, in a run whose designer is not trained.
     """
 
@@ -54,11 +58,18 @@ class PretrainRunner(Runner):
         about: dict[str, Any],
         device: torch.device,
         launcher: str = "none",
-        resume: bool = False,
+        saved: dict[str, Any] | None = None,
+        overwrite: bool = False,
         measuring: Feedback | None = None,
     ):
         self.device_of_run, self.about = device, about
-        self.checkpoint_path = Path(work_dir) / "checkpoint.pth"
+        self.checkpoint_path, self.saved = Path(work_dir) / "checkpoint.pth", saved
+        self.claim = ExitStack()  # held while the run is trained
+        if distributed.rank_and_size()[0] == 0:
+            self.claim.enter_context(claimed(Path(work_dir)))
+            check_free(Path(work_dir), resume=saved is not None, overwrite=overwrite)  # again: it is ours alone now
+            if overwrite and saved is None:
+                clear(Path(work_dir))
         loop = dict(loop)
         every = config.get("log_interval", 10)
         super().__init__(
@@ -78,7 +89,6 @@ class PretrainRunner(Runner):
                 CheckpointHook(config.get("checkpoint_interval", 500)),
                 *config.get("custom_hooks", []),
             ],
-            resume=resume,
             launcher=launcher,
             env_cfg=dict(dist_cfg=dict(backend="nccl"), mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0)),
             visualizer=config.get("visualizer") or _default_visualizer(),
@@ -112,22 +122,21 @@ class PretrainRunner(Runner):
     def train(self) -> Learner:
         """Run the loop. mmengine's own `train` asks the model for a `train_step`; here the loop holds the algorithm."""
         loop = self.train_loop
+        if self.saved is not None:
+            self.restore(self.saved)
+            self.saved = None  # a second copy of all weights
+        if distributed.rank_and_size()[0] == 0:
+            self.cfg.dump(Path(self.work_dir) / "config.py")
         self.call_hook("before_run")
-        self.load_or_resume()
         loop.run()
         self.call_hook("after_run")
         return self.learner
 
     def dump_config(self) -> None:
-        if distributed.rank_and_size()[0] == 0:
-            self.cfg.dump(Path(self.work_dir) / "config.py")
+        """mmengine writes it while it is built; `train` does, once the run is sure to begin."""
 
     def _log_env(self, env_cfg: dict) -> None:
         """mmengine prints a page about the machine here; run.json says what matters."""
-
-    def load_or_resume(self) -> None:
-        if self._resume:
-            self.restore(checkpoint.load(self.checkpoint_path))
 
     def save(self) -> None:
         """Write ``checkpoint.pth``: everything that the next step depends on. Collective: every rank calls it."""
@@ -153,34 +162,14 @@ class PretrainRunner(Runner):
         checkpoint.save(self.checkpoint_path, content)
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Continue from `content`; ValueError when it belongs to another run."""
+        """Continue from where `content` was saved; the parts have their states already (`checkpoint.restore_parts`)."""
         loop: PretrainLoop = self.train_loop
-        rank, world_size = distributed.rank_and_size()
-        if content["seed"] != self.about["seed"]:
-            raise ValueError(
-                f"checkpoint {self.checkpoint_path} has seed {content['seed']}, this run seed {self.about['seed']}; "
-                "resume with the same --seed or choose another --work-dir"
-            )
-        if len(content["random_states"]) != world_size:
-            raise ValueError(
-                f"checkpoint {self.checkpoint_path} is of {len(content['random_states'])} rank(s), not {world_size}"
-            )
-        if (content["designer_update"] is None) != (loop.designer_update is None):
-            raise ValueError(f"checkpoint {self.checkpoint_path} is of another kind of run; resume with its config.py")
-        try:
-            self.learner.load_state_dict(content["learner"])
-            loop.designer.load_state_dict(content["designer"])
-            self.optim_wrapper.optimizer.load_state_dict(content["optimizer"])
-            if loop.designer_update is not None:
-                loop.designer_update.load_state_dict(content["designer_update"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise ValueError(f"checkpoint {self.checkpoint_path} does not fit this config: {error}") from error
         loop.step = content["step"]
         loop.budget.load_state_dict(content["budget"])
         loop.stream.load_state_dict(content["stream"])
         if loop.meta_stream is not None:
             loop.meta_stream.load_state_dict(content["meta_stream"])
-        checkpoint.restore_random_state(content["random_states"][rank])
+        checkpoint.restore_random_state(content["random_states"][distributed.rank_and_size()[0]])
 
     def write_summary(self, finished: bool) -> None:
         """``run.json``: which run this is and how far it came."""

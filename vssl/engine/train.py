@@ -16,7 +16,7 @@ from vssl import compat, distributed
 from vssl.datasets.stream import Stream
 from vssl.designers import CandidateSearch, Designer
 from vssl.draws import Draws
-from vssl.engine import checkpoint
+from vssl.engine import checkpoint, run_directory
 from vssl.engine.budget import Budget
 from vssl.engine.compiling import compile_learner, compile_options
 from vssl.engine.config import ConfigError, build, check_training_config, load_config, resolve
@@ -34,6 +34,7 @@ def train(
     seed: int | None = None,
     resume: bool = False,
     launcher: str = "none",
+    overwrite: bool = False,
 ) -> Path:
     """Run one pretraining and return its directory (``config.py``, ``metrics.jsonl``, ``run.json``,
     ``checkpoint.pth``, ``backbone.safetensors``, ``views.npz``).
@@ -43,31 +44,43 @@ def train(
     Args:
         config: a training config, see `load_config`.
         seed: overrides the config's seed.
-        resume: continue from ``work_dir/checkpoint.pth``; without a checkpoint there the run starts anew.
+        resume: continue from ``work_dir/checkpoint.pth`` with the same settings (the budget may be raised); without a
+            checkpoint there the run starts anew.
+        overwrite: replace the run that `work_dir` holds.
 
     Raises:
         ConfigError, ValueError, FileNotFoundError: the message names the file or key, and the fix.
-        FileExistsError: `work_dir` holds a run already and `resume` is False.
+        FileExistsError: `work_dir` holds a run already and it is to be neither continued nor replaced, or another
+            process is writing there.
         NonFiniteError: a loss or gradient was not finite; the last checkpoint is intact.
+        Interrupted: Ctrl-C, SIGTERM or SIGUSR1 came; a checkpoint of the last finished step is written.
     """
     check_training_config(config)
     work_dir = Path(work_dir)
     seed = config.get("seed", 0) if seed is None else seed
-    saved = work_dir / "checkpoint.pth"
-    if saved.exists() and not resume:
-        raise FileExistsError(f"{work_dir} holds a run already: continue it with --resume or give another --work-dir")
+    run_directory.check_free(work_dir, resume, overwrite)
+    if resume:
+        run_directory.check_same_run(config, work_dir)
+        resume = (work_dir / "checkpoint.pth").exists()
+        overwrite = not resume  # the same run, stopped before its first checkpoint
     if config.get("threads"):
         torch.set_num_threads(config.threads)
     with distributed.process_group(launcher):
-        runner = build_runner(config, work_dir, seed, resume=resume and saved.exists(), launcher=launcher)
-        runner.train()
+        runner = build_runner(config, work_dir, seed, resume=resume, launcher=launcher, overwrite=overwrite)
+        with runner.claim:
+            runner.train()
     return work_dir
 
 
 def build_runner(
-    config: Config, work_dir: Path, seed: int, resume: bool = False, launcher: str = "none"
+    config: Config,
+    work_dir: Path,
+    seed: int,
+    resume: bool = False,
+    launcher: str = "none",
+    overwrite: bool = False,
 ) -> PretrainRunner:
-    """Build every part of a run and try them on two images."""
+    """Build every part of a run and try them on two images. The run directory is not touched before all are built."""
     compat.prepare_mmseg()
     dataset = build_dataset(config.unlabeled)  # data first: weights may have to be downloaded
     _check_labels(config)
@@ -106,6 +119,18 @@ def build_runner(
     _try_out(learner, designer, feedback, dataset, device)
     if compiling is not None:
         compile_learner(learner, compiling, device)
+    saved = None
+    if resume:
+        saved = checkpoint.load(work_dir / "checkpoint.pth")
+        checkpoint.restore_parts(
+            saved,
+            work_dir / "checkpoint.pth",
+            seed,
+            learner=learner,
+            designer=designer,
+            optimizer=optimizer,
+            designer_update=designer_update,
+        )
 
     schedule = dict(warmup_share=0.0, final_ratio=1.0) | dict(config.get("schedule", {}))
     head_share = schedule.pop("head_share", 0.0)
@@ -137,7 +162,8 @@ def build_runner(
         },
         device=device,
         launcher=launcher,
-        resume=resume,
+        saved=saved,
+        overwrite=overwrite,
         measuring=measuring,
     )
 

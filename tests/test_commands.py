@@ -1,0 +1,99 @@
+"""What every command does with its command line and its failures."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vssl.commands import CfgOptions, read_value, run_command
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3), ("1e-3", 1e-3), ("True", True), ("true", True), ("None", None), ("[0.5,0.2]", [0.5, 0.2]),
+        ("1,2", (1, 2)),
+        ("dict(a=0,b=1)", dict(a=0, b=1)), ('{"a": dict(b=[1])}', {"a": {"b": [1]}}), ("'2024'", "2024"),
+        ("my data, v2/imgs", "my data, v2/imgs"), ("a,b", "a,b"), ("图像/ünï", "图像/ünï"), ("x=y", "x=y"),
+        ("v[1]", "v[1]"),
+        (r"C:\data", r"C:\data"), ("", ""), ("bf16", "bf16"), ("print(1)", "print(1)"), ("1_0x", "1_0x"),
+    ],
+)  # fmt: skip
+def test_a_value_is_a_python_literal_or_else_text(text, value):
+    assert read_value(text) == value and type(read_value(text)) is type(value)
+
+
+def test_what_replaces_text_stays_text_unless_it_is_none():
+    assert read_value("2024", instead_of="data/images") == "2024"
+    assert read_value("None", instead_of="data/images") is None
+    assert read_value("2024", instead_of=3) == 2024
+
+
+@pytest.mark.parametrize("text", ["dict(4)", "dict(a=open('x'))", "dict(a=1", "{'a': print()}", "dict(**{'a': 1})"])
+def test_settings_that_cannot_be_read_are_refused(text):
+    with pytest.raises(ValueError, match="not settings that can be read"):
+        read_value(text)
+
+
+def test_only_the_first_equals_sign_separates():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cfg-options", nargs="+", action=CfgOptions)
+    options = parser.parse_args(["--cfg-options", "a.b=/x/k=v", "c=1 2", "--cfg-options", "d="])
+    assert options.cfg_options == {"a.b": "/x/k=v", "c": "1 2", "d": ""}
+    with pytest.raises(SystemExit) as stopped:
+        parser.parse_args(["--cfg-options", "no-value"])
+    assert stopped.value.code == 2
+
+
+class _Stopped(KeyboardInterrupt):
+    exit_code = 75
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ValueError("lr=-1 must be positive"), 1, "error: lr=-1 must be positive"),
+        (OSError(28, "No space left on device", "runs/a"), 1, "No space left on device: 'runs/a'"),
+        (MemoryError(), 1, "error: MemoryError"),
+        (KeyboardInterrupt(), 130, "stopped by Ctrl-C"),
+        (_Stopped("checkpoint written"), 75, "checkpoint written"),
+        (ZeroDivisionError("x"), 70, "This is a fault of vssl"),
+    ],
+)
+def test_every_failure_has_its_exit_code(capsys, error, code, line):
+    def execute(options):
+        raise error
+
+    assert run_command(argparse.ArgumentParser(), execute, []) == code
+    printed = capsys.readouterr().err
+    assert line in printed
+    assert ("Traceback" in printed) == (code == 70)
+
+
+def test_debug_shows_where_an_expected_failure_came_from(capsys):
+    def execute(options):
+        raise ValueError("wrong")
+
+    run_command(argparse.ArgumentParser(), execute, ["--debug"])
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tool", ["train", "probe", "visualize_policy", "prepare_data", "compare", "benchmark"])
+def test_help_needs_no_heavy_import(tool):
+    check = (
+        "import runpy, sys; sys.argv = ['x', '--help']\n"
+        f"try: runpy.run_path({str(ROOT / 'tools' / tool)!r} + '.py', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "loaded = {'torch', 'mmengine', 'timm', 'kornia'} & set(sys.modules); assert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, env=_environment())
+    assert done.returncode == 0, done.stderr
+
+
+def _environment():
+    return os.environ | {"PYTHONPATH": str(ROOT)}

@@ -1,0 +1,56 @@
+"""Stopping a run from outside without losing what it has learned."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vssl.distributed import any_rank
+
+# signal -> exit code of the command. 75 is EX_TEMPFAIL of sysexits.h: Slurm can be told to requeue on it.
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 75}
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run stopped at a signal, after it wrote its checkpoint. `exit_code` is the command's."""
+
+    def __init__(self, number: int, step: int, work_dir: str):
+        super().__init__(
+            f"stopped by {signal.Signals(number).name} after step {step}; the checkpoint is written. "
+            f"Go on with the same command and --resume ({work_dir})"
+        )
+        self.exit_code = EXIT_CODES[signal.Signals(number)]
+
+
+class StopRequest:
+    """The signal that asked the run to stop, if one did."""
+
+    def __init__(self):
+        self.signal: int | None = None
+
+    def receive(self, number: int, frame) -> None:
+        if self.signal is not None:  # the second time at once: the step or the checkpoint may hang
+            raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name} a second time; see the last checkpoint")
+        self.signal = number
+
+    def agreed(self) -> int | None:
+        """The signal that any rank was sent; every rank must ask at the same step."""
+        return any_rank(self.signal or 0) or None
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Inside the block Ctrl-C, SIGTERM and SIGUSR1 are remembered instead of acted upon at once.
+
+    Python delivers signals to the main thread only; elsewhere nothing is caught.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.signal(number, request.receive) for number in EXIT_CODES}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
