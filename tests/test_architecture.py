@@ -8,7 +8,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "vssl"
 
-# room -> the rooms of vssl that it may import from. "draws", "distributed" and "processes" are modules of their own.
+# room -> the rooms of vssl that it may import from. "draws", "distributed", "options" and "processes" are modules of
+# their own.
 MAY_IMPORT = {
     "datasets": {"compat", "processes"},
     "views": {"draws"},
@@ -18,12 +19,13 @@ MAY_IMPORT = {
     "feedback": {"datasets", "distributed", "draws", "learner"},
     "value": set(),
     "engine": {
-        "compat", "datasets", "designers", "distributed", "draws", "feedback", "learner", "objectives", "probes",
-        "value", "views",
+        "compat", "datasets", "designers", "distributed", "draws", "feedback", "learner", "objectives", "options",
+        "probes", "value", "views",
     },
     "probes": {"compat", "datasets", "learner"},
     "reports": set(),
     "comparison": {"engine", "probes", "processes", "reports"},
+    "commands": {"comparison", "datasets", "engine", "options", "probes", "reports"},
     "benchmarks": {"designers", "draws", "learner", "objectives", "probes", "value", "views"},
 }  # fmt: skip
 OPENMMLAB = {"mmengine", "mmseg", "mmcv"}

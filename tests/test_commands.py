@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from vssl.commands import CfgOptions, read_value, run_command
+from vssl.commands import data, run_command
+from vssl.datasets.prepare.command import add_commands
+from vssl.options import CfgOptions, read_value
 
 ROOT = Path(__file__).parents[1]
 
@@ -93,6 +95,13 @@ def test_help_needs_no_heavy_import(tool):
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, env=_environment())
     assert done.returncode == 0, done.stderr
+
+
+def test_prepare_data_names_every_command_that_there_is():
+    commands = argparse.ArgumentParser().add_subparsers()
+    add_commands(commands)
+    helps = {action.dest: action.help for action in commands._choices_actions}
+    assert helps == data.NAMES
 
 
 def _environment():

@@ -1,6 +1,8 @@
 """Score a frozen backbone: ``python tools/probe.py CONFIG --backbone FILE``. See docs/probes.md."""
 
-from vssl.probes.command import main
+import sys
+
+from vssl.commands.probe import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,45 +1,8 @@
 """Continue self-supervised pretraining: python tools/train.py CONFIG (see configs/ and docs/training.md)."""
 
-import argparse
 import sys
-from pathlib import Path
 
-from vssl.commands import CfgOptions, run_command
-
-
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="a training config, e.g. configs/scenes/simclr_policy.py")
-    parser.add_argument("--work-dir", type=Path, help="run directory (default: runs/<config>/seed<N>)")
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--resume", action="store_true", help="continue from the run directory's checkpoint")
-    how.add_argument("--overwrite", action="store_true", help="replace the run that the run directory holds")
-    parser.add_argument("--seed", type=int, help="overrides the config's seed")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=CfgOptions,
-        metavar="KEY=VALUE",
-        help="e.g. budget.steps=100 optimizer.lr=1e-4",
-    )
-    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none", help="torchrun or srun")
-    parser.add_argument("--local-rank", type=int, help=argparse.SUPPRESS)  # torchrun variants pass it
-    return parser
-
-
-def execute(options: argparse.Namespace) -> None:
-    if not options.config.is_file():
-        raise FileNotFoundError(f"config {options.config} does not exist; the configs are under configs/")
-    from vssl.engine import load_config, train
-
-    config = load_config(options.config, options.cfg_options)
-    seed = config.get("seed", 0) if options.seed is None else options.seed
-    work_dir = options.work_dir or Path("runs") / options.config.stem / f"seed{seed}"
-    if options.resume and not (work_dir / "checkpoint.pth").exists():
-        print(f"no checkpoint in {work_dir}: starting from step 0")
-    train(config, work_dir, seed, options.resume, options.launcher, options.overwrite)
-    print(f"finished: {work_dir} (backbone.safetensors, metrics.jsonl, views.npz)")
-
+from vssl.commands.train import main
 
 if __name__ == "__main__":
-    sys.exit(run_command(parser(), execute))
+    sys.exit(main())

@@ -1,7 +1,6 @@
 """Rendered rooms as a retrieval benchmark: grades hold what they say, bytes repeat, and the probe's loader reads it."""
 
 import hashlib
-import importlib.util
 import json
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vssl.commands.data import main
 from vssl.datasets.retrieval import RevisitedRetrieval
 from vssl.datasets.scenes import retrieval, write_retrieval
 from vssl.datasets.scenes.furniture import PROMINENT
@@ -97,12 +97,8 @@ def test_options_out_of_range(wrong, tmp_path):
 
 
 def test_the_command(tmp_path, written):
-    path = Path(__file__).parents[2] / "tools/prepare_data.py"
-    spec = importlib.util.spec_from_file_location("prepare_data", path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
     out = tmp_path / "r"
-    assert tool.main(["scenes_retrieval", "--out", str(out), "--rooms", str(ROOMS), "--size", str(SIZE)]) == 0
+    assert main(["scenes_retrieval", "--out", str(out), "--rooms", str(ROOMS), "--size", str(SIZE)]) == 0
     assert digests(out) == digests(written)
     about = json.loads((out / "dataset.json").read_text())
     assert about["counts"] == {"database": 72, "queries": 9} and about["options"]["seed"] == 0

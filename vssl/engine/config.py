@@ -13,8 +13,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import get_object_from_string
 
-from vssl.commands import OptionText, read_value
 from vssl.engine.budget import Budget
+from vssl.options import read_option
 
 # What a training config may hold at its top level, and what is needed.
 REQUIRED = ("backbone", "objective", "recipe", "designer", "optimizer", "unlabeled", "batch_size", "budget")
@@ -54,7 +54,10 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
             "; a copy of a config must lie beside it, for its imports are relative" if "_base_" in str(error) else ""
         )
         raise ConfigError(f"config {path} cannot be read ({type(error).__name__}: {error}){moved}") from error
-    options = {key: _read_option(config, key, value) for key, value in (options or {}).items()}
+    try:
+        options = {key: read_option(config, key, value) for key, value in (options or {}).items()}
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     for key, value in options.items():
         _check_option(config, key, value)
     limits = {"budget.steps", "budget.seconds"} & options.keys()
@@ -131,19 +134,6 @@ def _arguments(kind: Callable[..., Any]) -> list[str] | None:
         if base.__base__.__module__.split(".")[0] != "vssl":
             return None
     return names
-
-
-def _read_option(config: Config, key: str, value: Any) -> Any:
-    """What a command line holds as text, as a value; anything else as it is."""
-    if not isinstance(value, OptionText) and not (isinstance(value, str) and value.startswith(("dict(", "{"))):
-        return value
-    replaced = config
-    for part in key.split("."):
-        replaced = replaced.get(part) if hasattr(replaced, "get") else None
-    try:
-        return read_value(value, replaced)
-    except ValueError as error:
-        raise ConfigError(f"--cfg-options {key}={error}") from error
 
 
 def _check_option(config: Config, key: str, value: Any) -> None:

@@ -1,7 +1,6 @@
 """From the data sets as they are published to folders that the loaders read, each with a `dataset.json`."""
 
 from vssl.datasets.prepare.ade20k import prepare_ade20k
-from vssl.datasets.prepare.command import add_commands
 from vssl.datasets.prepare.imagenet import prepare_imagenet
 from vssl.datasets.prepare.nyuv2 import prepare_nyuv2
 from vssl.datasets.prepare.nyuv2_lists import prepare_nyuv2_lists
@@ -9,7 +8,6 @@ from vssl.datasets.prepare.retrieval import prepare_retrieval
 from vssl.datasets.prepare.shards import prepare_shards
 
 __all__ = [
-    "add_commands",
     "prepare_ade20k",
     "prepare_imagenet",
     "prepare_nyuv2",

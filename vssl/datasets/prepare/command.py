@@ -1,4 +1,4 @@
-"""The commands of tools/prepare_data.py for published data sets."""
+"""The commands of tools/prepare_data.py, an argparse parser each."""
 
 import argparse
 from functools import partial
@@ -10,12 +10,16 @@ from vssl.datasets.prepare.nyuv2 import prepare_nyuv2
 from vssl.datasets.prepare.nyuv2_lists import LISTS, prepare_nyuv2_lists
 from vssl.datasets.prepare.retrieval import ROXFORD5K, RPARIS6K, Benchmark, prepare_retrieval
 from vssl.datasets.prepare.shards import prepare_shards
+from vssl.datasets.scenes import DEFAULT_FAMILY, FAMILIES, SPLITS, write_retrieval, write_scenes, write_sheet
 
 AGAIN = "Run again, it completes what was interrupted and otherwise does nothing."
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """Adds one command per data set; the parsed options then hold `prepare`, a function of themselves."""
+    _add_scenes(commands)
+    _add_retrieval(commands)
+
     ade20k = _command(commands, "ade20k", "ADE20K SceneParse150", "ADEChallengeData2016.zip, or what it unpacks to")
     ade20k.set_defaults(prepare=lambda o: prepare_ade20k(o.source, o.out))
 
@@ -51,6 +55,72 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     shards.add_argument("--per-shard", type=int, default=1000, help="images (default: %(default)s)")
     shards.set_defaults(prepare=lambda o: prepare_shards(o.source, o.out, o.per_shard))
+
+
+def _add_scenes(commands: argparse._SubParsersAction) -> None:
+    scenes = commands.add_parser(
+        "scenes",
+        help="render indoor scenes with exact depth and labels",
+        description="Renders indoor scenes in the layouts of ImageNet, ADE20K and NYUv2. Run again, it completes what "
+        "was interrupted and otherwise does nothing.",
+    )
+    scenes.add_argument("--out", default="data/scenes", help="folder to write (default: %(default)s)")
+    scenes.add_argument("--size", type=int, default=48, help="pixels (default: %(default)s)")
+    scenes.add_argument(
+        "--family", choices=list(FAMILIES), default=DEFAULT_FAMILY, help="what tells a class (default: %(default)s)"
+    )
+    scenes.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
+    scenes.add_argument(
+        "--counts",
+        nargs="+",
+        type=_count,
+        default=[],
+        metavar="SPLIT=N",
+        help="scenes per split (default: " + " ".join(f"{name}={split.count}" for name, split in SPLITS.items()) + ")",
+    )
+    scenes.add_argument("--workers", type=int, default=None, help="processes (default: one per core)")
+    scenes.add_argument("--overwrite", action="store_true", help="replace scenes written with other options")
+    scenes.add_argument("--sheet", metavar="FILE", help="write a PNG of sample scenes there, and nothing else")
+    scenes.set_defaults(prepare=_scenes)
+
+
+def _scenes(options: argparse.Namespace) -> Path:
+    if options.sheet:
+        return write_sheet(options.sheet, seed=options.seed, family=options.family)
+    return write_scenes(
+        options.out,
+        size=options.size,
+        seed=options.seed,
+        counts=dict(options.counts),
+        family=options.family,
+        workers=options.workers,
+        overwrite=options.overwrite,
+    )
+
+
+def _add_retrieval(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "scenes_retrieval",
+        help="render rooms seen from several places, for image retrieval",
+        description="Renders rooms in the layout of revisited Oxford and Paris. Run again, it completes what was "
+        "interrupted and otherwise does nothing.",
+    )
+    command.add_argument("--out", default="data/scenes_retrieval", help="folder to write (default: %(default)s)")
+    command.add_argument("--rooms", type=int, default=100, help="one query each (default: %(default)s)")
+    command.add_argument("--size", type=int, default=48, help="pixels (default: %(default)s)")
+    command.add_argument("--family", choices=list(FAMILIES), default=DEFAULT_FAMILY, help="as of scenes")
+    command.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
+    command.add_argument("--workers", type=int, default=None, help="processes (default: one per core)")
+    command.set_defaults(
+        prepare=lambda o: write_retrieval(o.out, o.rooms, o.size, o.seed, o.family, o.workers),
+    )
+
+
+def _count(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if not number.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected SPLIT=N, e.g. ade_train=600")
+    return name, int(number)
 
 
 def _command(

@@ -1,0 +1,62 @@
+"""The commands, one module each. Here is what they share: quick refusals, one line for every expected failure, and
+documented exit codes.
+
+A command is a parser, which needs nothing but the standard library, and a function that imports what it needs when it
+runs. So ``--help`` and a mistyped option answer at once.
+
+| exit code | meaning |
+|---|---|
+| 0 | done |
+| 1 | refused or failed: one line on stderr says what, where, and what to do |
+| 2 | the command line itself is wrong (argparse) |
+| 70 | a fault of this library: the traceback is printed |
+| 75 | stopped by SIGUSR1 with a checkpoint, as before the end of a Slurm job: start it again with ``--resume`` |
+| 130, 143 | stopped by Ctrl-C, by SIGTERM |
+"""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+FAILED, FAULT = 1, 70
+
+
+def run_command(
+    parser: argparse.ArgumentParser, execute: Callable[[argparse.Namespace], None], argv: Sequence[str] | None = None
+) -> int:
+    """Parse, execute, and turn every failure into one line and an exit code (see the module's table).
+
+    Args:
+        execute: does the work; heavy imports belong inside. What a user can cause it raises as ValueError, OSError,
+            FloatingPointError, MemoryError or KeyboardInterrupt, with further lines as notes of the exception.
+    """
+    parser.add_argument("--debug", action="store_true", help="print the whole traceback of a failure")
+    options = parser.parse_args(argv)
+    try:
+        execute(options)
+    except KeyboardInterrupt as stopped:
+        _say(options, stopped, str(stopped) or "stopped by Ctrl-C")
+        return getattr(stopped, "exit_code", 130)
+    except (ValueError, OSError, FloatingPointError, MemoryError, ImportError) as error:
+        _say(options, error, f"error: {str(error) or type(error).__name__}")
+        return FAILED
+    except Exception as error:
+        if _is_out_of_memory(error):
+            _say(options, error, f"error: {error}; a smaller batch_size or precision='bf16' needs less")
+            return FAILED
+        traceback.print_exc()
+        print("This is a fault of vssl: please report it with the lines above.", file=sys.stderr)
+        return FAULT
+    return 0
+
+
+def _say(options: argparse.Namespace, error: BaseException, line: str) -> None:
+    if options.debug:
+        traceback.print_exception(error)
+    print("\n".join([line, *getattr(error, "__notes__", ())]), file=sys.stderr)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """torch.OutOfMemoryError and the CPU allocator's RuntimeError, told without importing torch."""
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)

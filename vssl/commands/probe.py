@@ -1,0 +1,79 @@
+"""Score a frozen backbone with the probes of a config (docs/probes.md)."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vssl.commands import run_command
+from vssl.options import CfgOptions, add_cfg_options, read_option, read_value
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Score a frozen backbone with the probes of a config.")
+    parser.add_argument("config", help="e.g. configs/probes/scenes.py")
+    parser.add_argument("--backbone", help="backbone.safetensors of a run, or with --model any timm-named checkpoint")
+    parser.add_argument("--model", help="timm model name; without --backbone its released weights are used")
+    parser.add_argument(
+        "--model-args", nargs="+", action=CfgOptions, default={}, metavar="K=V", help="e.g. img_size=64"
+    )
+    parser.add_argument("--random", type=int, metavar="SEED", help="same architecture, fresh random weights")
+    parser.add_argument("--out", help="results file; default: probes/<config>.json beside the backbone, or in .")
+    parser.add_argument("--cache", metavar="DIR", help="keep features on disk there, and use what is there")
+    parser.add_argument("--cache-half", action="store_true", help="keep them as float16, in half the room")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="run these probes of the config only")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        nargs="+",
+        default=[0],
+        metavar="N",
+        help="of heads and batches; several: cards say the spread",
+    )
+    parser.add_argument("--resume", action="store_true", help="keep finished probes; continue an interrupted one")
+    add_cfg_options(parser, "probes.knn.k=[5]")
+    return parser
+
+
+def execute(args: argparse.Namespace) -> None:
+    """Raises FileNotFoundError before anything heavy is imported, ValueError for what the config does not know."""
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(f"config {args.config} does not exist; see configs/probes/")
+    if args.backbone is None and args.model is None:
+        raise ValueError("no backbone: give --backbone FILE, or --model NAME for released weights")
+    if args.backbone is not None and not Path(args.backbone).is_file():
+        raise FileNotFoundError(f"--backbone {args.backbone} does not exist; give backbone.safetensors of a run")
+    from mmengine.config import Config
+
+    from vssl.probes.backbone import open_backbone
+    from vssl.probes.spread import run_seeds
+    from vssl.probes.table import table
+
+    out = args.out or Path(args.backbone or "backbone").parent / "probes" / f"{Path(args.config).stem}.json"
+    cfg = Config.fromfile(args.config)
+    for key in args.cfg_options:
+        if key.split(".")[0] not in ("probes", "device"):
+            raise ValueError(f"--cfg-options {key}: a probe config has 'probes' and 'device', e.g. probes.knn.k=[5]")
+    cfg.merge_from_dict({key: read_option(cfg, key, text) for key, text in args.cfg_options.items()})
+    model_args = {key: read_value(text) for key, text in args.model_args.items()}
+    plain_file = args.backbone is not None and args.model is None and args.random is None
+    backbone = args.backbone
+    if not plain_file:
+        backbone = open_backbone(args.backbone, args.model, args.random, **model_args)
+    elif model_args:
+        raise ValueError("--model-args needs --model")
+    label = None if plain_file else _label(args)
+    about = dict(out=out, only=args.only, label=label)
+    results = run_seeds(
+        backbone, cfg, args.seed, **about, cache=args.cache, cache_half=args.cache_half, resume=args.resume
+    )
+    print(table(results))
+    print(f"results: {out}")
+
+
+def _label(args: argparse.Namespace) -> str:
+    parts = [args.model, args.backbone, None if args.random is None else f"random weights {args.random}"]
+    return ", ".join(part for part in parts if part)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parser(), execute, argv)

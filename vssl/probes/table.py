@@ -1,0 +1,26 @@
+"""Results of probes as lines of text."""
+
+
+def table(results: list[dict]) -> str:
+    """One line per probe: name, scores (mean ± half range of several seeds), seconds, and what a score leaves out."""
+    lines = {}
+    for result in results:
+        spread = result.get("card", {}).get("over_seeds")
+        name, values = result["name"], result["scores"].items()
+        scores = "  ".join(_mean(score, spread) if spread else f"{score} {value:.4g}" for score, value in values)
+        seconds = f"{result['seconds']:.1f} s" + (f" a seed, {len(spread['seeds'])} seeds" if spread else "")
+        line = f"{name:<16} {scores}  ({seconds}){_left_out(result.get('counts', {}))}"
+        lines[name if spread else len(lines)] = line  # one for all seeds
+    return "\n".join(lines.values())
+
+
+def _mean(score: str, spread: dict) -> str:
+    about = spread.get(score)
+    return f"{score} {about['mean']:.4g} ± {about['half_range']:.2g}" if about else f"{score} –"
+
+
+def _left_out(counts: dict[str, int]) -> str:
+    if counts.get("classes_seen") != counts.get("classes"):
+        return f"  only {counts['classes_seen']} of {counts['classes']} classes are in the labels"
+    without = counts.get("images_without_valid_depth")
+    return f"  {without} images have no valid depth" if without else ""
