@@ -1,10 +1,12 @@
 # make demo: the main job on rendered scenes. make test: every test. Both install into .venv first.
+# make test-rounding: the numerical tests again with the kernels of other processors, which round otherwise.
 # make test-browser: the pages in headless Chromium, which make does not install.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+NUMERICAL := tests/value tests/objectives tests/views
 
-.PHONY: demo test test-browser lint clean install
+.PHONY: demo test test-rounding test-browser lint clean install
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/prepare_data.py scenes --seed 2 --out data/benchmark
@@ -12,6 +14,12 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# ATen's and MKL's kernels for older processors; AVX2's only where the processor's own are others.
+test-rounding: $(INSTALLED)
+	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE $(BIN)/python -m pytest $(NUMERICAL)
+	if $(BIN)/python -c 'import torch; exit(torch.backends.cpu.get_cpu_capability() != "AVX512")'; then \
+		ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest $(NUMERICAL); fi
 
 test-browser: $(INSTALLED)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \

@@ -50,7 +50,7 @@ value = dict(
     rule=dict(type=Cosine),
     combine=dict(type=UnitNorm, weights=dict(segmentation=1.0, depth=1.0)),
     average_g_down=dict(type=GradientAverage, momentum=0.9),
-    estimator=dict(type=forward_difference),  # a pass less than central_difference; cosine to exact 0.9999 here
+    estimator=dict(type=forward_difference),  # up to a pass less than central_difference
     # Early and often: what the start lacks is clearest before the learner moves (docs/benchmark.md), and later steps
     # then cost what they cost the fixed recipe.
     g_down_every=10,

@@ -23,7 +23,8 @@ def test_metagradient_times_every_estimator_rule_and_depth(benchmark, capsys):
 
 def test_difference_step_reports_every_step(benchmark):
     result = benchmark("difference-step", "--relu-head", "--rules", "cosine", "--aligned-blocks", "1", *SMALL)
-    assert [r["step"] for r in result["rows"][:6]] == [1e-2, 3e-3, 1e-3, 5e-4, 2e-4, 1e-4]
-    assert len(result["rows"]) == 2 * 2 * 6
+    assert len(result["rows"]) == 2 * 2
+    for row in result["rows"]:
+        assert all(row[step] >= 0 for step in ("0.01", "0.003", "0.001", "0.0005", "0.0002", "0.0001", "chosen"))
     assert result["settings"]["relu_head"] is True
     assert "medians" not in result["machine"]

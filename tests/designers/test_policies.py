@@ -120,6 +120,35 @@ def test_a_value_of_known_direction_is_followed_and_its_negative_is_fled(kind, s
     assert (width < 0.8 * started) if sign == 1 else (width > 1.2 * started)
 
 
+@pytest.mark.parametrize("centres", [True, False])
+@pytest.mark.parametrize("outward", [1, -1])
+def test_offsets_pushed_against_an_end_turn_at_once(centres, outward):
+    """300 steps of 0.1 outward are 30 logits; one step of 0.1 inward must then move every number that acts."""
+    designer = GlobalPolicy(recipe(), centres=centres)
+    start = [row.detach().clone() for row in designer.raw]
+    designer.project()
+    assert all(torch.equal(a, b) for a, b in zip(start, designer.raw, strict=True))
+
+    def push(distance: float) -> list[torch.Tensor]:
+        with torch.no_grad():
+            for group, row in enumerate(designer.raw):
+                magnitudes, _ = designer.space.sizes(group)
+                row[:, magnitudes:] += distance  # spreads and probabilities
+        designer.project()
+        return [torch.cat([d.low, d.high, d.probability], 1) for d in designer.distributions(images())]
+
+    for _ in range(300):
+        end = push(0.1 * outward)
+    turned = push(-0.1 * outward)
+    for group in designer.space.groups:  # the number moves in at least one view of the group
+        views = [v for v, of in enumerate(designer.space.group_of_view) if of == group]
+        moved = torch.stack([(end[v] - turned[v]).abs() for v in views]).amax(0).squeeze(0)
+        magnitudes, _ = designer.space.sizes(group)
+        low, high, probability = moved.split([magnitudes, magnitudes, len(moved) - 2 * magnitudes])
+        ranges = torch.stack([designer.space.get_buffer(f"range{v}").diff(dim=1).squeeze(1) for v in views]).amax(0)
+        assert (torch.maximum(low, high) > 2e-4 * ranges).all() and (probability > 2e-4).all()
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_straight_through_gate_learns_from_what_its_op_would_do(sign):
     torch.manual_seed(0)

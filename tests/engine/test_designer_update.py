@@ -51,6 +51,18 @@ def test_a_designer_is_trained_by_feedback_and_saved(designed_config, tmp_path, 
     assert {"value", "cosine", "cosine/segmentation", "cosine_between/depth/segmentation", "g_pre_norm"} <= last.keys()
 
 
+@pytest.mark.parametrize("name", ["global", "masked"])
+def test_after_a_step_a_policy_is_where_its_numbers_move(designed_config, tmp_path, name):
+    config = with_designer(designed_config, name)
+    config.designer_optimizer.lr = 100.0  # far beyond every range
+    runner = build_runner(config, tmp_path / "run", seed=0)
+    runner.learner.train()
+    runner.train_loop.update_designer()
+    designer = runner.train_loop.designer
+    policy = designer.policy if name == "masked" else designer
+    assert all(row.any() and row.abs().max() < 50 for row in policy.raw)
+
+
 @pytest.mark.parametrize("name", ["global", "search"])
 def test_a_resumed_designer_goes_on_exactly(designed_config, tmp_path, name):
     config = with_designer(designed_config, name)

@@ -103,6 +103,40 @@ def test_estimators_agree_in_fp32(objective, aligned_blocks, rule):
         assert relative_error(gradient, exact_gradient) < 1e-2
 
 
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 1e2])
+@pytest.mark.parametrize("estimator", [central_difference, forward_difference])
+def test_the_chosen_step_does_not_depend_on_how_large_the_weights_are(estimator, scale):
+    # L = Σ exp(h·(w/scale − 3)): ‖θ_S‖ and the length over which the gradient changes grow together.
+    torch.manual_seed(0)
+    state = {"h": torch.rand(64, requires_grad=True)}
+    params, v = {"w": scale * 4 * torch.ones(64)}, torch.rand(64)
+
+    def tail(state, params):
+        return ((params["w"] / scale - 3) * state["h"]).exp().sum()
+
+    rule = partial(Dot(), [v])
+    exact = double_backward(state, tail, params, rule).cotangents["h"]
+    chosen = estimator(state, tail, params, rule).cotangents["h"]
+    assert relative_error([chosen], [exact]) < (1e-3 if estimator is central_difference else 5e-3)
+
+
+def test_a_chosen_step_is_tried_again_only_where_it_moved_the_gradient_too_far_or_hardly():
+    passes = []
+
+    def tail(state, params):  # ∂L/∂h = s·(w − 1) + 1: a step of ε moves it by s·ε
+        passes.append(1)
+        return (state["h"] * (state["slope"] * (params["w"] - 1) + 1)).sum()
+
+    counts = []
+    for slope in (0.0, 1e-3, 1.4, 10.0):
+        passes.clear()
+        state = {"h": torch.ones(4, requires_grad=True), "slope": torch.tensor(slope)}
+        meta = forward_difference(state, tail, {"w": torch.ones(4)}, partial(Dot(), [torch.ones(4)]))
+        torch.testing.assert_close(meta.cotangents["h"], torch.full((4,), slope), rtol=5e-3, atol=1e-3)
+        counts.append(len(passes))
+    assert counts == [3, 3, 2, 3]
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_trunk_split_equals_autograd_through_the_whole_model(rule):
     setting = Setting(dtype=torch.float64)

@@ -1,12 +1,17 @@
-"""`difference-step`: the accuracy of the difference estimators against their relative step (docs/value.md)."""
+"""`difference-step`: the error of the difference estimators against their relative step (docs/value.md)."""
 
 import argparse
+import os
 from functools import partial
 from itertools import product
 
-from vssl.benchmarks.meta_step import ACCURACY, WHICH, MetaStep, about, add_setting, settings
+import torch
+
+from vssl.benchmarks.meta_step import WHICH, MetaStep, about, add_setting, settings
 from vssl.benchmarks.report import add_parser, prepare, publish
 from vssl.value import central_difference, forward_difference
+
+CHOSEN = "chosen"
 
 
 def add_command(commands) -> None:
@@ -19,13 +24,25 @@ def add_command(commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     prepare(arguments)
     rows = [which | row for which, step in settings(arguments) for row in errors(step)]
-    publish(arguments, about(arguments), rows, WHICH | {"step": "g"} | ACCURACY)
+    columns = dict.fromkeys([*map(str, arguments.steps), CHOSEN], ".4f")
+    publish(arguments, f"{about(arguments)}; relative error of the gradient; {rounding()}", rows, WHICH | columns)
+
+
+def rounding() -> str:
+    """Which kernels round: set by the environment of the process, ATEN_CPU_CAPABILITY and MKL_CBWR."""
+    return f"kernels {torch.backends.cpu.get_cpu_capability()}, MKL_CBWR {os.environ.get('MKL_CBWR', 'unset')}"
 
 
 def errors(step: MetaStep) -> list[dict]:
-    estimators = (central_difference, forward_difference)
+    """A row for each estimator and rule: the error at each step, and at the step that the estimator chooses."""
+    estimators, sizes = (central_difference, forward_difference), [*step.arguments.steps, None]
     return [
-        {"estimator": estimator.__name__, "rule": rule, "step": size}
-        | step.accuracy(partial(estimator, relative_step=size), rule)
-        for estimator, rule, size in product(estimators, step.arguments.rules, step.arguments.steps)
+        {"estimator": estimator.__name__, "rule": rule}
+        | {
+            CHOSEN if size is None else str(size): step.accuracy(partial(estimator, relative_step=size), rule)[
+                "relative_error"
+            ]
+            for size in sizes
+        }
+        for estimator, rule in product(estimators, step.arguments.rules)
     ]

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from vssl.designers import UNetMask
 from vssl.draws import Draws
 from vssl.learner import TimmBackbone
-from vssl.objectives import MAE, SimCLR
+from vssl.learner.teacher import EMATeacher
+from vssl.objectives import DINO, MAE, SimCLR
 from vssl.objectives.base import Objective
 from vssl.value import (
     Adam,
@@ -35,7 +36,7 @@ ESTIMATORS = {
     "double_backward": double_backward,
 }
 RULES = {"dot": Dot(), "cosine": Cosine(), "bound": Bound(learning_rate=5e-4, smoothness=10.0), "adam": Adam()}
-OBJECTIVES = {"simclr": SimCLR, "mae": MAE}
+OBJECTIVES = {"simclr": SimCLR, "mae": MAE, "dino": DINO}
 # Columns of both tables, and the format of their cells.
 WHICH = {"objective": "", "aligned_blocks": "", "estimator": "", "rule": ""}
 ACCURACY = {"cosine_to_exact": ".7f", "relative_error": ".0e"}
@@ -86,6 +87,9 @@ class MetaStep:
             aligned_blocks=aligned_blocks,
         ).to(self.device)
         self.objective = objective(self.student, **sizes(objective, arguments.dim)).to(self.device)
+        self.teacher = None
+        if self.objective.uses_teacher:
+            self.teacher = EMATeacher(self.student, self.objective.teacher_modules()).to(self.device)
         if arguments.relu_head:
             with_relus(self.objective)
         recipe = MultiCrop(arguments.size, n_global=self.objective.n_global_crops)
@@ -120,13 +124,13 @@ class MetaStep:
         self.optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             views = self.designer(self.images, self.draws("views", step)).views
-        self.objective(self.student, None, views.detach(), self.draws("objective", step)).backward()
+        self.objective(self.student, self.teacher, views.detach(), self.draws("objective", step)).backward()
 
     def meta_step(self, estimator: Callable, rule: Callable) -> list[Tensor]:
         """Views with a graph to φ, value, and −∂value/∂φ (without the feedback gradient and the optimizer)."""
         self.designer.zero_grad(set_to_none=True)
         construction = self.designer(self.images, self.draws("views"))
-        state = self.objective.begin(self.student, None, construction.views, self.draws("objective"))
+        state = self.objective.begin(self.student, self.teacher, construction.views, self.draws("objective"))
         bound_rule = partial(rule, self.g_down, preconditioner=self.preconditioner)
         meta = estimator(state, functional_tail(self.objective, self.student), self.aligned, bound_rule)
         meta.backward(state, self.designer.parameters())
@@ -146,6 +150,8 @@ def sizes(objective: type[Objective], dim: int) -> dict:
     """Heads in proportion to a small backbone."""
     if objective is MAE:
         return {"decoder_dim": dim // 2, "decoder_depth": 1, "decoder_heads": 2}
+    if objective is DINO:
+        return {"n_local_crops": 0, "hidden_dim": 4 * dim, "bottleneck_dim": dim, "out_dim": 16 * dim}
     return {"hidden_dim": 4 * dim}
 
 

@@ -41,6 +41,9 @@ class Designer(nn.Module):
     def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         raise TypeError(f"{type(self).__name__} does not say how it constructs views")
 
+    def project(self) -> None:
+        """Called after each optimizer step: takes φ back to where it has an effect. Most designers need nothing."""
+
 
 class Identity(Designer):
     """No designer: the recipe's views as they are. The fixed-recipe baseline."""

@@ -42,6 +42,9 @@ class MaskedPolicy(Designer):
         penalty, statistics = drawn.penalty + masked.penalty, drawn.statistics | masked.statistics
         return Construction(masked.views, penalty, statistics, masked.mask, drawn.weights)
 
+    def project(self) -> None:
+        self.policy.project()
+
 
 def _build(node: Mapping, base: type, recipe: Recipe, key: str):
     settings = dict(node)

@@ -133,6 +133,22 @@ class GlobalPolicy(PolicyDesigner):
     def rows(self, images: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "1 numbers"]]:
         return list(self.raw)
 
+    @torch.no_grad()
+    def project(self) -> None:
+        """Offsets that went on where their numbers were at an end of their range come back to where they act.
+
+        Without it φ winds up there, and a gradient that turns inward changes nothing for as many steps.
+        """
+        for group, row in enumerate(self.raw):
+            offsets = self._split(row, group)
+            low, high, probability = self.space.hold(offsets, group)
+            if self.centres:
+                centre, spread = (low + high) / 2, (high - low) / 2
+            else:  # the spread moves both ends: it acts as long as one of them does
+                widest, narrowest = torch.maximum(-low, high), torch.minimum(-low, high)
+                centre, spread = torch.zeros_like(low), torch.where(offsets.high > 0, widest, narrowest)
+            row.copy_(torch.cat([centre, spread, probability], dim=1))
+
 
 class InstancePolicy(PolicyDesigner):
     """A small convolutional network that chooses magnitudes and gates for each image and each group of views.

@@ -153,6 +153,7 @@ class DesignerUpdate:
         if not torch.isfinite(gradient_norm):
             raise FloatingPointError("the designer's gradient is not finite")
         self.optimizer.step()
+        self.designer.project()
         penalty = construction.penalty.detach()
         return meta.g_pre, {"value": meta.value, "designer_gradient_norm": gradient_norm, "penalty": penalty}
 

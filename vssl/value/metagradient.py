@@ -8,6 +8,9 @@ backward then carries them once through trunk and views into φ (`MetaGradient.b
 - `double_backward`: exact; needs twice-differentiable operations in the tail; safe under bf16 autocast.
 - `central_difference`: two more first-order passes of the tail, any attention kernel; smooth tail, fp32 only.
 - `forward_difference`: one more pass instead of two; the same limits, an error of first order in the step.
+
+The differences look at how far their step moved the gradient, and repeat one that moved it too far (truncation) or not
+far enough (rounding) with a better step; see `StepRule`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -63,6 +66,41 @@ class MetaGradient:
             torch.autograd.backward(roots, cotangents, inputs=inputs)
 
 
+@dataclass(frozen=True)
+class StepRule:
+    """Chooses the step of a difference by τ = ‖g(θ_S + εv) − g(θ_S)‖ / ‖g(θ_S)‖, g being the gradient at the state.
+
+    Rounding disturbs g by some units in its last place, u·‖g‖, whatever kernel made it; divided by the change τ·‖g‖ it
+    is an error of u/τ. Truncation is of the order of τ (forward) or τ² (central). Both balance near τ = √u or ∛u.
+    ‖θ_S‖ says nothing of either: one relative step moves the gradient of one tail ten times as far as another's.
+
+    The first try is at `start`, relative to ‖θ_S‖ / ‖v‖. Where τ is within a factor `slack` of u^`power`, it counts;
+    otherwise the pass is repeated once, with ε scaled by u^`power`/τ.
+    """
+
+    start: float
+    power: float
+    slack: float
+
+    def correction(self, here: list[Tensor], ahead: list[Tensor]) -> float:
+        """What to multiply ε by, given g at θ_S and at θ_S + εv; 1 where the step is good as it is.
+
+        Each tensor of the state has a τ of its own, since their units differ; the one that moves most decides.
+        """
+        changes = [norm([a - h]) / norm([h]) for h, a in zip(here, ahead, strict=True) if h.any()]
+        if not changes:
+            return 1.0
+        precision = 4 * torch.finfo(here[0].dtype).eps  # u: g is off by a few units in its last place
+        factor = precision**self.power / max(float(torch.stack(changes).max()), 1e-30)
+        # Bounded: a gradient that does not move has no better step, and below some 1e-5 of ‖θ_S‖ the moved weights'
+        # own rounding is felt.
+        return 1.0 if 1 / self.slack <= factor <= self.slack else min(max(factor, 0.04), 100.0)
+
+
+CENTRAL = StepRule(start=2e-3, power=1 / 3, slack=4.0)
+FORWARD = StepRule(start=5e-4, power=1 / 2, slack=1.5)
+
+
 def double_backward(
     state: State,
     tail: Tail,
@@ -101,14 +139,14 @@ def central_difference(
     rule: Callable[[list[Tensor]], Valued],
     rest: Gradient | None = None,
     reduce: Callable[[list[Tensor]], list[Tensor]] | None = None,
-    relative_step: float = 5e-4,
+    relative_step: float | None = None,
 ) -> MetaGradient:
     """Meta-gradient by central difference along v: [∇_state L(θ_S + εv) − ∇_state L(θ_S − εv)] / 2ε.
 
     One pass for g_pre (weights only) and two for the difference (inputs only), all with the same random numbers, so
-    that drop-path and dropout agree. ε = relative_step · ‖θ_S‖ / ‖v‖. The other arguments are those of
-    `double_backward`. The default step keeps the cosine to the exact gradient above 0.99999 for SimCLR and MAE with 2
-    of 4 blocks and with all; 3e-3 does so for few blocks only (docs/value.md).
+    that drop-path and dropout agree. ε = relative_step · ‖θ_S‖ / ‖v‖. With None, the default, `StepRule` chooses it,
+    which costs one input pass more where its first try is bad. The other arguments are those of `double_backward`.
+    Errors by step and by rounding mode are in docs/value.md.
 
     The tail must be smooth. Whatever ReLUs switch between the two points end up in the difference, divided by 2ε:
     with a ReLU in SimCLR's head the cosine to the exact gradient falls below 0.95 at every step.
@@ -127,29 +165,31 @@ def forward_difference(
     rule: Callable[[list[Tensor]], Valued],
     rest: Gradient | None = None,
     reduce: Callable[[list[Tensor]], list[Tensor]] | None = None,
-    relative_step: float = 2e-4,
+    relative_step: float | None = None,
 ) -> MetaGradient:
     """The cheapest estimate: [∇_state L(θ_S + εv) − ∇_state L(θ_S)] / ε, the second term from the pass for g_pre.
 
     One pass of the tail fewer than `central_difference`, with an error of order ε instead of ε²; hence the smaller
-    step. Its cosine to the exact gradient was above 0.9999 on small ViTs and 0.997 on a nearly untrained ViT-S.
+    step. Where the step that is tried first has to be corrected it costs one pass more, as much as
+    `central_difference`. Its cosine to the exact gradient was above 0.9999 on small ViTs.
     Arguments, errors and limits are those of `central_difference`.
     """
     return _difference(state, tail, params, rule, rest, reduce, relative_step, central=False)
 
 
-def _difference(state, tail, params, rule, rest, reduce, relative_step: float, central: bool) -> MetaGradient:
-    _refuse_low_precision(state, params)
+def _difference(state, tail, params, rule, rest, reduce, relative_step: float | None, central: bool) -> MetaGradient:
+    _refuse_low_precision(state, params, "central_difference" if central else "forward_difference")
+    steps, chosen = CENTRAL if central else FORWARD, relative_step is None
     random_state = _random_state({t.device for t in (*state.values(), *params.values()) if t.device.type == "cuda"})
     with _exact_matmul(), torch.enable_grad():
-        leaves, inputs = _leaves(params, requires_grad=True), _inputs(state, track=not central)
+        leaves, inputs = _leaves(params, requires_grad=True), _inputs(state, track=chosen or not central)
         wanted = [s for s in inputs.values() if s.requires_grad]
         loss = tail(inputs, leaves)
         gradient = torch.autograd.grad(loss, [*leaves.values(), *wanted], materialize_grads=True)
-        g_pre = _whole(gradient[: len(leaves)], rest, reduce)
+        g_pre, here = _whole(gradient[: len(leaves)], rest, reduce), list(gradient[len(leaves) :])
         value, v = rule(g_pre)
         length = norm(v)
-        step = relative_step * or_one(norm(list(params.values()))) / or_one(length)
+        unit = or_one(norm(list(params.values()))) / or_one(length)
 
         def gradient_at(distance: Tensor) -> list[Tensor]:
             _set_random_state(random_state)
@@ -157,8 +197,12 @@ def _difference(state, tail, params, rule, rest, reduce, relative_step: float, c
             inputs = _inputs(state, track=True)
             return _gradient(tail(inputs, moved), [s for s in inputs.values() if s.requires_grad])
 
+        step = (steps.start if chosen else relative_step) * unit
         ahead = gradient_at(step)
-        behind = gradient_at(-step) if central else gradient[len(leaves) :]
+        if chosen and length > 0 and (factor := steps.correction(here, ahead)) != 1:
+            step = factor * step
+            ahead = gradient_at(step)
+        behind = gradient_at(-step) if central else here
         # v = 0 moves nothing: the factor keeps kernels that do not repeat bit for bit from leaving noise there.
         scale = (length > 0) / (2 * step if central else step)
         cotangents = [(a - b) * scale for a, b in zip(ahead, behind, strict=True)]
@@ -256,17 +300,17 @@ def _at_least_fp32(g: Tensor) -> Tensor:
     return g if g.dtype == torch.float64 else g.float()
 
 
-def _refuse_low_precision(state: State, params: Mapping[str, Tensor]) -> None:
+def _refuse_low_precision(state: State, params: Mapping[str, Tensor], estimator: str) -> None:
     for kind in {t.device.type for t in (*state.values(), *params.values())}:
         if torch.is_autocast_enabled(kind):
             raise ValueError(
-                f"central_difference under {torch.get_autocast_dtype(kind)} autocast on {kind}: the difference of two "
+                f"{estimator} under {torch.get_autocast_dtype(kind)} autocast on {kind}: the difference of two "
                 "rounded gradients is noise. Leave autocast around the tail, or use double_backward"
             )
     for name, t in (*state.items(), *params.items()):
         if t.dtype in (torch.float16, torch.bfloat16):
             raise ValueError(
-                f"central_difference: {name} is {t.dtype}, float32 is needed. Cast it to float32 or use double_backward"
+                f"{estimator}: {name} is {t.dtype}, float32 is needed. Cast it to float32 or use double_backward"
             )
 
 

@@ -4,8 +4,10 @@ Forward, a gate is hard: open where a uniform number lies below the probability,
 are the views that the learner sees. Backward there are two ways:
 
 - `likelihood_weights`, the score function: each image's share of the value is compared with the batch's mean, and what
-  was chosen for images above it becomes more likely. For losses that are a mean over n images it is (n − 1)/n of the
-  gradient of the expected value, exactly for rules that are linear in g_pre, and up to order 1/n for the others.
+  was chosen for images above it becomes more likely. For losses that are a mean over n images, each of its own image
+  alone (MAE, DINO), it is (n − 1)/n of the gradient of the expected value, exactly for rules that are linear in g_pre,
+  and up to order 1/n for the others. SimCLR's loss compares images, so that a gate also acts through the losses of
+  other images: there it leaves that part out.
 - `sample_gates` with a temperature, straight through to the relaxed Bernoulli of the same number (Maddison et al., Jang
   et al. 2017): less noise, but it extrapolates from the gradient at the chosen end, which for an op that changes an
   image much can point steadily the wrong way.

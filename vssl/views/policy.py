@@ -21,6 +21,9 @@ from vssl.views.recipes import Recipe
 
 # Numbers that start at an end of their range are taken to start this far inside: the logit of an end is not finite.
 MARGIN = 0.02
+# `PolicySpace.hold` lets numbers come this near to the ends of their range, as a share of it. Nearer, the sigmoid is
+# flat, and an offset that went on would have to come all the way back before it changed anything.
+END = 0.005
 
 
 class Offsets(NamedTuple):
@@ -80,6 +83,29 @@ class PolicySpace(nn.Module):
             _moved(base.probability, offsets.probability * gates, torch.zeros_like(gates), torch.ones_like(gates)),
         )
 
+    def hold(self, offsets: Offsets, group: int) -> Offsets:
+        """The offsets, each taken back to where the first view of the group begins to react to it.
+
+        Beyond that point all the group's views are at the end of a number's range. It takes in the start of every view.
+        """
+        bounds = [self._bounds(view) for view, of in enumerate(self.group_of_view) if of == group]
+        lowest, highest = (zip(*side, strict=True) for side in zip(*bounds, strict=True))
+        return Offsets(
+            *(
+                torch.minimum(torch.maximum(offset, torch.stack(least).amin(0)), torch.stack(most).amax(0))
+                for offset, least, most in zip(offsets, lowest, highest, strict=True)
+            )
+        )
+
+    def _bounds(self, view: int) -> tuple[Offsets, Offsets]:
+        """The lowest and the highest offsets at which a view's numbers still move."""
+        lowest, highest = getattr(self, f"range{view}").unbind(1)
+        base = self.plans[view].distribution(lowest.device)
+        gates = torch.zeros_like(base.probability), torch.ones_like(base.probability)
+        ranges = [(lowest, highest), (lowest, highest), gates]
+        pairs = [_moving(start, low, high) for start, (low, high) in zip(base, ranges, strict=True)]
+        return Offsets(*(low for low, _ in pairs)), Offsets(*(high for _, high in pairs))
+
     def _check(self, learn: tuple[str, ...] | None) -> None:
         known = {name for plan in self.plans for names in _names(plan) for name in names}
         if learn is not None and (unknown := set(learn) - known):
@@ -92,6 +118,16 @@ class PolicySpace(nn.Module):
 
 def _names(plan: ViewPlan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(magnitude.name for magnitude in plan.magnitudes), plan.gates
+
+
+def _moving(
+    start: Float[Tensor, "1 n"], low: Float[Tensor, "..."], high: Float[Tensor, "..."]
+) -> tuple[Float[Tensor, "1 n"], Float[Tensor, "1 n"]]:
+    """Between which offsets `_moved` is inside its range and further than END from where its sigmoid is flat."""
+    share = (start - low) / (high - low)
+    held = share.clamp(MARGIN, 1 - MARGIN)
+    place, least, most = torch.logit(held), (held - share).clamp(min=END), (held - share + 1).clamp(max=1 - END)
+    return (torch.logit(least) - place).clamp(max=0), (torch.logit(most) - place).clamp(min=0)
 
 
 def _moved(
