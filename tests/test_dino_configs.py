@@ -13,6 +13,9 @@ import pytest
 from PIL import Image
 
 from vssl.engine import load_config, train
+from vssl.engine.config import build
+from vssl.engine.train import parameter_groups
+from vssl.learner.learner import Learner
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path.stem for path in (ROOT / "configs/dino").glob("*.py"))
@@ -81,6 +84,28 @@ def test_rows_are_those_of_the_settings_table(name):
     )
     assert {key: config[key] for key in shared} == {key: fixed[key] for key in shared}
     assert fixed.designer.type.__name__ == "Identity" and not fixed.get("feedback")
+
+
+def test_what_the_paper_leaves_open_is_dinos():
+    """facebookresearch/dino, main_dino.py; what differs stands in the header of the base."""
+    config = load_config(ROOT / "configs/dino/vitb_ade20k_fixed.py")
+    recipe = config.recipe
+    assert (recipe.interpolation, recipe.redraw) == ("bicubic", True)
+    assert dict(recipe.jitter) == dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8)
+    assert (recipe.grayscale, recipe.blur.p, recipe.blur.sigma) == (0.2, (1.0, 0.1, 0.5), (0.1, 2.0))
+    assert recipe.solarize.p == (0.0, 0.2, 0.0)
+    assert config.objective.freeze_last_layer_steps == 1_281_167 // 1024  # the first epoch, drop_last
+    backbone = build(config.backbone | dict(pretrained=False, **documented_override_sizes()))
+    groups = parameter_groups(
+        Learner(backbone, build(config.objective, backbone)), config.optimizer, config.decay_tokens
+    )
+    decayed = {id(p) for group in groups if group["weight_decay"] == 0.04 for p in group["params"]}
+    names = {n for n, p in backbone.named_parameters() if id(p) in decayed}
+    assert {n for n, p in backbone.named_parameters() if p.ndim > 1} == names and "vit.cls_token" in names
+
+
+def documented_override_sizes() -> dict:
+    return {key.split(".")[1]: value for key, value in documented_override().items() if "pretrained" not in key}
 
 
 @pytest.mark.parametrize("name", CONFIGS)

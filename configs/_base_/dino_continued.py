@@ -2,8 +2,22 @@
 
 Stated by the paper: 2 global crops of 224 px and 6 local ones of 96, colour jitter, grayscale, blur, solarize; head
 output 8192, temperatures 0.1 and 0.04, centre momentum 0.9, teacher momentum from 0.996; AdamW, weight decay 0.04,
-clip 1.0, 1k warm-up, 20k steps, bf16. Unstated, ours: the strengths of the augmentations (DINO's), AdamW's β, the decay
-after the warm-up (cosine to 0.01 of the peak), and that images are read at 256 px before they are cropped.
+clip 1.0, 1k warm-up, 20k steps, bf16.
+
+Unstated, as DINO's code (github.com/facebookresearch/dino, main_dino.py): strengths and probabilities of the
+augmentations, bicubic crops, windows that do not fit drawn again, AdamW's β, weight decay on tokens and position
+embeddings but not on biases and norms, and a last layer of the fresh head that stays for the first epoch: 1251 steps,
+ImageNet-1k at DINO's batch of 1024.
+
+Ours, and why:
+- crops of 0.32 to 1 and 0.05 to 0.32 of the area, DINOv2's and DINOv3's; DINO's are 0.4 to 1 and 0.05 to 0.4
+- the short side of an image is resized to 256 px and its middle kept before views are cropped from it: batches of one
+  size, whose views are made on the device
+- one clip over the norm of the whole gradient, without the frozen last layer; DINO clips each parameter by itself, so
+  that it does not matter there that it cancels the last layer afterwards
+- weight decay stays at 0.04 as the paper states one number; DINO raises it to 0.4
+- the learning rate ends at 0.01 of the peak, as the peaks of the rows differ by 23 times; DINO's ends at 1e-6
+- no drop path (DINO: 0.1): the meta-gradient compares passes of one and the same student
 
 Any row runs small, without the released weights, with one override of the backbone and nothing else:
 
@@ -28,6 +42,7 @@ objective = dict(
     teacher_temperature=0.04,
     center_momentum=0.9,
     teacher_momentum_start=0.996,
+    freeze_last_layer_steps=1251,
 )
 recipe = dict(
     type=MultiCrop,
@@ -41,9 +56,12 @@ recipe = dict(
     grayscale=0.2,
     blur=dict(sigma=(0.1, 2.0), p=(1.0, 0.1, 0.5)),
     solarize=dict(threshold=0.5, p=(0.0, 0.2, 0.0)),
+    interpolation="bicubic",
+    redraw=True,
 )
 designer = dict(type=Identity)
 optimizer = dict(type=AdamW, lr=1e-5, weight_decay=0.04)
+decay_tokens = True
 schedule = dict(warmup_share=0.05, final_ratio=0.01)
 clip_grad = 1.0
 budget = dict(steps=20_000)

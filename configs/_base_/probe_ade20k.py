@@ -1,6 +1,6 @@
 """ADE20K (SceneParse150) for segmentation probes: what the presets of configs/probes/ade20k share.
 
-Where a protocol leaves something open it is DINOv3's choice that stands here.
+Augmentations are mmseg's for ADE20K, which DINOv2 uses as they are; dinov3.py has its own.
 """
 
 from mmcv.transforms import LoadImageFromFile, RandomResize

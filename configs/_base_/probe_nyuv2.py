@@ -8,7 +8,7 @@ from mmseg.datasets.transforms import LoadDepthAnnotation, PackSegInputs, Random
 
 from vssl.probes.datasets import NYUDepth
 from vssl.probes.depth import DepthProbe
-from vssl.probes.transforms import NYUCrop
+from vssl.probes.transforms import ColorAug, NYUCrop
 
 # --- science ----------------------------------------------------------------------------------------------------------
 image, crop = (480, 640), (416, 544)  # px
@@ -18,6 +18,7 @@ augmentations = [
     dict(type=RandomRotate, prob=0.5, degree=2.5, seg_pad_val=0),  # the corners have no depth
     dict(type=RandomFlip, prob=0.5),
     dict(type=RandomCrop, crop_size=crop),
+    dict(type=ColorAug, prob=0.5, gamma_range=(0.9, 1.1), brightness_range=(0.75, 1.25), color_range=(0.9, 1.1)),
 ]
 
 # --- data -------------------------------------------------------------------------------------------------------------
@@ -47,6 +48,7 @@ nyuv2 = dict(
     min_depth=1e-3,
     max_depth=10.0,
     eigen_crop=True,
+    open_range=True,
     inference=dict(mode="whole", flip=True),
     path="runner",
     **efficiency,

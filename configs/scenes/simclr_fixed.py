@@ -18,7 +18,8 @@ from vssl.objectives import SimCLR
 from vssl.views import MultiCrop
 
 objective = dict(type=SimCLR, pool="patch", hidden_dim=256, out_dim=64, temperature=0.2)
-# MoCo v2's recipe (Chen et al. 2020, arXiv 2003.04297), which SimSiam and others took over; blur in proportion to 32 px
+# MoCo v2's recipe (Chen et al. 2020, arXiv 2003.04297), which SimSiam and others took over. Blur: σ up to 1 px,
+# which is 3.5 times as strong as in proportion to the image's side (2 px at 224 px are 0.29 px at 32 px)
 recipe = dict(
     type=MultiCrop,
     global_size=32,

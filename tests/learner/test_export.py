@@ -1,6 +1,9 @@
 """Backbones out to safetensors and back, through this project and through timm alone."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import timm
@@ -37,6 +40,30 @@ def test_the_file_rebuilds_the_backbone(exported, images):
     assert torch.equal(rebuilt(images), backbone(images))
     assert rebuilt.name == backbone.name and rebuilt.aligned_blocks == 2  # K belongs to a run, not to the weights
     assert load_backbone(path, aligned_blocks=4).aligned_blocks == 4
+
+
+WRITE = """
+import sys, torch
+from vssl.learner import TimmBackbone, export_backbone
+torch.manual_seed(0)
+backbone = TimmBackbone("vit_tiny_patch16_224", img_size=32, embed_dim=16, depth=1, num_heads=1, aligned_blocks=1)
+for name in sys.argv[1:]:
+    export_backbone(backbone, name, card={"arm": "größer", "b": 1, "a": [2, None]})
+"""
+
+
+def test_the_same_weights_make_the_same_bytes_in_every_process(tmp_path, monkeypatch):
+    """safetensors itself writes its metadata in an order that changes. Slow, since another process imports torch."""
+    names = [str(tmp_path / f"{i}.safetensors") for i in range(8)]
+    environment = {**os.environ, "PYTHONHASHSEED": "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"}
+    subprocess.run([sys.executable, "-c", WRITE, *names[:4]], check=True, env=environment)
+    monkeypatch.setattr(sys, "argv", ["", *names[4:]])
+    with torch.random.fork_rng():
+        exec(WRITE, {})
+    files = [path.read_bytes() for path in sorted(tmp_path.glob("*.safetensors"))]
+    assert len(files) == 8 and len(set(files)) == 1
+    assert read_card(names[0])["card"]["arm"] == "größer"
+    assert len(load_backbone(names[0], aligned_blocks=1).vit.blocks) == 1
 
 
 def test_the_card_travels_with_the_weights(exported):

@@ -34,6 +34,15 @@ def test_sigloss_is_its_closed_form_over_the_batch():
     assert float(loss(wild, target)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_sigloss_of_two_images_at_a_time_is_the_mean_over_the_pairs():
+    depth, target = maps(batch=6)
+    loss = SigLoss(images=2).eval()
+    pairs = [SigLoss().eval()(depth[i : i + 2], target[i : i + 2]) for i in (0, 2, 4)]
+    torch.testing.assert_close(loss(depth, target), sum(pairs) / 3)
+    assert abs(loss(depth, target) - SigLoss().eval()(depth, target)) > 1e-4
+    assert "of 2 images" in loss.describe()
+
+
 def test_sigloss_hardly_feels_a_common_factor():
     _, target = maps()
     assert float(SigLoss().eval()(2 * target, target)) == pytest.approx(np.sqrt(0.15) * np.log(2), rel=1e-3)
@@ -68,6 +77,14 @@ def test_gradient_loss_is_its_closed_form():
                     pairs += abs(ratio[i, j + 2] - ratio[i, j])
         total += pairs / valid.sum()
     assert float(GradientLoss(weight=0.5)(depth, target)) == pytest.approx(total / 2, rel=1e-5)
+
+
+def test_dinov2s_slices_leave_nothing_of_two_images():
+    """The reason why no preset has a gradient loss: along batch and channel of (2, 1, H, W) no pair is two apart."""
+    ratio = torch.rand(2, 1, 8, 8)
+    for step in (1, 2, 4, 6):
+        coarse = ratio[::step, ::step]
+        assert (coarse[2:] - coarse[:-2]).numel() == (coarse[:, 2:] - coarse[:, :-2]).numel() == 0
 
 
 def test_gradient_loss_is_of_each_image_alone():

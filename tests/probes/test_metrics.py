@@ -189,6 +189,12 @@ def test_eigen_crop_scales_with_the_image(scale):
     label = torch.full((480 // scale, 640 // scale), 2.0)
     inside = DepthErrors(eigen_crop=True).valid(label)
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    expected = {1: (45, 470, 41, 600), 2: (22, 235, 20, 299)}[scale]
+    expected = {1: (45, 470, 41, 600), 2: (22, 234, 20, 299)}[scale]
     assert (rows[0], rows[-1], columns[0], columns[-1]) == expected
     assert inside.sum() == len(rows) * len(columns)
+
+
+def test_labels_at_the_ends_of_the_range_are_scored_unless_the_range_is_open():
+    label = torch.tensor([[0.0, 1e-3, 2.0, 10.0, 10.5]], dtype=torch.float64)
+    assert DepthErrors().valid(label).tolist() == [[False, True, True, True, False]]
+    assert DepthErrors(open_range=True).valid(label).tolist() == [[False, False, True, False, False]]

@@ -3,15 +3,18 @@ import math
 import pytest
 import torch
 import torchvision.transforms.v2.functional as tv
+from torchvision.transforms import RandomResizedCrop
 
 from vssl.draws import Draws
 from vssl.views.filtering import BLUR
 from vssl.views.geometric import ROTATE
 from vssl.views.photometric import HUE
 from vssl.views.plan import GatedOp, ViewPlan
+from vssl.views.policy_file import SavedRecipe, save_policy
 from vssl.views.recipes import MultiCrop, Recipe
 from vssl.views.relaxed import SOLARIZE
 from vssl.views.render import follow, render
+from vssl.views.window import Window
 
 DINO = {
     "global_size": 32,
@@ -86,6 +89,34 @@ def test_magnitudes_and_gates_follow_the_settings():
     assert plan.gate_columns == (1, 1, 2, 3)  # one gate for the whole jitter
     shares = {name: float(opened.float().mean()) for name, opened in gate.items()}
     assert shares == pytest.approx({"flip": 0.5, "jitter": 0.8, "grayscale": 0.2, "blur": 0.3}, abs=0.015)
+
+
+@pytest.mark.parametrize(("redraw", "mean_area"), [(True, 0.599), (False, 0.652)], ids=["redrawn", "clipped"])
+def test_redrawn_windows_are_distributed_as_torchvisions(redraw, mean_area):
+    plan = MultiCrop(32, **PLAIN, redraw=redraw).plans[0]
+    magnitudes = plan.distribution().magnitudes(plan.draw(20_000, Draws(0, "views")))
+    _, _, across, down = Window(*magnitudes[:, :4].T).edges(1000, 1000).T
+    assert float((across * down).mean()) / 1e6 == pytest.approx(mean_area, abs=0.004)
+    torch.manual_seed(0)
+    square = torch.empty(3, 1000, 1000)
+    sides = [RandomResizedCrop.get_params(square, (0.32, 1.0), (3 / 4, 4 / 3))[2:] for _ in range(4000)]
+    theirs = torch.tensor([height * width / 1e6 for height, width in sides])
+    ours = across * down / 1e6
+    distance = max(abs(float((theirs <= q).float().mean() - (ours <= q).float().mean())) for q in (0.4, 0.6, 0.8, 0.9))
+    assert (distance < 0.02) == redraw
+
+
+def test_a_policy_starts_from_the_redrawn_windows_of_its_recipe(tmp_path):
+    recipe = MultiCrop(16, **PLAIN, interpolation="bicubic", redraw=True)
+    save_policy(recipe, tmp_path / "policy.json")
+    saved = SavedRecipe(tmp_path / "policy.json")
+    assert saved.global_plans == recipe.global_plans
+    x = images()
+    views = recipe(x, Draws(0, "views")).global_crops
+    assert torch.equal(views, saved(x, Draws(0, "views")).global_crops)
+    assert views.min() >= 0 and views.max() <= 1
+    with pytest.raises(ValueError, match="'nearest'"):
+        MultiCrop(16, interpolation="nearest")
 
 
 def test_a_jittered_view_is_torchvisions_ops_one_after_the_other():

@@ -1,14 +1,16 @@
 import math
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision.transforms.v2.functional as tv
 from kornia.geometry.transform import warp_affine
+from PIL import Image
 
 from vssl.views.plan import WINDOW
-from vssl.views.window import Window, resample
+from vssl.views.window import FILTERS, Window, resample
 
 
 def window(left: float, top: float, across: float, down: float, height: int, width: int) -> Window:
@@ -36,6 +38,14 @@ def test_a_shrunk_window_equals_torchvision_away_from_its_edge():
     assert (ours[0] - theirs)[:, 1:-1, 1:-1].abs().max() < 1e-6
     # At the edge torchvision has no pixels outside the window to look at.
     assert (ours[0] - theirs).abs().max() < 0.2
+
+
+@pytest.mark.parametrize("size", [12, 40, 64], ids=["shrunk", "same", "enlarged"])
+def test_bicubic_is_pils(size):
+    x = images(40, 40)[:, :1].float()
+    theirs = np.array(Image.fromarray(x[0, 0].numpy()).resize((size, size), Image.Resampling.BICUBIC))
+    ours = resample(x, Window(*(v.float() for v in window(0, 0, 40, 40, 40, 40))), size, interpolation="bicubic")
+    assert np.abs(ours[0, 0].numpy() - theirs).max() < 1e-5
 
 
 def test_an_enlarged_window_equals_kornia():
@@ -66,7 +76,13 @@ def test_a_ramp_stays_a_ramp():
 def test_gradients_in_the_window_are_those_of_finite_differences():
     x = images(12, 12).requires_grad_()
     values = [torch.tensor([v], dtype=torch.float64, requires_grad=True) for v in (0.41, 0.13, 0.37, 0.71)]
-    assert torch.autograd.gradcheck(lambda im, *w: resample(im, Window(*w), 5), (x, *values), eps=1e-6, atol=1e-5)
+    for interpolation in FILTERS:
+        assert torch.autograd.gradcheck(
+            lambda im, *w: resample(im, Window(*w), 5, interpolation=interpolation),  # noqa: B023
+            (x, *values),
+            eps=1e-6,
+            atol=1e-5,
+        )
 
 
 def test_windows_at_the_ends_of_their_ranges_are_finite_and_mix_colours_only():

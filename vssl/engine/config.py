@@ -19,7 +19,7 @@ from vssl.options import read_option
 # What a training config may hold at its top level, and what is needed.
 REQUIRED = ("backbone", "objective", "recipe", "designer", "optimizer", "unlabeled", "batch_size", "budget")
 OPTIONAL = (
-    "schedule", "clip_grad", "export", "feedback", "value",
+    "schedule", "clip_grad", "decay_tokens", "export", "feedback", "value",
     "designer_optimizer", "designer_learning_rates", "designer_checkpoint",
     "seed", "num_workers", "precision", "compile", "threads", "device", "find_unused_parameters",
     "log_interval", "checkpoint_interval", "rankme_interval", "sample_views", "custom_hooks", "visualizer", "arm",

@@ -96,7 +96,8 @@ def build_runner(
         _load_designer(designer, Path(config.designer_checkpoint))
     placement = dict(rank=rank, world_size=world_size, num_workers=config.get("num_workers", 0), device=device)
     stream = Stream(dataset, config.batch_size, seed, **placement)
-    optimizer = build(_optimizer_settings(config.optimizer), parameter_groups(learner, config.optimizer))
+    groups = parameter_groups(learner, config.optimizer, config.get("decay_tokens", False))
+    optimizer = build(_optimizer_settings(config.optimizer), groups)
     for group in optimizer.param_groups:
         group["peak_lr"] = group["lr"]
 
@@ -168,15 +169,18 @@ def build_runner(
     )
 
 
-def parameter_groups(learner: Learner, optimizer: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of backbone and SSL head: weight decay for matrices; none for biases, norms, tokens and position embeddings."""
+def parameter_groups(learner: Learner, optimizer: dict[str, Any], decay_tokens: bool = False) -> list[dict[str, Any]]:
+    """Of backbone and SSL head: weight decay for matrices; none for biases, norms, tokens and position embeddings.
+
+    With `decay_tokens`, tokens and position embeddings have weight decay too, as in DINO's code.
+    """
     groups = []
     for part, module in (("backbone", learner.student), ("head", learner.objective)):
         decayed, plain = [], []
         for name, p in module.named_parameters():
             if p.requires_grad:
                 tokens = name.endswith(("cls_token", "reg_token", "pos_embed", "mask_token"))
-                (plain if p.ndim <= 1 or tokens else decayed).append(p)
+                (plain if p.ndim <= 1 or (tokens and not decay_tokens) else decayed).append(p)
         groups.append({"part": part, "params": decayed, "weight_decay": optimizer.get("weight_decay", 0.0)})
         groups.append({"part": part, "params": plain, "weight_decay": 0.0})
     return groups

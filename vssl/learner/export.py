@@ -14,6 +14,8 @@ METADATA_KEY = "vssl"
 def export_backbone(backbone: TimmBackbone, path: str | Path, card: dict | None = None) -> None:
     """Write the backbone's weights; the model name, its arguments and `card` go into the file's metadata.
 
+    The same weights and card make the same bytes, in every process.
+
     ``timm.create_model(name, num_classes=0, global_pool="", checkpoint_path=path, **model_args)`` loads the file.
     The file appears under its final name only when it is complete.
     """
@@ -22,7 +24,21 @@ def export_backbone(backbone: TimmBackbone, path: str | Path, card: dict | None 
     weights = {name: value.detach().contiguous().cpu() for name, value in backbone.vit.state_dict().items()}
     partial = path.with_name(path.name + ".partial")
     save_file(weights, partial, metadata={"format": "pt", METADATA_KEY: json.dumps(about)})
+    _sort_metadata(partial)
     partial.replace(path)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the metadata's keys in order: safetensors writes them in another order in every process.
+
+    The header (its length as 8 bytes, then JSON, padded with blanks) keeps its length, so that no weight moves.
+    """
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        file.seek(8)
+        file.write(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(length))
 
 
 def read_card(path: str | Path) -> dict:

@@ -36,7 +36,8 @@ class DINO(Objective):
             `teacher_temperature` over this share of the budget. No warm-up by default.
         center_momentum: of the running mean of teacher logits that is subtracted from them.
         teacher_momentum_start, teacher_momentum_end: the EMA momentum follows a cosine between the two.
-        freeze_last_layer_steps: for how many first steps the head's last layer stays as it is (the paper: one epoch).
+        freeze_last_layer_steps: for how many first steps the head's last layer stays as it is (DINO: one epoch). A
+            frozen layer counts neither in the gradient's norm nor in weight decay.
         flow_through_teacher: let the gradient to the views flow through the teacher's targets too.
 
     Raises:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from mmengine.config import ConfigDict
 from mmengine.evaluator import BaseMetric
-from mmseg.models.data_preprocessor import SegDataPreProcessor
 from torch import Tensor, nn
 
 from vssl.learner import TimmBackbone
@@ -18,6 +17,7 @@ from vssl.probes.data import DenseSplit, ProbeData, source_card, transform_names
 from vssl.probes.fit import FullBatch, build_schedule
 from vssl.probes.inference import inference_settings
 from vssl.probes.outcome import Outcome, ProbeRun
+from vssl.probes.padding import MeanPadding
 from vssl.probes.runner import fit_runner
 from vssl.probes.settings import check_settings
 
@@ -31,7 +31,8 @@ class DenseProbe(ABC):
 
     Args:
         train, val: mmseg dataset configs with pipelines; `type` is the class.
-        size: (height, width) of training inputs after the pipeline, px; the Runner pads smaller ones.
+        size: (height, width) of training inputs after the pipeline, px; the Runner pads smaller ones with the mean
+            colour, their labels with what no loss looks at.
         head: arguments of the task's head (`LinearSegHead`; `LinearDepthHead`, or `BinDepthHead` as ``type``).
         schedule: arguments of `Schedule`, or of `FullBatch` with ``type=FullBatch``.
         layers, final_norm, class_token, precision: see `FrozenBackbone`.
@@ -127,10 +128,8 @@ class DenseProbe(ABC):
         frozen = FrozenBackbone(backbone, **self.look)
         head = dict(in_channels=frozen.out_channels, num_layers=len(frozen.layers), **self.head_settings(train))
         preprocessor = dict(
-            type=SegDataPreProcessor,
-            mean=[0.0] * 3,  # images in [0, 1]: the backbone normalises
-            std=[255.0] * 3,
-            bgr_to_rgb=True,
+            type=MeanPadding,
+            colour=frozen.mean,
             size=self.size,
             seg_pad_val=self.label_fill,
         )

@@ -23,6 +23,7 @@ class DepthProbe(DenseProbe):
         min_depth, max_depth: valid range in metres, for head, losses and score.
         losses: configs of `DepthLoss`es, added up (default: L1); see vssl/probes/losses.py.
         eigen_crop: score Eigen's region of NYUv2 only.
+        open_range: do not score labels at exactly `min_depth` or `max_depth`, see `DepthErrors`.
     """
 
     task, segmentor, head_type, label_fill = "depth", DepthSegmentor, LinearDepthHead, 0
@@ -34,10 +35,12 @@ class DepthProbe(DenseProbe):
         max_depth: float = 10.0,
         losses: Sequence[dict] = (dict(type=ValidDepthLoss),),
         eigen_crop: bool = False,
+        open_range: bool = False,
         **settings,
     ):
         super().__init__(**settings)
         self.range, self.eigen_crop = dict(min_depth=min_depth, max_depth=max_depth), eigen_crop
+        self.open_range = open_range
         self.losses = [{**loss, **self.range} for loss in losses]
         self.built_losses = [_built(loss) for loss in self.losses]
         if isinstance(self.schedule, FullBatch) and any(
@@ -64,12 +67,13 @@ class DepthProbe(DenseProbe):
         return dict(loss_decode=self.losses, **{k: v for k, v in self.range.items() if k in takes})
 
     def metric(self) -> DepthErrors:
-        return DepthErrors(eigen_crop=self.eigen_crop, **self.range)
+        return DepthErrors(eigen_crop=self.eigen_crop, open_range=self.open_range, **self.range)
 
     def scoring(self) -> dict:
         return {
             "loss": " + ".join(loss.describe() for loss in self.built_losses),
             "valid_depth_m": list(self.range.values()),
+            "valid_depth_ends": "not scored" if self.open_range else "scored",
             "eigen_crop": self.eigen_crop,
             "averaging": "per image (RMSE, AbsRel, delta), pooled over pixels (RMSE_pooled)",
         }

@@ -8,6 +8,7 @@ import torch
 from mmengine.optim import CosineAnnealingLR, LinearLR, PolyLR, build_optim_wrapper
 from torch import Tensor, nn
 
+from vssl.probes.curves import Curve, CurveLR, CurveMomentum
 from vssl.probes.settings import check_settings
 
 Loss = Callable[[Sequence[Tensor], Tensor], Tensor]  # (features of a batch by layer, targets of a batch) → scalar
@@ -73,6 +74,8 @@ class Schedule:
         batch_size: images a step; None takes every image in every step, which makes the fit deterministic.
         clip_norm: gradient clipping, None for none.
         decay: ``"cosine"`` or ``"linear"``, after the warm-up.
+        curve: in place of linear warm-up and `decay`, a published schedule with its quirks: the settings of a class of
+            vssl/probes/curves.py, ``type`` being the class.
     """
 
     optimizer: dict = field(default_factory=lambda: dict(type=torch.optim.AdamW, lr=1e-3, weight_decay=1e-3))
@@ -81,8 +84,10 @@ class Schedule:
     warmup_steps: int = 0
     clip_norm: float | None = None
     decay: str = "cosine"
+    curve: dict | None = None
 
     def __post_init__(self):
+        self.built_curve()
         if self.decay not in ("cosine", "linear"):
             raise ValueError(f"decay={self.decay!r}; 'cosine' or 'linear' is needed")
         if not 0 <= self.warmup_steps < self.steps or (self.batch_size is not None and self.batch_size < 1):
@@ -92,7 +97,19 @@ class Schedule:
         clip = {} if self.clip_norm is None else dict(clip_grad=dict(max_norm=self.clip_norm))
         return dict(type="OptimWrapper", optimizer=dict(self.optimizer), **clip)
 
+    def built_curve(self) -> Curve | None:
+        if self.curve is None:
+            return None
+        settings = dict(self.curve)
+        kind = settings.pop("type")
+        check_settings(kind, settings, "curve of the schedule")
+        return kind(**settings)
+
     def param_schedulers(self) -> list[dict]:
+        if (curve := self.built_curve()) is not None:
+            kinds = [CurveLR] if curve.momentum(0, self.steps, self.warmup_steps) is None else [CurveLR, CurveMomentum]
+            shared = dict(curve=curve, steps=self.steps, warmup_steps=self.warmup_steps, end=self.steps, by_epoch=False)
+            return [dict(type=kind, **shared) for kind in kinds]
         after = dict(begin=self.warmup_steps, by_epoch=False)
         if self.decay == "cosine":
             decay = dict(type=CosineAnnealingLR, T_max=self.steps - self.warmup_steps, end=self.steps, **after)
@@ -134,13 +151,16 @@ class Schedule:
             yield rows
 
     def card(self) -> dict:
-        optimizer = {k: getattr(v, "__name__", v) for k, v in self.optimizer.items()}
-        return {
-            **asdict(self),
-            "optimizer": optimizer,
-            "schedule": f"linear warm-up, {self.decay} to 0",
-            "checkpoint": "last",
-        }
+        card, curve = {**asdict(self), "optimizer": _named(self.optimizer), "checkpoint": "last"}, self.built_curve()
+        if curve is None:
+            del card["curve"]
+            return card | {"schedule": f"linear warm-up, {self.decay} to 0"}
+        del card["decay"]
+        return card | {"curve": _named(self.curve), "schedule": curve.words()}
+
+
+def _named(settings: dict) -> dict:
+    return {k: getattr(v, "__name__", v) for k, v in settings.items()}
 
 
 def build_schedule(config: dict | None) -> "FullBatch | Schedule":

@@ -64,21 +64,32 @@ class DepthErrors(BaseMetric):
     Args:
         min_depth, max_depth: valid range of labels, metres; labels outside it (0 = invalid) are ignored.
         eigen_crop: score only the region of Eigen et al., rows 45:471 and columns 41:601 of 480×640, scaled with the
-            label's size (mmseg's is in absolute pixels, wrong at every other size).
+            label's size and cut to whole pixels (mmseg's is in absolute pixels, wrong at every other size).
+        open_range: labels at exactly `min_depth` or `max_depth` are ignored too, as in the code of DINOv2 and DINOv3.
     """
 
     default_prefix = ""
 
-    def __init__(self, min_depth: float = 1e-3, max_depth: float = 10.0, eigen_crop: bool = False, **settings):
+    def __init__(
+        self,
+        min_depth: float = 1e-3,
+        max_depth: float = 10.0,
+        eigen_crop: bool = False,
+        open_range: bool = False,
+        **settings,
+    ):
         super().__init__(**settings)
-        self.min_depth, self.max_depth, self.eigen_crop = min_depth, max_depth, eigen_crop
+        self.min_depth, self.max_depth = min_depth, max_depth
+        self.eigen_crop, self.open_range = eigen_crop, open_range
 
     def valid(self, target: Tensor) -> Bool[Tensor, "height width"]:
-        valid = (target >= self.min_depth) & (target <= self.max_depth)
+        if self.open_range:
+            valid = (target > self.min_depth) & (target < self.max_depth)
+        else:
+            valid = (target >= self.min_depth) & (target <= self.max_depth)
         if self.eigen_crop:
             (height, width), inside = target.shape, torch.zeros_like(valid)
-            rows, columns = height / 480, width / 640
-            inside[round(45 * rows) : round(471 * rows), round(41 * columns) : round(601 * columns)] = True
+            inside[45 * height // 480 : 471 * height // 480, 41 * width // 640 : 601 * width // 640] = True
             valid &= inside
         return valid
 

@@ -22,7 +22,9 @@ class SegmentationProbe(DenseProbe):
         return ClassIoU()
 
     def scoring(self) -> dict:
-        return {"loss": "cross-entropy over labeled pixels", "averaging": "areas pooled over images, mean over classes"}
+        loss = dict(self.head.get("loss_decode") or dict(avg_non_ignore=True))
+        pixels = "labeled pixels" if loss.get("avg_non_ignore", False) else "all pixels, 0 at ignored ones"
+        return {"loss": f"cross-entropy over {pixels}", "averaging": "areas pooled over images, mean over classes"}
 
     def draw(self, shown: list[tuple[Tensor, dict]], val: DenseSplit) -> dict[str, np.ndarray]:
         maps = {"seg_label": "gt_sem_seg", "seg_pred": "pred_sem_seg"}

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vssl.draws import Draws
 from vssl.views.ops import Magnitude, Op
+from vssl.views.window import FILTERS
 
 # The window is four magnitudes, in this order, and the flip a gate.
 AREA = Magnitude("area", low=0.01, high=1.0, identity=1.0, unit="fraction of the image's area")
@@ -25,6 +26,7 @@ X = Magnitude("x", low=0.0, high=1.0, identity=0.5, unit="fraction of the room, 
 Y = Magnitude("y", low=0.0, high=1.0, identity=0.5, unit="fraction of the room, 0 = top")
 WINDOW = (AREA, LOG_RATIO, X, Y)
 FLIP = "flip"
+TRIES = 10  # torchvision's
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,14 @@ class ViewPlan:
         log_ratio: range of the logarithm of the window's width / height.
         x, y: range of the window's place in the room that it leaves (0 = left or top, 1 = right or bottom).
         flip: probability of mirroring left to right.
+        interpolation: of the window, "bilinear" or "bicubic".
+        redraw: draw area and shape again where the window does not fit into the image (torchvision's rule, ten tries);
+            False clips it. A window is judged on a square image and by the plan's own ranges: a policy that moves them
+            starts from the same numbers, and what it makes too large is clipped.
 
     Raises:
-        ValueError: a number outside its range, two ops with the same name, or ops behind one gate with several
-            probabilities.
+        ValueError: a number outside its range, an unknown interpolation, two ops with the same name, or ops behind one
+            gate with several probabilities.
     """
 
     size: int
@@ -81,8 +87,12 @@ class ViewPlan:
     x: tuple[float, float] = (0.0, 1.0)
     y: tuple[float, float] = (0.0, 1.0)
     flip: float = 0.5
+    interpolation: str = "bilinear"
+    redraw: bool = False
 
     def __post_init__(self):
+        if self.interpolation not in FILTERS:
+            raise ValueError(f"interpolation={self.interpolation!r} of a view; one of {sorted(FILTERS)} is needed")
         if self.size < 1:
             raise ValueError(f"size={self.size}: a view needs at least one pixel a side")
         for magnitude, (low, high) in zip(WINDOW, self.window, strict=True):
@@ -149,10 +159,21 @@ class ViewPlan:
     def draw(self, batch: int, draws: Draws) -> "Numbers":
         """The random numbers for a batch of this view."""
         magnitudes = draws.uniform(batch, len(self.magnitudes))
+        if self.redraw:
+            magnitudes[:, :2] = self._first_fitting(magnitudes[:, :2], draws)
         gates = draws.uniform(batch, len(self.gates))
         size = (self.size, self.size)
         noise = tuple(g.op.noise(draws, batch, size) if g.op.noise else None for g in self.ops)
         return Numbers(magnitudes, gates, noise)
+
+    def _first_fitting(self, first: Float[Tensor, "batch 2"], draws: Draws) -> Float[Tensor, "batch 2"]:
+        """Of ten tries at (area, log_ratio) the first that fits; the last where none does."""
+        tries = torch.cat([first[:, None], draws.uniform(len(first), TRIES - 1, 2)], dim=1)
+        low, high = torch.tensor(self.window[:2], dtype=tries.dtype, device=tries.device).unbind(1)
+        area, log_ratio = (low + tries * (high - low)).unbind(2)
+        fits = area.log() + log_ratio.abs() <= 0  # √(area · ratio) ≤ 1 and √(area / ratio) ≤ 1
+        fits[:, -1] = True
+        return tries[torch.arange(len(first), device=tries.device), fits.int().argmax(1)]
 
 
 class Numbers(NamedTuple):

@@ -14,6 +14,7 @@ from vssl.views.space import op_named
 FORMAT, VERSION = "vssl-policy", 1
 _WINDOW = ("area", "log_ratio", "x", "y")
 _VIEW_KEYS = {"size", "window", "flip", "ops"}
+_CROP_KEYS = {"interpolation", "redraw"}  # written where they are not a view's defaults
 _OP_KEYS = {"op", "low", "high", "probability", "gate"}
 
 
@@ -69,7 +70,9 @@ def _view(plan: ViewPlan) -> dict:
         for g in plan.ops
     ]
     window = {name: list(bounds) for name, bounds in zip(_WINDOW, plan.window, strict=True)}
-    return {"size": plan.size, "window": window, "flip": plan.flip, "ops": ops}
+    crop = {"interpolation": plan.interpolation, "redraw": plan.redraw}
+    defaults = {"interpolation": ViewPlan.interpolation, "redraw": ViewPlan.redraw}
+    return {"size": plan.size, "window": window, "flip": plan.flip, "ops": ops} | (crop if crop != defaults else {})
 
 
 def _is_json(path: Path) -> bool:
@@ -102,11 +105,12 @@ def _views(document: Mapping, kind: str, path: str | Path) -> list[ViewPlan]:
     for number, view in enumerate(document.get(kind) or []):
         where = f"{path}: {kind} view {number}"
         try:
-            _keys(view, _VIEW_KEYS, _VIEW_KEYS)
+            _keys(view, _VIEW_KEYS | _CROP_KEYS, _VIEW_KEYS)
             _keys(view["window"], set(_WINDOW), set(_WINDOW))
             window = {name: _pair(view["window"][name], name) for name in _WINDOW}
             ops = tuple(_op(entry) for entry in view["ops"])
-            plans.append(ViewPlan(int(view["size"]), ops, flip=float(view["flip"]), **window))
+            crop = {key: view[key] for key in _CROP_KEYS & view.keys()}
+            plans.append(ViewPlan(int(view["size"]), ops, flip=float(view["flip"]), **window, **crop))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{where}: {error}") from error
     return plans

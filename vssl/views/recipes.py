@@ -79,6 +79,7 @@ class MultiCrop(Recipe):
         global_scale, local_scale: range of a crop's share of the image's area.
         ratio: range of a crop's width / height.
         flip: probability of mirroring left to right.
+        interpolation, redraw: of the crops, see `ViewPlan`. DINO's own code: "bicubic", True.
         jitter: brightness b, contrast, saturation: factors are uniform in [max(0, 1 − b), 1 + b]; hue h: uniform in
             ±h turns of the colour circle; p: probability of all four, in this order. Missing keys are 0, missing p is
             1; None for no jitter.
@@ -106,6 +107,8 @@ class MultiCrop(Recipe):
         blur: Mapping | None = BLURRING,
         solarize: Mapping | None = None,
         extra: Sequence[GatedOp] = (),
+        interpolation: str = "bilinear",
+        redraw: bool = False,
     ):
         if n_local and local_size is None:
             raise ValueError(f"n_local={n_local} local crops need a local_size (pixels)")
@@ -123,7 +126,8 @@ class MultiCrop(Recipe):
                 *_solarize(solarize, chance),
                 *extra,
             ]
-            return ViewPlan(size, tuple(ops), area=tuple(scale), log_ratio=shapes, flip=chance(flip, "flip"))
+            crop = dict(area=tuple(scale), log_ratio=shapes, interpolation=interpolation, redraw=redraw)
+            return ViewPlan(size, tuple(ops), flip=chance(flip, "flip"), **crop)
 
         super().__init__(
             [plan(view, global_size, global_scale) for view in range(n_global)],

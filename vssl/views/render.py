@@ -1,5 +1,7 @@
 """Images, a plan, random numbers and a distribution in; one view out."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -24,7 +26,7 @@ def render(
     with torch.autocast(images.device.type, enabled=False):
         magnitudes = distribution.magnitudes(numbers)
         gates = sample_gates(numbers.gates, distribution.probability, temperature)
-        views = _crop(images.float(), plan.size, Window(*magnitudes[:, :4].unbind(1)), gates.columns(0))
+        views = _crop(images.float(), plan, Window(*magnitudes[:, :4].unbind(1)), gates.columns(0))
         for run in _runs(plan.ops):
             views = _apply(
                 views,
@@ -43,7 +45,8 @@ def follow(
     """Moves maps that belong to the images (masks, depth, one-hot labels) as `render` moves the pixels."""
     magnitudes = distribution.magnitudes(numbers)
     gates = sample_gates(numbers.gates, distribution.probability)
-    moved = _crop(maps.float(), plan.size, Window(*magnitudes[:, :4].unbind(1)), gates.columns(0))
+    smooth = replace(plan, interpolation="bilinear")  # masks must not overshoot
+    moved = _crop(maps.float(), smooth, Window(*magnitudes[:, :4].unbind(1)), gates.columns(0))
     for run in _runs(plan.ops):
         if plan.ops[run[0]].op.geometric:
             columns, noise = [4 + i for i in run], [numbers.noise[i] for i in run]
@@ -63,9 +66,11 @@ def _runs(ops: tuple[GatedOp, ...]) -> list[list[int]]:
     return runs
 
 
-def _crop(images: Images, size: int, window: Window, flip: Gates) -> Images:
+def _crop(images: Images, plan: ViewPlan, window: Window, flip: Gates) -> Images:
     is_open = flip.open[:, 0]
-    views = resample(images, window, size, is_open)
+    views = resample(images, window, plan.size, is_open, plan.interpolation)
+    if plan.interpolation == "bicubic":  # as PIL, which keeps bytes in their range
+        views = views.clamp(0, 1)
     step = flip.step()
     if step is None:
         return views

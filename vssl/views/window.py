@@ -2,14 +2,15 @@
 
 A window is a rectangle of the image with real-valued edges. Each output pixel is a weighted mean of the image's
 pixels under a triangle filter, as wide as one output pixel when the window is shrunk and one input pixel when it is
-enlarged (the filter of PIL and of torchvision's ``antialias=True``). The filter is separable, so the resample is two
-matrix products whose weights are differentiable in the window's edges.
+enlarged (the filter of PIL and of torchvision's ``antialias=True``), or under PIL's bicubic filter, twice as wide. The
+filter is separable, so the resample is two matrix products whose weights are differentiable in the window's edges.
 
 Differences to ``torchvision.transforms.RandomResizedCrop``: edges are not rounded to whole pixels; the filter may
 look over the window's edge into the image (torchvision crops first), which changes the outermost output pixels; and
-a window that does not fit is clipped to the image instead of drawn again.
+a window that does not fit is clipped to the image; `ViewPlan.redraw` draws it again, as torchvision does.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -43,24 +44,43 @@ def resample(
     window: Window,
     size: int,
     flip: Bool[Tensor, " batch"] | None = None,
+    interpolation: str = "bilinear",
 ) -> Float[Tensor, "batch channels size size"]:
-    """The window of each image at size×size pixels, mirrored left to right where `flip`."""
+    """The window of each image at size×size pixels, mirrored left to right where `flip`.
+
+    `interpolation`: "bilinear" or "bicubic"; bicubic overshoots at edges.
+    """
+    kernel = FILTERS[interpolation]
     height, width = images.shape[-2:]
     left, top, across, down = window.edges(height, width).unbind(1)
-    horizontal = _weights(left, across, width, size)
+    horizontal = _weights(left, across, width, size, kernel)
     if flip is not None:
         horizontal = torch.where(flip.view(-1, 1, 1), horizontal.flip(1), horizontal)
-    vertical = _weights(top, down, height, size)
+    vertical = _weights(top, down, height, size, kernel)
     return separable(images, vertical, horizontal)
 
 
+def _triangle(distance: Tensor) -> Tensor:
+    return (1 - distance).clamp(min=0)
+
+
+def _cubic(distance: Tensor) -> Tensor:
+    """Keys' cubic with a = −0.5, as in PIL."""
+    near = (1.5 * distance - 2.5) * distance.square() + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    return torch.where(distance < 1, near, torch.where(distance < 2, far, 0))
+
+
+FILTERS = {"bilinear": _triangle, "bicubic": _cubic}
+
+
 def _weights(
-    start: Float[Tensor, " batch"], length: Float[Tensor, " batch"], side: int, size: int
+    start: Float[Tensor, " batch"], length: Float[Tensor, " batch"], side: int, size: int, kernel: Callable
 ) -> Float[Tensor, "batch size side"]:
     """Row i holds the weights with which output pixel i takes the `side` pixels of a line."""
     scale = (length / size).view(-1, 1, 1)
     pixels = torch.arange(side, device=start.device, dtype=start.dtype) + 0.5
     outputs = torch.arange(size, device=start.device, dtype=start.dtype).unsqueeze(1) + 0.5
     centres = start.view(-1, 1, 1) + outputs * scale
-    triangle = (1 - (pixels - centres).abs() / scale.clamp(min=1)).clamp(min=0)
-    return triangle / triangle.sum(dim=2, keepdim=True)
+    weights = kernel((pixels - centres).abs() / scale.clamp(min=1))
+    return weights / weights.sum(dim=2, keepdim=True)

@@ -7,7 +7,9 @@ Data:     data/nyuv2 (tools/prepare_data.py nyuv2). The published numbers train 
 Memory:   not measured
 Expected: DINOv3 paper: 0.403 m RMSE (ViT-S/16), 0.373 (ViT-B/16), 0.352 (ViT-L/16); not run here
 
-Left out: the paper's code also draws a brightness factor from [0.9, 1.1].
+Source:   github.com/facebookresearch/dinov3, dinov3/eval/depth and its config-nyu.yaml: `WarmupOneCycleLR` over the
+          whole run, whose warm-up ends at 2.25e-4 and holds β1 at 0; the last step is scored
+Ours:     labels above 10 m are left out of the loss as well as of the score; DINOv3's loss takes all but 0
 """
 
 from mmengine.config import read_base
@@ -16,6 +18,7 @@ from torch.optim import AdamW
 with read_base():
     from ..._base_.probe_nyuv2 import *
 
+from vssl.probes.curves import WarmupOneCycle
 from vssl.probes.heads import BinDepthHead
 from vssl.probes.losses import SigLoss
 
@@ -24,13 +27,14 @@ nyuv2.update(
     final_norm=True,
     class_token=False,
     head=dict(type=BinDepthHead, norm_cfg=dict(type="SyncBN")),
-    losses=[dict(type=SigLoss, warmup_steps=100)],
+    losses=[dict(type=SigLoss, warmup_steps=100, images=2)],
     schedule=dict(
         optimizer=dict(type=AdamW, lr=3e-4, betas=(0.9, 0.99), weight_decay=1e-4),
         steps=38_400,
         batch_size=16,
         warmup_steps=12_800,
         clip_norm=35.0,
+        curve=dict(type=WarmupOneCycle, warmup_ratio=1e-3, final_ratio=4e-5, momentum_range=(0.85, 0.95)),
     ),
     precision="fp32",
 )

@@ -6,6 +6,7 @@ Data:     images and gnd_roxford5k.mat, data/README.md
 Expected: paper, DINOv3 ViT-L, mAP E/M/H (baseline → V-Pretraining): .5268/.4072/.0867 → .6048/.4557/.0820;
           not yet run here. The paper states no size, pooling or scales: here they are DINO's (longer side 224, class
           token)
+Departs:  queries are cropped to their boxes, which revisitop demands; DINO's script takes whole query images
 Source:   arXiv 1803.11285; github.com/facebookresearch/dino, eval_image_retrieval.py
 """
 
