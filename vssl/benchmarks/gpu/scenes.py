@@ -18,10 +18,12 @@ from vssl.datasets.scenes import write_scenes
 from vssl.engine import load_config, train
 from vssl.engine.train import build_runner
 from vssl.probes.command import main as probe
+from vssl.probes.results import load_results
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 RUNS = {"fixed": "simclr_fixed", "policy": "simclr_policy", "U-Net": "simclr_unet"}
 COUNTS = ("imagenet_train", "imagenet_val", "ade_train", "ade_val", "nyu_train", "nyu_val")
+TRAIN = COUNTS[::2]  # as many as the feedback pools take
 
 
 class _Cut(Exception):
@@ -46,7 +48,7 @@ def run(arguments: Namespace, section: Section) -> None:
 
 
 def _render(arguments: Namespace) -> None:
-    counts = dict.fromkeys(COUNTS, 12) if arguments.tiny else dict.fromkeys(COUNTS, 96) | {"imagenet_train": 512}
+    counts = dict.fromkeys(COUNTS, 12) if arguments.tiny else dict.fromkeys(COUNTS, 96) | dict.fromkeys(TRAIN, 512)
     workers = 1 if arguments.tiny else None
     write_scenes("data/scenes224", size=32 if arguments.tiny else 224, seed=1, counts=counts, workers=workers)
 
@@ -63,6 +65,7 @@ def _config(arguments: Namespace, name: str, budget: dict) -> Config:
             for task in ("segmentation", "depth"):
                 pool = f"feedback.pools.{task}"
                 options |= {f"{pool}.dataset.transform.size": 32, f"{pool}.batch_size": 4, f"{pool}.meta_batch_size": 4}
+                options |= {f"{pool}.train": 8, f"{pool}.meta": 4}
             options |= {"value.batch_size": 4, "value.burn_in": 1, "value.period": 2}
     config = load_config(CONFIGS / "scenes224" / f"{name}.py", options)
     config.device, config.budget = arguments.device.type, budget
@@ -117,21 +120,8 @@ def _probe(arguments: Namespace, name: str) -> dict:
     options = ["--cfg-options", f"device={arguments.device.type}"]
     options += ["probes.knn.size=32", "probes.knn.k=[1]"] if arguments.tiny else []
     probe([*words, "--out", str(out), *only, *options])
-    return {"scores": _scores(json.loads(out.read_text()))}
+    return {"scores": _scores(load_results(out))}
 
 
-def _scores(result) -> str:
-    """Every number under a key "scores"."""
-    found = []
-
-    def walk(node, path: str) -> None:
-        for key, value in node.items() if isinstance(node, dict) else ():
-            if key == "scores":
-                found.extend(
-                    f"{path}{metric} {number:.4g}" for metric, number in value.items() if isinstance(number, float)
-                )
-            else:
-                walk(value, f"{key} ")
-
-    walk(result, "")
-    return ", ".join(found) or "none"
+def _scores(results: list[dict]) -> str:
+    return ", ".join(f"{r['name']} {metric} {score:.4g}" for r in results for metric, score in r["scores"].items())
