@@ -3,8 +3,9 @@
 import argparse
 
 from vssl.benchmarks import difference_step, learner_step, metagradient, ops, probes, views
+from vssl.benchmarks.gpu import command as gpu
 
-BENCHMARKS = (views, ops, metagradient, difference_step, learner_step, probes)
+BENCHMARKS = (views, ops, metagradient, difference_step, learner_step, probes, gpu)
 
 
 def main() -> None:

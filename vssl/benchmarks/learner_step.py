@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from itertools import product
 
 import torch
+from torch import Tensor
 
 from vssl.benchmarks.report import add_parser, prepare, publish
 from vssl.benchmarks.timing import Stopwatch, take_turns
@@ -33,6 +34,7 @@ def add_command(commands) -> None:
     parser.add_argument("--depth", type=int, help="another depth of the backbone")
     parser.add_argument("--heads", type=int, help="another number of attention heads")
     parser.add_argument("--batch", type=int, default=64, help="images; SimCLR and DINO make two views of each")
+    parser.add_argument("--local-crops", type=int, default=0, help="of 96 px, an image; DINO alone takes them")
     parser.add_argument("--precisions", nargs="+", choices=("fp32", "bf16"), default=["fp32", "bf16"])
     parser.add_argument("--backend", default="inductor", help="of torch.compile")
     parser.set_defaults(run=run)
@@ -54,12 +56,20 @@ class LearnerStep:
         backbone = TimmBackbone(
             arguments.model, aligned_blocks=1, **{key: value for key, value in sizes.items() if value is not None}
         )
-        local = {"n_local_crops": 0} if arguments.objective == "dino" else {}
+        n_local = getattr(arguments, "local_crops", 0)
+        local = {"n_local_crops": n_local} if arguments.objective == "dino" else {}
         self.learner = Learner(backbone, OBJECTIVES[arguments.objective](backbone, **local)).to(self.device).train()
         compile_blocks(self.learner, backend=arguments.backend)
         self.optimizer = torch.optim.AdamW([p for p in self.learner.parameters() if p.requires_grad], lr=1e-4)
         shape = (self.learner.objective.n_global_crops, arguments.batch, 3, arguments.size, arguments.size)
-        self.views = Views(torch.rand(shape, device=self.device), None)
+        small = (n_local, arguments.batch, 3, 96, 96)
+        self.views = Views(
+            torch.rand(shape, device=self.device), torch.rand(small, device=self.device) if n_local else None
+        )
+
+    def loss(self) -> Tensor:
+        """Of the batch, with the same random numbers at each call."""
+        return self.learner(self.views, Draws(self.arguments.seed, "objective", device=self.device))[0]
 
     def variant(self, precision: str, blocks: str, memory: dict) -> Callable[[Stopwatch], None]:
         """A timed step that leaves its peak of GPU memory in `memory`."""
@@ -72,7 +82,7 @@ class LearnerStep:
             with watch.phase("step"), code():
                 self.optimizer.zero_grad(set_to_none=True)
                 with low:
-                    loss, _ = self.learner(self.views, Draws(self.arguments.seed, "objective", device=self.device))
+                    loss = self.loss()
                 loss.backward()
                 self.optimizer.step()
             if self.device.type == "cuda":
