@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vssl.reports import different_keys
+
 # Where a file lies says nothing about what was trained; the start checkpoint is identified by its content.
 _NOT_A_SETTING = ("backbone.checkpoint", "work_dir", "arm")
 
@@ -22,6 +24,16 @@ def flat_settings(config: Any) -> dict[str, Any]:
 def file_digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_other_settings(before: dict, now: dict, file: Path, remedy: str) -> None:
+    """ValueError with the keys that differ, when `file` was made with other flat settings than `now`."""
+    changed = different_keys(before, now)
+    if not changed:
+        return
+    listed = "; ".join(f"{key}: {before.get(key)!r} then, {now.get(key)!r} now" for key in changed[:5])
+    more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+    raise ValueError(f"{file} was made with other settings ({listed}{more}); {remedy}")
 
 
 def _flatten(prefix: str, value: Any, flat: dict[str, Any]) -> None:
