@@ -24,12 +24,12 @@ LIVE_INTERVAL, PLAIN_INTERVAL = 0.25, 30.0
 
 
 class Display(Protocol):
-    """Where lines and tasks are shown. A task is known by a `key` of its own."""
+    """Where lines and tasks are shown. A task is known by a `key` of its own; `done` is None where it is not known."""
 
     def say(self, line: str) -> None: ...
     def begin(self, key: str, label: str, total: float | None, unit: str, done: float) -> None: ...
     def update(self, key: str, done: float, note: str) -> None: ...
-    def end(self, key: str, finished: bool) -> None: ...
+    def end(self, key: str, done: float | None, note: str, finished: bool) -> None: ...
 
 
 class Task:
@@ -51,8 +51,7 @@ class Task:
 
     def close(self, finished: bool = True) -> None:
         """End the line; `finished` says whether all was done."""
-        _display.update(self.key, self.done, self._note)
-        _display.end(self.key, finished)
+        _display.end(self.key, self.done, self._note, finished)
 
 
 def say(line: str) -> None:
@@ -100,8 +99,10 @@ class PlainDisplay:
             state["shown"] = time.monotonic()
             self._print(state)
 
-    def end(self, key: str, finished: bool) -> None:
+    def end(self, key: str, done: float | None, note: str, finished: bool) -> None:
         state = self._tasks.pop(key)
+        if done is not None:
+            state.update(done=done, note=note)
         self._print(state, "" if finished else ", stopped")
 
     def _print(self, state: dict, more: str = "") -> None:
@@ -152,7 +153,9 @@ class LiveDisplay:
         line, total, unit = self._lines[key]
         self._progress.update(line, completed=done, note=note, amount=_amount(done, total, unit))
 
-    def end(self, key: str, finished: bool) -> None:
+    def end(self, key: str, done: float | None, note: str, finished: bool) -> None:
+        if done is not None:
+            self.update(key, done, note)
         line, *_ = self._lines.pop(key)
         self._progress.refresh()
         self._progress.remove_task(line)
@@ -200,7 +203,7 @@ def receiving(queue) -> Iterator[None]:
         queue.put(None)
         thread.join()
         for key in open_tasks:
-            _display.end(key, False)
+            _display.end(key, None, "", False)
 
 
 def _amount(done: float, total: float | None, unit: str) -> str:

@@ -1,7 +1,7 @@
 """The verdict's main arms at twice its budget, no setting changed, on scenes that nothing was chosen on.
 
 Command:  python tools/prepare_data.py scenes --seed 3 --out data/benchmark_long
-          python tools/compare.py configs/scenes/verdict_long.py --jobs 2   (fifty minutes, other jobs beside)
+          python tools/compare.py configs/scenes/verdict_long.py --jobs 2   (an hour, other jobs beside)
 Expected: docs/benchmark.md, "At twice the budget"
 """
 

@@ -4,6 +4,7 @@ A second of a machine's time is worth more or less from one minute to the next; 
 not. So every timed step stands between two reference steps of the baseline and is divided by their mean.
 """
 
+import copy
 import itertools
 import tempfile
 from collections import Counter
@@ -23,8 +24,8 @@ from vssl.learner.compiled import as_written
 
 LEARNER, FIRST_META, META, META_WITH_G_DOWN = "learner", "first meta", "meta", "meta with g_down"
 
-# Timed steps of the kind that a run mostly consists of, and the fewest of any other kind that comes up repeatedly.
-MOST, FEWEST = 24, 5
+# Timed steps of the kind that a run mostly consists of, and the fewest of any kind.
+MOST, FEWEST = 32, 4
 
 
 def compare_cost(
@@ -107,6 +108,8 @@ class _SteppedRun:
     def __init__(self, loop, clock: str, threads: int | None):
         self._loop, self._now, self._threads = loop, CLOCKS[clock], threads
         self._steps = {kind: itertools.cycle(steps) for kind, steps in self._by_kind().items()}
+        update = loop.designer_update
+        self._fresh = None if update is None else copy.deepcopy(update.state_dict())
         loop.learner.train()
 
     def kinds(self) -> Iterator[str]:
@@ -134,6 +137,8 @@ class _SteppedRun:
         if self._threads:
             torch.set_num_threads(self._threads)
         self._loop.step = next(self._steps[kind])
+        if kind == FIRST_META:  # once in a run, and dear: one sample would be too few
+            self._loop.designer_update.load_state_dict(copy.deepcopy(self._fresh))
         begin = self._read()
         self._loop.run_iter(progress=0.5)
         seconds = self._read() - begin
@@ -177,13 +182,10 @@ def _take_turns(
     """Samples in reference steps, of ``baseline`` and ``arm`` by kind, and the seconds of the reference steps."""
     common = reference.count(baseline_steps).most_common(1)[0][0]
     samples = {"baseline": {kind: [] for kind in reference.known}, "arm": {kind: [] for kind in run.known}}
-    for kind in (common, common):  # the first steps allocate, and choose kernels
-        reference.take(kind)
-    plan = [("baseline", reference, kind) for kind in reference.known if kind == FIRST_META]
-    plan += [("arm", run, kind) for kind in run.known if kind == FIRST_META]
-    if LEARNER in run.known:
-        run.take(LEARNER)
-    plan += _spread(
+    for stepped in (reference, run):  # the first steps allocate, and choose kernels
+        for kind in (*stepped.known[:2], stepped.known[0]):
+            stepped.take(kind)
+    plan = _spread(
         [("baseline", reference, kind, n) for kind, n in _samples(reference, baseline_steps).items() if kind != common]
         + [("arm", run, kind, n) for kind, n in _samples(run, horizon).items()]
     )
@@ -197,13 +199,9 @@ def _take_turns(
 
 
 def _samples(run: _SteppedRun, horizon: int) -> dict[str, int]:
-    """How many steps of each kind to time: the commoner, the more its error would count."""
+    """How many steps of each kind to time: the commoner, the more its error counts; dear ones are rare."""
     counts = run.count(horizon)
-    return {
-        kind: min(MOST, max(FEWEST, round(1.5 * MOST * counts[kind] / horizon)))
-        for kind in run.known
-        if kind != FIRST_META  # there is one in a run
-    }
+    return {kind: max(FEWEST, round(MOST * (counts[kind] / horizon) ** 0.5)) for kind in run.known}
 
 
 def _spread(plan: list[tuple[str, _SteppedRun, str, int]]) -> list[tuple[str, _SteppedRun, str]]:
