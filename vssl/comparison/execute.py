@@ -103,7 +103,7 @@ class Execution:
     def check_calibration(self, name: str) -> None:
         """Measure once more, when the arm's runs are there, and say how much longer its steps took."""
         if needs_calibration(self.comparison, name) and (drift := self._calibration.check(name)) is not None:
-            self._say(f"{name}: checked again, its steps took {100 * drift:+.1f} % of the time they were given")
+            self._say(f"{name}: checked again at the end, drift {100 * drift:+.1f} %")
 
     def bring_run(self, name: str, seed: int, position: str = "") -> None:
         """Train and probe one run, as far as that is not done.
