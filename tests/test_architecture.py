@@ -8,10 +8,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "vssl"
 
-# room -> the rooms of vssl that it may import from. "draws", "distributed", "options" and "processes" are modules of
-# their own.
+# room -> the rooms of vssl that it may import from. "draws", "distributed", "options", "processes" and "progress" are
+# modules of their own.
 MAY_IMPORT = {
-    "datasets": {"compat", "processes"},
+    "datasets": {"compat", "processes", "progress"},
     "views": {"draws"},
     "designers": {"draws", "views"},
     "learner": {"draws", "objectives", "views"},  # objectives: for type annotations only
@@ -20,11 +20,11 @@ MAY_IMPORT = {
     "value": set(),
     "engine": {
         "compat", "datasets", "designers", "distributed", "draws", "feedback", "learner", "objectives", "options",
-        "probes", "value", "views",
+        "probes", "progress", "value", "views",
     },
     "probes": {"compat", "datasets", "learner"},
     "reports": set(),
-    "comparison": {"engine", "probes", "processes", "reports"},
+    "comparison": {"engine", "probes", "processes", "progress", "reports"},
     "commands": {"comparison", "datasets", "engine", "options", "probes", "reports"},
     "benchmarks": {"designers", "draws", "learner", "objectives", "probes", "value", "views"},
 }  # fmt: skip

@@ -13,5 +13,5 @@ with read_base():
 
 title = "V-Pretraining on rendered scenes at 224 px"
 work_dir = "runs/verdict224"
-budget = dict(seconds=50)
+budget = dict(baseline_steps=500)
 arms = _at_224(arms)

@@ -24,9 +24,11 @@ class Fakes:
         self.fail_at: tuple[str, int] | None = None
         self.error: type[BaseException] = FloatingPointError
         self.fail_probe_at: tuple[str, int] | None = None
+        self.compared: list[tuple[str, str, int, str, int | None]] = []
+        self.slower = 1.0  # than `SECONDS_PER_STEP` says, of every arm beside the baseline
 
     def workers(self) -> Workers:
-        return Workers(self.load_config, Config, self.train, self.probe)
+        return Workers(self.load_config, Config, self.train, self.probe, self.compare_cost)
 
     def load_config(self, path: Path, cfg_options: dict) -> Config:
         config = Config.fromfile(path)
@@ -51,6 +53,14 @@ class Fakes:
             raise self.error("stopped halfway")
         (run_dir / "backbone.safetensors").write_text(f"{arm} {seed}")
         (run_dir / "run.json").write_text(json.dumps({**record, "finished": True}))
+
+    def compare_cost(self, config: Config, baseline: Config, baseline_steps: int, clock: str, seed: int, steps) -> dict:
+        self.compared.append((config.arm, baseline.arm, baseline_steps, clock, steps))
+        self.designers[config.arm, "timed"] = config.get("designer_checkpoint")
+        step = self.slower * SECONDS_PER_STEP.get(config.arm, 0.25) / SECONDS_PER_STEP[baseline.arm]
+        steps = steps or round(baseline_steps / step)
+        seconds = baseline_steps * SECONDS_PER_STEP[baseline.arm]
+        return {"steps": steps, "cost": steps * step / baseline_steps, "kinds": {}, "baseline_seconds": seconds}
 
     def probe(self, backbone: Path, config: Config, run_dir: Path, seed: int) -> None:
         name = run_dir.parent.name

@@ -39,6 +39,14 @@ def test_an_unknown_arm_is_a_config_error(config, key):
         read_comparison({**config, key: "none"}, "compare.py")
 
 
+def test_the_baseline_needs_steps_of_its_own(config):
+    config["budget"] = {"baseline_steps": 9}
+    assert read_comparison(config).arms["vpretraining"].budget == {"baseline_steps": 9}
+    config["baseline"] = "fixed_steps"
+    with pytest.raises(ConfigError, match="the baseline 'fixed_steps' has steps_of; give the baseline a budget"):
+        read_comparison(config)
+
+
 def test_own_variables_of_a_config_are_ignored(config):
     assert read_comparison({**config, "_note": 1}).seeds == [0, 1, 2]
 
@@ -59,6 +67,13 @@ def test_own_variables_of_a_config_are_ignored(config):
         (("arms", "fixed_steps", "budget"), {"steps": 3}, "budget and steps_of exclude each other"),
         (("arms", "fixed", "budget"), {"hours": 3}, r"arm 'fixed': budget is \{'hours': 3\}"),
         (("arms", "fixed", "budget"), {"seconds": 0}, r"or dict\(steps=N\), positive"),
+        (("budget",), {"baseline_steps": 0}, r"arm 'fixed': budget: baseline_steps=0; expected a whole number ≥ 1"),
+        (("budget",), {"baseline_steps": 2.5}, "baseline_steps=2.5; expected a whole number"),
+        (("budget",), {"baseline_steps": True}, "baseline_steps=True; expected a whole number"),
+        (("budget",), {"baseline_steps": 9, "seconds": 3}, "baseline_steps excludes seconds"),
+        (("budget",), {"baseline_steps": 9, "clock": "sun"}, "clock='sun'; choose one of elapsed, processor"),
+        (("arms", "vpretraining", "budget"), {"baseline_steps": 9}, r"'fixed' has budget=\{'seconds': 10\}; give the"),
+        (("start",), {"config": "fixed.py", "budget": {"baseline_steps": 9}}, "the start comes before the baseline"),
         (("arms", "start"), {"config": "fixed.py"}, "arm 'start': not a usable name"),
         (("arms", "a/b"), {"config": "fixed.py"}, "arm 'a/b': not a usable name"),
         (("arms", "fixed"), {}, "arm 'fixed': missing config"),

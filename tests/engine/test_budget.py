@@ -29,6 +29,11 @@ def test_a_resumed_clock_goes_on():
     assert budget.progress(0) == pytest.approx(0.9)
 
 
+def test_steps_of_a_baseline_are_for_comparisons():
+    with pytest.raises(ValueError, match=r"baseline_steps=200 needs a baseline.*tools/compare.py"):
+        Budget(baseline_steps=200)
+
+
 @pytest.mark.parametrize("settings", [{}, {"steps": 1, "seconds": 1.0}, {"steps": 0}, {"seconds": -1.0}])
 def test_an_impossible_budget_is_refused(settings):
     with pytest.raises(ValueError, match="budget"):

@@ -29,7 +29,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         type=int,
         default=1,
         metavar="N",
-        help="run seeds in N processes side by side (budgets in steps or processor seconds only; default: 1)",
+        help="run seeds in N processes side by side (not with budgets in elapsed seconds; default: 1)",
     )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--list", action="store_true", help="print what would be run, and stop")
@@ -74,11 +74,14 @@ def report(comparison: Comparison, command: str, page: bool = True) -> dict:
 
 
 def _run(comparison: Comparison, options: argparse.Namespace, workers: Workers, command: str) -> None:
+    def after_each() -> None:
+        report(comparison, command, page=False)
+
     try:
         if options.jobs == 1:
-            execute(comparison, workers, options.arms, after_each=lambda: report(comparison, command, page=False))
+            execute(comparison, workers, options.arms, after_each=after_each)
         else:
-            execute_in_jobs(comparison, workers, options.jobs, options.arms)
+            execute_in_jobs(comparison, workers, options.jobs, options.arms, after_each)
     except BaseException as error:
         if not any(comparison.work_dir.glob("*/*/run.json")):
             raise  # refused before anything was run: there is nothing to go on from, or to report

@@ -2,17 +2,20 @@
 
 import copy
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from vssl import progress
+from vssl.comparison.calibration import Calibration, budget_of, needs_calibration
 from vssl.comparison.environment import describe_environment
 from vssl.comparison.plan import Arm, Comparison, run_order
+from vssl.comparison.refusal import refuse_other_settings
+from vssl.comparison.state import PROBED_FILE, is_trained, state_of
 from vssl.comparison.workers import Workers, write_json
 from vssl.engine.config import ConfigError
 from vssl.engine.settings import file_digest, flat_settings
-from vssl.reports import ORIGIN_FILE, START, different_keys, read_json, run_directory
-
-PROBED_FILE = "probed.json"
+from vssl.reports import ORIGIN_FILE, START, read_json, run_directory
 
 
 def execute(
@@ -21,12 +24,13 @@ def execute(
     arms: list[str] | None = None,
     seeds: list[int] | None = None,
     after_each: Callable[[], None] = lambda: None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = progress.say,
 ) -> None:
     """Train and probe every arm × seed that is not finished, in this process.
 
     A finished run is kept, a half-finished one is resumed from its checkpoint, one that finished without its probes is
     probed. A run that stops with an error ends the comparison with that error; everything that was finished stays.
+    Budgets in steps of the baseline are measured before the first run and checked after the last.
 
     Args:
         arms, seeds: do only these; default all.
@@ -36,71 +40,124 @@ def execute(
     Raises:
         ValueError: something on disk was made with other settings or from another start checkpoint.
     """
-    arms = arms if arms is not None else list(comparison.arms)
-    wanted = [(arm, seed) for arm, seed in run_order(comparison.arms, seeds or comparison.seeds) if arm in arms]
-    _check_sources(comparison, wanted)
-    configs = {name: _load(comparison.arms[name], workers) for name in arms}  # a broken config fails before any work
-    if comparison.one_step is not None:
-        _measure_one_step(comparison, configs, workers)
-    probes = _ProbeSet(comparison, workers)
-
-    backbone = _start(comparison, workers, say)
-    for seed in comparison.start.probe_seeds:
-        if seeds is None or seed in seeds:
-            probes.bring(backbone, run_directory(comparison.work_dir, START, seed), seed, say)
+    execution = Execution(comparison, workers, arms, seeds, say)
+    check_sources(comparison, execution.wanted)
+    execution.bring_start()
     after_each()
-    digest = file_digest(backbone)
-    for position, (name, seed) in enumerate(wanted, start=1):
-        run_dir = run_directory(comparison.work_dir, name, seed)
-        say(f"[{position}/{len(wanted)}] {name}, seed {seed}: {state_of(run_dir)}")
-        config = copy.deepcopy(configs[name])
-        config.arm = name
-        config.budget = budget_of(comparison, comparison.arms[name], seed)
-        config.backbone.checkpoint = str(backbone)
-        if (other := comparison.arms[name].designer_of) is not None:
-            config.designer_checkpoint = str(run_directory(comparison.work_dir, other, seed) / "checkpoint.pth")
+    for name in execution.arms:
+        execution.calibrate(name)
+    for name, seed in execution.wanted:
+        execution.bring_run(name, seed)
+        after_each()
+    for name in execution.arms:
+        execution.check_calibration(name)
+
+
+class Execution:
+    """The parts of `execute`, for one process to do all or some of.
+
+    Attributes:
+        arms: those that are wanted; wanted: their (arm, seed) pairs in the order in which they are run.
+    """
+
+    def __init__(
+        self,
+        comparison: Comparison,
+        workers: Workers,
+        arms: list[str] | None = None,
+        seeds: list[int] | None = None,
+        say: Callable[[str], None] = progress.say,
+    ):
+        self.comparison, self._workers, self._seeds, self._say = comparison, workers, seeds, say
+        self.arms = list(comparison.arms) if arms is None else arms
+        order = run_order(comparison.arms, seeds or comparison.seeds)
+        self.wanted = [(arm, seed) for arm, seed in order if arm in self.arms]
+        loaded = list(self.arms)
+        if any(needs_calibration(comparison, name) for name in self.arms) and comparison.baseline not in loaded:
+            loaded.append(comparison.baseline)
+        # a broken config fails before any work
+        self._configs = {name: _load(comparison.arms[name], workers) for name in loaded}
+        if comparison.one_step is not None:
+            _measure_one_step(comparison, self._configs, workers)
+        self._probes = _ProbeSet(comparison, workers)
+
+    def bring_start(self) -> None:
+        """Train the start checkpoint, if it is not there, and probe it."""
+        backbone = _start(self.comparison, self._workers, self._say)
+        for seed in self.comparison.start.probe_seeds:
+            if self._seeds is None or seed in self._seeds:
+                run_dir = run_directory(self.comparison.work_dir, START, seed)
+                self._probes.bring(backbone, run_dir, seed, self._say)
+
+    def calibrate(self, name: str) -> None:
+        """Find how many steps the arm may take, where its budget is in steps of the baseline."""
+        if not needs_calibration(self.comparison, name):
+            return
+        try:
+            if (steps := self._calibration.begin(name)) is not None:
+                given = f"{self.comparison.arms[name].budget['baseline_steps']} steps of {self.comparison.baseline}"
+                self._say(f"{name}: {steps} steps take as long as {given}")
+        except BaseException as error:
+            error.add_note(f"while timing arm {name!r} beside {self.comparison.baseline!r}")
+            raise
+
+    def check_calibration(self, name: str) -> None:
+        """Measure once more, when the arm's runs are there, and say how much longer its steps took."""
+        if needs_calibration(self.comparison, name) and (drift := self._calibration.check(name)) is not None:
+            self._say(f"{name}: checked again at the end, drift {100 * drift:+.1f} %")
+
+    def bring_run(self, name: str, seed: int, position: str = "") -> None:
+        """Train and probe one run, as far as that is not done.
+
+        Args:
+            position: which of all runs this is; by default its place among `wanted`.
+        """
+        position = position or f"[{self.wanted.index((name, seed)) + 1}/{len(self.wanted)}]"
+        run_dir = run_directory(self.comparison.work_dir, name, seed)
+        self._say(f"{position} {name}, seed {seed}: {state_of(run_dir)}")
+        config = self._run_config(name, seed)
         origin = {
             "arm": name,
             "seed": seed,
-            "config": comparison.arms[name].config.as_posix(),
-            "cfg_options": comparison.arms[name].cfg_options,
-            "start_sha256": digest,
+            "config": self.comparison.arms[name].config.as_posix(),
+            "cfg_options": self.comparison.arms[name].cfg_options,
+            "budget": self.comparison.arms[name].budget,
+            "start_sha256": self._digest,
             "settings": flat_settings(config),
             "environment": describe_environment(config.get("threads")),
         }
         try:
-            _train(config, run_dir, seed, origin, workers)
-            probes.bring(run_dir / "backbone.safetensors", run_dir, seed, say)
+            _train(config, run_dir, seed, origin, self._workers)
+            self._probes.bring(run_dir / "backbone.safetensors", run_dir, seed, self._say)
         except BaseException as error:
             error.add_note(f"arm {name!r}, seed {seed} ({run_dir}) stopped here; finished runs are kept.")
             raise
-        after_each()
+
+    @cached_property
+    def _backbone(self) -> Path:
+        return start_file(self.comparison)
+
+    @cached_property
+    def _digest(self) -> str:
+        return file_digest(self._backbone)
+
+    @cached_property
+    def _calibration(self) -> Calibration:
+        return Calibration(self.comparison, self._workers, self._configs, self._backbone, self._digest)
+
+    def _run_config(self, name: str, seed: int) -> Any:
+        config = copy.deepcopy(self._configs[name])
+        config.arm = name
+        config.budget = budget_of(self.comparison, self.comparison.arms[name], seed)
+        config.backbone.checkpoint = str(self._backbone)
+        if (other := self.comparison.arms[name].designer_of) is not None:
+            config.designer_checkpoint = str(run_directory(self.comparison.work_dir, other, seed) / "checkpoint.pth")
+        return config
 
 
-def state_of(run_dir: Path) -> str:
-    """``"finished"``, ``"to probe"``, ``"to resume (step N)"`` or ``"to run"``."""
-    if is_trained(run_dir):
-        return "finished" if (run_dir / PROBED_FILE).is_file() else "to probe"
-    if (run_dir / "checkpoint.pth").is_file():
-        step = read_json(run_dir / "run.json").get("steps") if (run_dir / "run.json").is_file() else None
-        return "to resume" if step is None else f"to resume (step {step})"
-    return "to run"
-
-
-def is_trained(run_dir: Path) -> bool:
-    return (run_dir / "run.json").is_file() and bool(read_json(run_dir / "run.json").get("finished"))
-
-
-def budget_of(comparison: Comparison, arm: Arm, seed: int) -> dict:
-    """The arm's budget; for a step-matched arm the steps that the other arm took with the same seed, on its clock."""
-    if arm.steps_of is None:
-        return dict(arm.budget)
-    record = run_directory(comparison.work_dir, arm.steps_of, seed) / "run.json"
-    followed = comparison.arms[arm.steps_of]
-    while followed.steps_of is not None:
-        followed = comparison.arms[followed.steps_of]
-    clock = {"clock": followed.budget["clock"]} if "clock" in followed.budget else {}
-    return {"steps": int(read_json(record)["steps"])} | clock
+def start_file(comparison: Comparison) -> Path:
+    """Where the start checkpoint's backbone is, or will be."""
+    return comparison.start.backbone or comparison.work_dir / START / "run" / "backbone.safetensors"
 
 
 class _ProbeSet:
@@ -115,7 +172,7 @@ class _ProbeSet:
         settings = {"backbone_sha256": file_digest(backbone), **self._settings}
         if marker.is_file():
             remove = f"remove {marker} to probe again"
-            _refuse_other_settings(read_json(marker)["settings"], settings, marker, remove)
+            refuse_other_settings(read_json(marker)["settings"], settings, marker, remove)
             return
         say(f"probing {run_dir.parent.name}, seed {seed}")
         self._probe(backbone, self._config, run_dir, seed)
@@ -126,6 +183,7 @@ def _start(comparison: Comparison, workers: Workers, say: Callable[[str], None])
     """The start checkpoint's backbone file, trained first when the comparison gives a config for it."""
     start = comparison.start
     if start.backbone is not None:
+        say(f"start checkpoint: {start.backbone}")
         return start.backbone
     run_dir = comparison.work_dir / START / "run"
     config = workers.load_config(start.config, start.cfg_options)
@@ -141,7 +199,7 @@ def _start(comparison: Comparison, workers: Workers, say: Callable[[str], None])
         "environment": describe_environment(config.get("threads")),
     }
     _train(config, run_dir, start.seed, origin, workers)
-    return run_dir / "backbone.safetensors"
+    return start_file(comparison)
 
 
 def _train(config: Any, run_dir: Path, seed: int, origin: dict, workers: Workers) -> None:
@@ -151,7 +209,7 @@ def _train(config: Any, run_dir: Path, seed: int, origin: dict, workers: Workers
         remove = f"remove {run_dir} to run it again, or give another --work-dir"
         comparable = ("settings", "start_sha256")
         before, now = ({**run.get("settings", {}), comparable[1]: run.get(comparable[1])} for run in (made, origin))
-        _refuse_other_settings(before, now, begun, remove)
+        refuse_other_settings(before, now, begun, remove)
     if is_trained(run_dir):
         return
     resume = (run_dir / "checkpoint.pth").is_file()
@@ -185,7 +243,8 @@ def _measure_one_step(comparison: Comparison, configs: dict[str, Any], workers: 
             pool.probe = probe.images
 
 
-def _check_sources(comparison: Comparison, wanted: list[tuple[str, int]]) -> None:
+def check_sources(comparison: Comparison, wanted: list[tuple[str, int]]) -> None:
+    """ValueError when an arm follows another that is neither wanted nor there."""
     for name, seed in wanted:
         for other in sorted(comparison.arms[name].follows):
             if (other, seed) not in wanted and not is_trained(run_directory(comparison.work_dir, other, seed)):
@@ -193,12 +252,3 @@ def _check_sources(comparison: Comparison, wanted: list[tuple[str, int]]) -> Non
                     f"arm {name!r} takes its steps or its designer from {other!r}, which has not been run with seed "
                     f"{seed}; add {other} to --arms"
                 )
-
-
-def _refuse_other_settings(before: dict, now: dict, file: Path, remedy: str) -> None:
-    changed = different_keys(before, now)
-    if not changed:
-        return
-    listed = "; ".join(f"{key}: {before.get(key)!r} then, {now.get(key)!r} now" for key in changed[:5])
-    more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
-    raise ValueError(f"{file} was made with other settings ({listed}{more}); {remedy}")

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from vssl.comparison.execute import is_trained, state_of
+from vssl.comparison.calibration import calibrated_steps, needs_calibration
 from vssl.comparison.plan import Arm, Comparison, run_order
+from vssl.comparison.state import is_trained, state_of
 from vssl.reports import START, read_json, run_directory
 from vssl.reports.runs import read_probes
 
@@ -11,8 +12,9 @@ from vssl.reports.runs import read_probes
 def format_plan(comparison: Comparison, arms: list[str] | None = None, seeds: list[int] | None = None) -> str:
     """One line per run: order, arm, seed, budget, state on disk, and the training seconds that are still to come.
 
-    Seconds are known for budgets in seconds; for budgets in steps they are taken from the arm's finished seeds, and a
-    step-matched arm is bounded by the budget of the arm it follows. ``?`` where nothing is known yet.
+    Seconds are known for budgets in seconds; for budgets in steps they are taken from the arm's finished seeds, for
+    those in baseline steps from the baseline's, and a step-matched arm is bounded by the budget of the arm it follows.
+    ``?`` where nothing is known yet.
     """
     wanted = [pair for pair in run_order(comparison.arms, seeds or comparison.seeds) if arms is None or pair[0] in arms]
     lines, total, unknown = [_start_line(comparison)], 0.0, 0
@@ -23,7 +25,9 @@ def format_plan(comparison: Comparison, arms: list[str] | None = None, seeds: li
         total += seconds or 0.0
         unknown += seconds is None
         shown = "?" if seconds is None else f"{seconds:.0f} s" if seconds else "–"
-        lines.append(f"{position:4d}  {name:<20s}  seed {seed:<4d}  {_budget(arm):<28s}  {state:<22s}  {shown}")
+        lines.append(
+            f"{position:4d}  {name:<20s}  seed {seed:<4d}  {_budget(comparison, arm):<34s}  {state:<22s}  {shown}"
+        )
     lines.append(
         f"training time still to come: {total:.0f} s" + (f", and {unknown} runs of unknown length" * bool(unknown))
     )
@@ -55,9 +59,14 @@ def _probe_line(comparison: Comparison, wanted: Iterable[tuple[str, int]], seeds
     return f"probe sets still to come: {waiting} ({each})"
 
 
-def _budget(arm: Arm) -> str:
+def _budget(comparison: Comparison, arm: Arm) -> str:
     if arm.steps_of is not None:
         return f"steps of {arm.steps_of}"
+    if "baseline_steps" in arm.budget:
+        steps, given = calibrated_steps(comparison, arm), arm.budget["baseline_steps"]
+        if not needs_calibration(comparison, arm.name):
+            return f"{steps} steps"
+        return f"as long as {given} baseline steps" if steps is None else f"{steps} steps (as {given} of the baseline)"
     if "steps" in arm.budget:
         return f"{arm.budget['steps']:g} steps"
     clock = arm.budget.get("clock", "elapsed")
@@ -69,10 +78,14 @@ def _seconds(comparison: Comparison, arm: Arm, seed: int) -> float | None:
         arm = comparison.arms[arm.steps_of]
     if "seconds" in arm.budget:
         return float(arm.budget["seconds"])
+    if "baseline_steps" in arm.budget:
+        steps, arm = arm.budget["baseline_steps"], comparison.arms[comparison.baseline]
+    else:
+        steps = arm.budget["steps"]
     per_step = []
     for other in comparison.seeds:
         run_dir = run_directory(comparison.work_dir, arm.name, other)
         if is_trained(run_dir):
             record = read_json(run_dir / "run.json")
             per_step.append(record["seconds"] / max(record["steps"], 1))
-    return arm.budget["steps"] * sum(per_step) / len(per_step) if per_step else None
+    return steps * sum(per_step) / len(per_step) if per_step else None

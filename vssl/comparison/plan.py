@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vssl.engine.budget import Budget
+from vssl.comparison.budget import check_baseline_steps, check_budget, check_start_budget
 from vssl.engine.config import ConfigError
 from vssl.reports import START
 
@@ -24,8 +24,9 @@ _ARM_KEYS = {"config", "cfg_options", "budget", "steps_of", "designer_of", "labe
 class Arm:
     """One way to continue pretraining.
 
-    budget: ``{"steps": N}`` or ``{"seconds": S}``; None when `steps_of` names the arm whose actual number of steps,
-    seed by seed, is this arm's budget.
+    budget: ``{"steps": N}``, ``{"seconds": S}`` or ``{"baseline_steps": N}`` (as long as N steps of the baseline take),
+    each with a ``clock`` or without; None when `steps_of` names the arm whose actual number of steps, seed by seed, is
+    this arm's budget.
     designer_of: the arm whose final designer, seed by seed, is the one that this arm begins with.
     """
 
@@ -128,6 +129,7 @@ def read_comparison(
         raise ValueError(f"{source}: correction is {correction!r}; expected None, 'holm' or 'bonferroni'")
     baseline = check_arm(config.get("baseline", "fixed"), arms, f"{source}: baseline")
     candidate = check_arm(config.get("candidate", "vpretraining"), arms, f"{source}: candidate")
+    check_baseline_steps({name: arm.budget for name, arm in arms.items()}, baseline, source)
     return Comparison(
         title=config.get("title", "V-Pretraining against the fixed recipe"),
         work_dir=Path(work_dir),
@@ -203,7 +205,7 @@ def _read_arm(name: str, about: Mapping, default_budget: Mapping | None, source:
     steps_of = about.get("steps_of")
     budget = None if steps_of else about.get("budget", default_budget)
     if not steps_of:
-        budget = _check_budget(budget, where)
+        budget = check_budget(budget, where)
     return Arm(
         name=name,
         label=about.get("label", LABELS.get(name, name.replace("_", " "))),
@@ -233,7 +235,7 @@ def _read_start(about: Mapping, seeds: list[int], source: str) -> Start:
     return Start(
         config=_existing(about["config"], where),
         cfg_options=dict(about.get("cfg_options") or {}),
-        budget=_check_budget(about["budget"], where) if "budget" in about else None,
+        budget=check_start_budget(about["budget"], where) if "budget" in about else None,
         seed=about.get("seed", 0),
         **common,
     )
@@ -257,18 +259,6 @@ def _check_seeds(seeds: list, where: str) -> list[int]:
     if repeated:
         raise ValueError(f"{where}: seed {repeated[0]} is given twice; the same run counted twice would fake precision")
     return seeds
-
-
-def _check_budget(budget: Mapping | None, where: str) -> dict:
-    budget = dict(budget or {})
-    try:
-        Budget(**budget)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{where}: budget is {budget or None}; expected dict(seconds=S, clock='elapsed' or 'processor') or "
-            f"dict(steps=N), positive ({error})"
-        ) from error
-    return budget
 
 
 def _check_references(arms: Mapping[str, Arm], source: str) -> None:

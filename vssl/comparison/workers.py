@@ -20,18 +20,22 @@ class Workers:
     train: (config, run directory, seed, resume) → None; writes a run directory.
     probe: (backbone file, probe set's config, run directory, seed) → None; writes ``probes/<name>.json`` and, when
         the probes predict images, ``probes/predictions.npz``.
+    compare_cost: (arm's config, baseline's config, baseline steps, clock, seed, steps or None) → how many steps of the
+        arm take as long; see `vssl.engine.step_cost.compare_cost`.
     """
 
     load_config: Callable[[Path, dict], Any]
     load_probes: Callable[[Any], Any]
     train: Callable[[Any, Path, int, bool], None]
     probe: Callable[[Path, Any, Path, int], None]
+    compare_cost: Callable[[Any, Any, int, str, int, int | None], dict]
 
 
 def default_workers() -> Workers:
     """The real engine and probes, imported only when something has to be run."""
     from vssl.engine import load_config, train
     from vssl.engine.config import check_training_config
+    from vssl.engine.step_cost import compare_cost
     from vssl.engine.train import check_data
 
     probes = _Probes()
@@ -49,7 +53,7 @@ def default_workers() -> Workers:
     def train_run(config: Any, run_dir: Path, seed: int, resume: bool) -> None:
         train(config, run_dir, seed, resume=resume, overwrite=not resume)
 
-    return Workers(load_checked, probes.load, train_run, probes.run)
+    return Workers(load_checked, probes.load, train_run, probes.run, compare_cost)
 
 
 class _Probes:

@@ -21,9 +21,10 @@ class Budget:
         seconds: stop at the first step that ends after this much training time.
         clock: "elapsed" seconds, or those that the "processor" spent on this process, all threads together. On a CPU
             that others use too, processor seconds of one thread are what elapsed seconds would be on an idle one.
+        baseline_steps: not for a single run; `vssl.comparison` turns it into steps.
 
     Raises:
-        ValueError: both limits or none, one that is not positive, or another clock.
+        ValueError: both limits or none, one that is not positive, another clock, or `baseline_steps`.
     """
 
     def __init__(
@@ -31,7 +32,13 @@ class Budget:
         steps: int | None = None,
         seconds: float | None = None,
         clock: Literal["elapsed", "processor"] = "elapsed",
+        baseline_steps: int | None = None,
     ):
+        if baseline_steps is not None:
+            raise ValueError(
+                f"budget: baseline_steps={baseline_steps} needs a baseline, which a single run has not; give it to a "
+                "comparison (tools/compare.py), or give this run steps or seconds"
+            )
         if (steps is None) == (seconds is None):
             raise ValueError(f"budget: give steps or seconds, one of them (got steps={steps}, seconds={seconds})")
         limit = steps if seconds is None else seconds

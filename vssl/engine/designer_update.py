@@ -93,12 +93,16 @@ class DesignerUpdate:
         frozen = self.freeze_after is not None and step >= self.freeze_after
         return not frozen and step >= self.burn_in and (step - self.burn_in) % self.period == 0
 
+    def renews_g_down(self, step: int) -> bool:
+        """Whether the meta step that is due at `step` takes g_down anew."""
+        return (step - self.burn_in) // self.period % self.g_down_every == 0
+
     def __call__(
         self, step: int, next_images: Callable[[], Tensor], draws: Callable[[str], Draws], clock: PhaseClock, autocast
     ) -> dict[str, Tensor]:
         """One meta step; returns what is logged of it. `next_images` gives the separate unlabeled meta batch."""
         logged_feedback = {}
-        if self._downstream is None or (step - self.burn_in) // self.period % self.g_down_every == 0:
+        if self._downstream is None or self.renews_g_down(step):
             with clock("feedback"):
                 logged_feedback = self._feed_back(step, autocast)
         g_down, per_task = self._downstream

@@ -1,19 +1,18 @@
 """What a run writes while it trains: metrics, progress, sample views, checkpoints. None of it counts in the budget."""
 
 import resource
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from tqdm import tqdm
 
 from vssl.distributed import rank_and_size
 from vssl.draws import Draws
 from vssl.engine.record_files import append_line, forget_lines_after, pixels, save_arrays
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.rankme import rankme
+from vssl.progress import Task
 from vssl.views.crops import Views
 
 
@@ -73,35 +72,42 @@ class MetricsHook(Hook):
 
 
 class ProgressHook(Hook):
-    """A progress bar with the time that is left; on a pipe, a line now and then."""
+    """A line of progress: steps, or seconds of the budget, and every `interval` steps the loss."""
 
     priority = "LOW"
 
     def __init__(self, interval: int):
-        self.interval = interval
+        self.interval, self.note, self.task = interval, "", None
 
     def before_train(self, runner) -> None:
-        budget, step = runner.train_loop.budget, runner.train_loop.step
-        in_seconds = budget.steps is None
-        self.bar = tqdm(
-            total=budget.seconds if in_seconds else budget.steps,
-            initial=min(budget.elapsed, budget.seconds) if in_seconds else step,
-            desc=str(runner.about["arm"]),
-            unit="s" if in_seconds else "step",
-            bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}{postfix}]",
-            disable=rank_and_size()[0] != 0,
-            mininterval=0.5 if _is_terminal() else 30.0,
-        )
+        if rank_and_size()[0] != 0:
+            return
+        budget, about = runner.train_loop.budget, runner.about
+        total, unit = (budget.steps, "steps") if budget.steps is not None else (budget.seconds, "s")
+        self.task = Task(f"{about['arm']}, seed {about['seed']}", total, unit, self._done(runner.train_loop))
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if self.task is None:
+            return
         loop = runner.train_loop
         if loop.recent["loss"] and loop.step % self.interval == self.interval - 1:
-            self.bar.set_postfix_str(f"loss {loop.recent['loss'][-1].item():.3f}, step {loop.step}", refresh=False)
-        here = loop.step if loop.budget.steps is not None else min(loop.budget.elapsed, loop.budget.seconds)
-        self.bar.update(here - self.bar.n)
+            self.note = f"loss {loop.recent['loss'][-1].item():.3f}"
+            if loop.budget.steps is None:
+                self.note += f", step {loop.step}"
+        self.task.update(self._done(loop), self.note)
 
     def after_train(self, runner) -> None:
-        self.bar.close()
+        self.close()
+
+    def close(self, finished: bool = True) -> None:
+        """End the line; once."""
+        if self.task is not None:
+            self.task.close(finished)
+            self.task = None
+
+    @staticmethod
+    def _done(loop) -> float:
+        return loop.step if loop.budget.steps is not None else min(loop.budget.elapsed, loop.budget.seconds)
 
 
 class SampleViewsHook(Hook):
@@ -180,7 +186,3 @@ def _peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def _is_terminal() -> bool:
-    return sys.stderr.isatty()

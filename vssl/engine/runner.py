@@ -72,6 +72,7 @@ class PretrainRunner(Runner):
                 clear(Path(work_dir))
         loop = dict(loop)
         every = config.get("log_interval", 10)
+        self._progress = ProgressHook(every)
         super().__init__(
             model=learner,
             work_dir=str(work_dir),
@@ -81,7 +82,7 @@ class PretrainRunner(Runner):
             default_hooks=_NO_DEFAULT_HOOKS,
             custom_hooks=[
                 MetricsHook(every, config.get("rankme_interval", 0)),
-                ProgressHook(every),
+                self._progress,
                 SampleViewsHook(config.get("sample_views", 8)),
                 SnapshotHook(config.get("snapshots", 10), config.get("snapshot_images", 8)),
                 *one_step_hooks(config.get("one_step_probe"), measuring),
@@ -128,7 +129,10 @@ class PretrainRunner(Runner):
         if distributed.rank_and_size()[0] == 0:
             self.cfg.dump(Path(self.work_dir) / "config.py")
         self.call_hook("before_run")
-        loop.run()
+        try:
+            loop.run()
+        finally:
+            self._progress.close(finished=False)  # of a run that stopped; one that ended closed it itself
         self.call_hook("after_run")
         return self.learner
 

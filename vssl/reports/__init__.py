@@ -3,10 +3,11 @@
 from vssl.reports.notes import different_keys
 from vssl.reports.page import write_page
 from vssl.reports.results import collect, write_results
-from vssl.reports.runs import ORIGIN_FILE, PREDICTIONS_FILE, START, read_json, run_directory
+from vssl.reports.runs import CALIBRATION_FILE, ORIGIN_FILE, PREDICTIONS_FILE, START, read_json, run_directory
 from vssl.reports.table import format_table
 
 __all__ = [
+    "CALIBRATION_FILE",
     "ORIGIN_FILE",
     "PREDICTIONS_FILE",
     "START",

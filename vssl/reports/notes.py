@@ -1,6 +1,13 @@
 """What a reader must know before trusting the numbers: missing runs, unequal time, unequal machines or protocols."""
 
-from vssl.reports.budgets import CLOCKS, TIME_TOLERANCE, clock_of, time_mismatch
+from vssl.reports.budgets import (
+    CLOCKS,
+    COST_TOLERANCE,
+    TIME_TOLERANCE,
+    clock_of,
+    own_clock_drift,
+    time_mismatch,
+)
 from vssl.reports.runs import START, Run, protocol_of
 
 
@@ -12,6 +19,7 @@ def find_notes(results: dict, arm_runs: dict[str, dict[int, Run]], start_runs: d
         *_unpaired(results),
         *_missing(results),
         *_unmatched_time(results),
+        *_unmatched_cost(results),
         *_not_finite(runs),
         *_unequal_cards(runs),
         *_unequal_origins(runs),
@@ -50,6 +58,24 @@ def _unmatched_time(results: dict) -> list[str]:
     listed = ", ".join(f"seed {seed}: {100 * share:.1f} %" for seed, share in unequal.items())
     clock = CLOCKS[clock_of(budgets[0])].capitalize()
     return [f"{clock} of the two compared arms is not matched within {100 * TIME_TOLERANCE:.0f} % ({listed})."]
+
+
+def _unmatched_cost(results: dict) -> list[str]:
+    """Arms whose steps, fitted to the cost of the baseline's, took another time in the end."""
+    notes = []
+    for arm in results["arms"].values():
+        if not arm.get("calibration"):
+            continue
+        measured = {"measured again at the end": arm["calibration"]["drift"]}
+        measured["by the runs' own clocks"] = own_clock_drift(results, arm)
+        off = [f"{100 * d:+.1f} % {how}" for how, d in measured.items() if d is not None and abs(d) > COST_TOLERANCE]
+        if off:
+            given, baseline = arm["calibration"]["baseline_steps"], results["arms"][results["baseline"]]["label"]
+            notes.append(
+                f"{arm['label']} took another time than {given} steps of {baseline} "
+                f"({', '.join(off)}; {100 * COST_TOLERANCE:.0f} % are allowed)."
+            )
+    return notes
 
 
 def _not_finite(runs: dict[tuple[str, int], Run]) -> list[str]:

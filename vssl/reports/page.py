@@ -3,7 +3,7 @@
 from html import escape
 from pathlib import Path
 
-from vssl.reports.budgets import CLOCKS, clock_of, mean_of, mean_seconds, time_mismatch, time_unit
+from vssl.reports.budgets import CLOCKS, clock_of, cost_lines, mean_of, mean_seconds, time_mismatch, time_unit
 from vssl.reports.classes import per_class_tables
 from vssl.reports.curves import Logs, curves_figure, probe_curves_figure
 from vssl.reports.drawing import START_COLOUR, arm_colours, to_png, to_svg
@@ -141,7 +141,11 @@ def _reading_help(results: dict) -> str:
     if mismatch and "seconds" in (candidate.get("budget") or {}):
         largest, clock = 100 * max(mismatch.values()), CLOCKS[clock_of(candidate["budget"])]
         text += f" {candidate['label']} and {baseline['label']} differ by at most {largest:.1f} % in {clock}."
-    return paragraph(text, "soft")
+    return "".join(paragraph(part, "soft") for part in (text, " ".join(_sentences(cost_lines(results)))) if part)
+
+
+def _sentences(lines: list[str]) -> list[str]:
+    return [line if line.endswith(".") else f"{line}." for line in lines]
 
 
 _START_HELP = (

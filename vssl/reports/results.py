@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from vssl.reports.budgets import clock_of
+from vssl.reports.budgets import clock_of, read_calibration
 from vssl.reports.evidence import add_evidence, evidence_of
 from vssl.reports.headroom import add_headroom, headroom_line
 from vssl.reports.metrics import Metric, describe_metrics, scores_of
@@ -47,6 +47,7 @@ def collect(work_dir: str | Path, layout: dict, environment: dict | None = None)
         for arm, about in layout["arms"].items()
     }
     for arm, result in arms.items():
+        result["calibration"] = read_calibration(work_dir, arm)
         result["difference_to_start"] = _differences(result, start, metrics, fill_in=True)
         result["difference"] = (
             {} if arm == layout["baseline"] else _differences(result, arms[layout["baseline"]], metrics)

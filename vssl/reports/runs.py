@@ -12,6 +12,7 @@ from pathlib import Path
 START = "start"
 ORIGIN_FILE = "origin.json"
 PREDICTIONS_FILE = "predictions.npz"
+CALIBRATION_FILE = "calibration.json"
 
 # The seed is the run's, and the head's last training loss is a measurement.
 _NOT_PROTOCOL = ("seed", "final_training_loss")

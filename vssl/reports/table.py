@@ -1,6 +1,6 @@
 """The results as a plain-text table for the terminal."""
 
-from vssl.reports.budgets import mean_of, mean_seconds
+from vssl.reports.budgets import cost_lines, mean_of, mean_seconds
 from vssl.reports.metrics import format_difference, format_number
 
 
@@ -25,7 +25,17 @@ def format_table(results: dict) -> str:
     if verdict["headroom"]:
         judged.append(verdict["headroom"])
     notes = [f"note: {note}" for note in results["notes"]]
-    return "\n".join([*lines, help_line, "", verdict["headline"], *(judged if verdict["lines"] else []), *notes])
+    return "\n".join(
+        [
+            *lines,
+            help_line,
+            *cost_lines(results),
+            "",
+            verdict["headline"],
+            *(judged if verdict["lines"] else []),
+            *notes,
+        ]
+    )
 
 
 def _title(metric: dict) -> str:

@@ -82,16 +82,21 @@ class StepRule:
     power: float
     slack: float
 
-    def correction(self, here: list[Tensor], ahead: list[Tensor]) -> float:
+    def correction(self, here: list[Tensor], ahead: list[Tensor], reduce: Callable | None = None) -> float:
         """What to multiply ε by, given g at θ_S and at θ_S + εv; 1 where the step is good as it is.
 
         Each tensor of the state has a τ of its own, since their units differ; the one that moves most decides.
+        `reduce` averages over ranks: all must take the same step, and as many passes, for a tail may gather.
         """
-        changes = [norm([a - h]) / norm([h]) for h, a in zip(here, ahead, strict=True) if h.any()]
-        if not changes:
+        if not here:
+            return 1.0
+        squares = [torch.stack([norm([g]) ** 2 for g in gradients]) for gradients in (_minus(ahead, here), here)]
+        change, length = squares if reduce is None else reduce(squares)
+        moved = float((change / length.where(length > 0, torch.inf)).max().sqrt())
+        if not bool((length > 0).any()):
             return 1.0
         precision = 4 * torch.finfo(here[0].dtype).eps  # u: g is off by a few units in its last place
-        factor = precision**self.power / max(float(torch.stack(changes).max()), 1e-30)
+        factor = precision**self.power / max(moved, 1e-30)
         # Bounded: a gradient that does not move has no better step, and below some 1e-5 of ‖θ_S‖ the moved weights'
         # own rounding is felt.
         return 1.0 if 1 / self.slack <= factor <= self.slack else min(max(factor, 0.04), 100.0)
@@ -199,13 +204,13 @@ def _difference(state, tail, params, rule, rest, reduce, relative_step: float | 
 
         step = (steps.start if chosen else relative_step) * unit
         ahead = gradient_at(step)
-        if chosen and length > 0 and (factor := steps.correction(here, ahead)) != 1:
+        if chosen and length > 0 and (factor := steps.correction(here, ahead, reduce)) != 1:
             step = factor * step
             ahead = gradient_at(step)
         behind = gradient_at(-step) if central else here
         # v = 0 moves nothing: the factor keeps kernels that do not repeat bit for bit from leaving noise there.
         scale = (length > 0) / (2 * step if central else step)
-        cotangents = [(a - b) * scale for a, b in zip(ahead, behind, strict=True)]
+        cotangents = [difference * scale for difference in _minus(ahead, behind)]
     return MetaGradient(value, loss.detach(), g_pre, v, _named(state, cotangents))
 
 
@@ -275,6 +280,10 @@ def _whole(gradient: Sequence[Tensor], rest: Gradient | None, reduce: Callable |
         g_pre = [g + r for g, r in zip(g_pre, rest, strict=True)]
     # Clones: an in-place all-reduce must not write into a gradient that still has a graph.
     return g_pre if reduce is None else list(reduce([g.clone() for g in g_pre]))
+
+
+def _minus(a: list[Tensor], b: list[Tensor]) -> list[Tensor]:
+    return [x - y for x, y in zip(a, b, strict=True)]
 
 
 def _inputs(state: State, track: bool) -> dict[str, Tensor]:

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
 from vssl.datasets.files import UnreadableImage, found_in, read_image, read_labels
 from vssl.datasets.label_checks import SHIFTED, ClassValues, present_values
 from vssl.datasets.prepare.writing import ContentHash, begin, file_hash, finish, link_or_write
 from vssl.datasets.threads import in_threads
+from vssl.progress import track
 
 SPLITS = ("training", "validation")
 CLASS_LIST = "objectInfo150.txt"
@@ -79,7 +78,7 @@ def prepare_ade20k(source: str | Path, out: str | Path, release: Release | None 
 def _copy(files: "_Source", split: str, names: list[str], out: Path, classes: int) -> dict[str, str]:
     """One split, checked while it is written; returns the hashes of its images and of its annotations."""
     found, hashes = ClassValues(), {"images": ContentHash(), "annotations": ContentHash()}
-    bar = tqdm(in_threads(files.read_pair, names), total=len(names), desc=split, unit="image")
+    bar = track(in_threads(files.read_pair, names), split, "images", len(names))
     for (image, annotation), contents, values in bar:
         if 255 in values:
             raise ValueError(

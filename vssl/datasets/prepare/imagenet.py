@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
 from vssl.datasets.files import EXTENSIONS, found_in
 from vssl.datasets.prepare.devkit import Devkit, read_devkit
 from vssl.datasets.prepare.writing import begin, finish, link_or_write
+from vssl.progress import track
 
 BELOW = ("", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")  # of the official archives, and of Kaggle's
 
@@ -140,7 +139,7 @@ def _hash(files: Mapping[str, int], homes: Mapping[str, str]) -> str:
 
 def _place(root: Path, out: Path, in_place: bool, val: Mapping[str, int], homes: Mapping[str, str]) -> None:
     loose = [name for name in val if "/" not in name]
-    for name in tqdm(loose, desc="val", unit="image", disable=not loose):
+    for name in track(loose, "val", "images") if loose else ():
         target = out / "val" / homes[name] / name
         if in_place:
             target.parent.mkdir(exist_ok=True)

@@ -13,12 +13,12 @@ import h5py
 import numpy as np
 from jaxtyping import Float, UInt8, UInt16
 from PIL import Image
-from tqdm import tqdm
 
 from vssl.datasets.files import found_in
 from vssl.datasets.label_checks import DepthValues, depth_counts
 from vssl.datasets.matlab import read_mat
 from vssl.datasets.prepare.writing import ContentHash, begin, file_hash, finish, write_whole
+from vssl.progress import track
 
 MAT, SPLITS_MAT = "nyu_depth_v2_labeled.mat", "splits.mat"
 DEPTHS = {"raw": "rawDepths", "filled": "depths"}
@@ -70,7 +70,7 @@ def prepare_nyuv2(
             hashes, found = {}, DepthValues()
             for split, numbers in splits.items():
                 contents = ContentHash()
-                for number in tqdm(numbers, desc=split, unit="image"):
+                for number in track(numbers, split, "images"):
                     name = f"{split}/{scenes(number - 1)}_{number:04d}"
                     millimetres = to_millimetres(depths[number - 1].T, f"{MAT}, image {number}")
                     found.add(depth_counts(millimetres))

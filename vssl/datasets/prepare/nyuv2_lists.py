@@ -7,13 +7,12 @@ OUT/images/{train,test}/SCENE_NNNNN.{jpg,png}       OUT/annotations/{train,test}
 from collections.abc import Mapping
 from pathlib import Path
 
-from tqdm import tqdm
-
 from vssl.datasets.files import UnreadableImage, found_in, read_image, read_millimetres
 from vssl.datasets.label_checks import DepthValues, depth_counts
 from vssl.datasets.prepare.nyuv2 import FARTHEST, HEIGHT, LICENCE, WIDTH
 from vssl.datasets.prepare.writing import ContentHash, begin, file_hash, finish, link_or_write
 from vssl.datasets.threads import in_threads
+from vssl.progress import track
 
 LISTS = {"train": "nyudepthv2_train_files_with_gt.txt", "test": "nyudepthv2_test_files_with_gt.txt"}
 COUNTS = {"train": 24231, "test": 654}
@@ -96,7 +95,7 @@ def _find(source: Path, name: str, entry: str) -> Path:
 def _copy(pairs: dict[str, Pair], split: str, out: Path, found: DepthValues) -> str:
     """One split; returns the hash of its depth files."""
     contents = ContentHash()
-    bar = tqdm(in_threads(_read, list(pairs.values())), total=len(pairs), desc=split, unit="image")
+    bar = track(in_threads(_read, list(pairs.values())), split, "images", len(pairs))
     for (key, paths), (image, depth, values) in zip(pairs.items(), bar, strict=True):
         found.add(values)
         contents.add(key, depth)

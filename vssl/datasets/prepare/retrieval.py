@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from vssl.datasets.files import found_in, image_paths, read_image
 from vssl.datasets.prepare.writing import ContentHash, begin, file_hash, finish, link_or_write
 from vssl.datasets.retrieval import ground_truth_file, read_ground_truth
 from vssl.datasets.threads import in_threads
+from vssl.progress import track
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def prepare_retrieval(source: str | Path, out: str | Path, benchmark: Benchmark)
     options = {"ground_truth_sha256": file_hash(file)}
     if begin(out, options, ("jpg", file.name)):
         contents = ContentHash()
-        bar = tqdm(in_threads(_read, [places[n] for n in wanted]), total=len(wanted), desc="images", unit="image")
+        bar = track(in_threads(_read, [places[n] for n in wanted]), "images", "images", len(wanted))
         for name, content in zip(wanted, bar, strict=True):
             contents.add(name, content)
             link_or_write(places[name], content, out / "jpg" / f"{name}.jpg")

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from vssl.datasets.files import EXTENSIONS, found_in, image_paths
 from vssl.datasets.prepare.writing import begin, file_hash, finish, write_whole
 from vssl.datasets.shards import INDEX, ROW, index_shard
 from vssl.datasets.threads import in_threads
+from vssl.progress import track
 
 
 def prepare_shards(source: str | Path, out: str | Path | None = None, images_per_shard: int = 1000) -> Path:
@@ -42,7 +42,7 @@ def prepare_shards(source: str | Path, out: str | Path | None = None, images_per
     firsts = range(0, len(names), images_per_shard)
     shards = [out / f"shard-{number:06d}.tar" for number in range(len(firsts))]
     if begin(out, options, (INDEX, shards[0].name)) or not all(path.is_file() for path in shards):
-        for first, path in zip(tqdm(firsts, desc="packing", unit="shard"), shards, strict=True):
+        for first, path in zip(track(firsts, "packing", "shards"), shards, strict=True):
             if not path.is_file():
                 _pack(source, names[first : first + images_per_shard], first, path)
         _finish(out, shards, options, source.name, "that of the images")
@@ -61,7 +61,7 @@ def _index_in_place(folder: Path) -> Path:
 
 def _finish(out: Path, shards: Sequence[Path], options: dict, source: str, licence: str) -> None:
     rows, others = [], 0
-    for number, path in enumerate(tqdm(shards, desc="indexing", unit="shard")):
+    for number, path in enumerate(track(shards, "indexing", "shards")):
         found, more = index_shard(path)
         rows += [(number, size, offset) for size, offset in found]
         others += more
@@ -84,7 +84,7 @@ def _finish(out: Path, shards: Sequence[Path], options: dict, source: str, licen
 
 def _listing_hash(source: Path, names: Sequence[str]) -> str:
     digest = hashlib.sha256()
-    for name in tqdm(names, desc="listing", unit="image"):
+    for name in track(names, "listing", "images"):
         if not (size := (source / name).stat().st_size):
             raise ValueError(f"{source / name}: an empty file; remove or replace it")
         digest.update(os.fsencode(f"{name} {size}\n"))

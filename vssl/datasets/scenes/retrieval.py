@@ -20,7 +20,6 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 from scipy.io import savemat
-from tqdm import tqdm
 
 from vssl.datasets.prepare.writing import ContentHash, begin, finish, write_whole
 from vssl.datasets.scenes.families import DEFAULT_FAMILY, Family, family_named
@@ -29,6 +28,7 @@ from vssl.datasets.scenes.layout import Camera, Scene, compose, lighting, look_a
 from vssl.datasets.scenes.render import MIN_SHARE, RENDERER_VERSION, Hits, shade, trace
 from vssl.datasets.scenes.write import JPEG, LARGEST, SMALLEST
 from vssl.processes import end_with_parent
+from vssl.progress import track
 
 NAME = "scenes_retrieval"
 VERSION = 1  # raise it with every change here that alters an image or a grade
@@ -205,7 +205,7 @@ def _write_rooms(out: Path, options: dict, contents: ContentHash, workers: int |
     rooms, boxes = options["rooms"], []
     work = partial(_encoded_room, options["seed"], options["size"], options["family"])
     with multiprocessing.Pool(min(workers or len(os.sched_getaffinity(0)), rooms), initializer=end_with_parent) as pool:
-        for box, files in tqdm(pool.imap(work, range(rooms), 4), total=rooms, desc="rendering rooms", unit="room"):
+        for box, files in track(pool.imap(work, range(rooms), 4), "rendering rooms", "rooms", rooms):
             boxes.append(box)
             for name, content in files.items():
                 contents.add(name, content)

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, UInt8, UInt16
 from PIL import Image
-from tqdm import tqdm
 
 from vssl.datasets.scenes.families import DEFAULT_FAMILY, family_named
 from vssl.datasets.scenes.furniture import CLASSES, PROMINENT, UNLABELED, label_of
 from vssl.datasets.scenes.render import RENDERER_VERSION, Rendering, render
 from vssl.processes import end_with_parent
+from vssl.progress import track
 
 Array = np.ndarray
 
@@ -171,7 +171,7 @@ def _render_all(out: Path, jobs: list[tuple[str, int]], size: int, seed: int, fa
         folder.mkdir(parents=True, exist_ok=True)
     workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(jobs)))
     work = partial(_write_scene, out=out, size=size, seed=seed, family=family)
-    bar = partial(tqdm, total=len(jobs), desc="rendering scenes", unit="scene", smoothing=0.05)
+    bar = partial(track, total=len(jobs), label="rendering scenes", unit="scenes")
     if workers == 1:
         for _ in bar(map(work, jobs)):
             pass
