@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import torch
+from kornia.enhance import invert
+
 from vssl.views.plan import WINDOW
 from vssl.views.space import table
 
-PAGE = (Path(__file__).parents[2] / "docs" / "views.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "views.md").read_text()
 
 
 def test_the_table_of_ops_is_the_space():
@@ -15,3 +19,12 @@ def test_the_table_of_ops_is_the_space():
 def test_the_table_of_the_window_is_the_windows():
     for magnitude in WINDOW:
         assert f"| {magnitude.name} | {magnitude.low:.3g} .. {magnitude.high:.3g} |" in PAGE
+
+
+def test_the_example_of_an_op_is_kornias():
+    example = (DOCS / "extending.md").read_text().split("```python\n")[1].split("```")[0]
+    names = {}
+    exec(example, names)
+    images = torch.rand(2, 3, 4, 4)
+    assert torch.allclose(names["INVERT"](images, torch.ones(2)), invert(images))
+    assert torch.equal(names["INVERT"](images, torch.zeros(2)), images)
