@@ -114,7 +114,7 @@ def test_a_value_of_known_direction_is_followed_and_its_negative_is_fled(kind, s
         made, plain = designer(images(), draws[0]).views.global_crops, bare(images(), draws[1]).global_crops
         (sign * (made - plain).square().mean()).backward()
         optimizer.step()
-    plan = designer.fixed(images()).plans[0]
+    plan = designer.as_recipe(images()).plans[0]
     width = plan.ops[0].high - plan.ops[0].low
     started = base.plans[0].ops[0].high - base.plans[0].ops[0].low
     assert (width < 0.8 * started) if sign == 1 else (width > 1.2 * started)
@@ -165,7 +165,7 @@ def test_a_straight_through_gate_learns_from_what_its_op_would_do(sign):
         # A linear value: the pull is the same whether the gate is open or not.
         (sign * ((made - plain) * (made - plain).sign().detach()).mean()).backward()
         optimizer.step()
-    probability = designer.fixed(images()).plans[0].ops[0].probability
+    probability = designer.as_recipe(images()).plans[0].ops[0].probability
     assert probability < 0.3 if sign == 1 else probability > 0.5
 
 
@@ -189,7 +189,7 @@ def test_a_learned_policy_exports_to_a_file_that_replays_it(tmp_path, suffix):
         for row in designer.raw:
             row.normal_(std=0.5, generator=torch.Generator().manual_seed(0))
         learned = designer(images(), Draws(5, "v")).views
-    save_policy(designer.fixed(images()), tmp_path / f"policy.{suffix}")
+    save_policy(designer.as_recipe(images()), tmp_path / f"policy.{suffix}")
     again = SavedRecipe(tmp_path / f"policy.{suffix}")(images(), Draws(5, "v"))
     assert torch.equal(learned.global_crops, again.global_crops) and torch.equal(learned.local_crops, again.local_crops)
     assert not torch.equal(again.global_crops, recipe()(images(), Draws(5, "v")).global_crops)

@@ -52,13 +52,13 @@ def test_entropy_keeps_a_policy_from_collapsing_and_divergence_pulls_it_home():
         designer = GlobalPolicy(MultiCrop(16, n_global=1, jitter={"hue": 0.1}), learn=("hue",), **settings)
         with torch.no_grad():
             designer.raw[0].fill_(0.5)
-        started = designer.fixed(torch.rand(1, 3, 8, 8)).plans[0].ops[0]
+        started = designer.as_recipe(torch.rand(1, 3, 8, 8)).plans[0].ops[0]
         optimizer = torch.optim.Adam(designer.parameters(), lr=0.05)
         for step in range(20):
             optimizer.zero_grad()
             designer(torch.rand(1, 3, 20, 20), Draws(0, "v", step)).penalty.backward()
             optimizer.step()
-        ended = designer.fixed(torch.rand(1, 3, 8, 8)).plans[0].ops[0]
+        ended = designer.as_recipe(torch.rand(1, 3, 8, 8)).plans[0].ops[0]
         if wider:
             assert ended.high - ended.low > started.high - started.low
         else:

@@ -107,7 +107,7 @@ def test_a_gate_follows_the_value(kind, sign):
         colour = made.views.global_crops.std(dim=2).mean(dim=(0, 2, 3))  # what grayscale takes away
         mean_over_images(-sign * colour, {WEIGHTS: made.weights}).backward()
         optimizer.step()
-    probability = designer.fixed(images).plans[0].ops[0].probability
+    probability = designer.as_recipe(images).plans[0].ops[0].probability
     assert probability < 0.25 if sign == 1 else probability > 0.6
 
 
@@ -125,7 +125,7 @@ def test_centres_can_stay_while_widths_move():
     designer = GlobalPolicy(MultiCrop(16, jitter={"hue": 0.1}), centres=False)
     with torch.no_grad():
         designer.raw[0].fill_(0.5)
-    hue = designer.fixed(torch.rand(1, 3, 16, 16)).plans[0].ops[0]
+    hue = designer.as_recipe(torch.rand(1, 3, 16, 16)).plans[0].ops[0]
     assert hue.high > 0.15 and hue.low == pytest.approx(-hue.high)
 
 
@@ -133,5 +133,5 @@ def test_fixed_gates_stay():
     designer = GlobalPolicy(MultiCrop(16), gates="fixed")
     with torch.no_grad():
         designer.raw[0].fill_(0.5)
-    plan, base = designer.fixed(torch.rand(1, 3, 16, 16)).plans[0], designer.recipe.plans[0]
+    plan, base = designer.as_recipe(torch.rand(1, 3, 16, 16)).plans[0], designer.recipe.plans[0]
     assert plan.probabilities == pytest.approx(base.probabilities) and plan.ranges != base.ranges

@@ -2,14 +2,29 @@
 
 from pathlib import Path
 
-from vssl.views.plan import WINDOW
-from vssl.views.space import SPACE
+import torch
+from kornia.enhance import invert
 
-PAGE = (Path(__file__).parents[2] / "docs" / "views.md").read_text()
+from vssl.views.plan import WINDOW
+from vssl.views.space import table
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "views.md").read_text()
 
 
 def test_the_table_of_ops_is_the_space():
-    for op in SPACE:
-        assert f"| {op.name} | {op.low:g} .. {op.high:.4g} | {op.identity:.4g} | {op.unit} | {op.kornia} |" in PAGE
+    assert f"\n{table()}\n" in PAGE, f"the table of docs/views.md should be\n{table()}"
+
+
+def test_the_table_of_the_window_is_the_windows():
     for magnitude in WINDOW:
         assert f"| {magnitude.name} | {magnitude.low:.3g} .. {magnitude.high:.3g} |" in PAGE
+
+
+def test_the_example_of_an_op_is_kornias():
+    example = (DOCS / "extending.md").read_text().split("```python\n")[1].split("```")[0]
+    names = {}
+    exec(example, names)
+    images = torch.rand(2, 3, 4, 4)
+    assert torch.allclose(names["INVERT"](images, torch.ones(2)), invert(images))
+    assert torch.equal(names["INVERT"](images, torch.zeros(2)), images)

@@ -1,11 +1,13 @@
 """What holds for every op of the space; values against kornia and torchvision are in the ops' own tests."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from vssl.draws import Draws
-from vssl.views.ops import warp
+from vssl.views.ops import register, warp
 from vssl.views.relaxed import EQUALIZE, POSTERIZE, SOLARIZE
 from vssl.views.space import SPACE, op_named
 
@@ -120,3 +122,9 @@ def test_only_geometric_ops_have_a_matrix():
     labels = torch.arange(8.0).expand(1, 1, 8, 8)
     moved = warp(labels, matrix, mode="nearest")
     assert torch.equal(moved[0, 0, 0, 2:], labels[0, 0, 0, :-2])
+
+
+def test_an_op_registers_itself_once_under_its_name():
+    assert register(op_named("hue")) is op_named("hue")
+    with pytest.raises(ValueError, match="'hue' is in the space already"):
+        register(replace(op_named("hue"), high=0.4))

@@ -28,8 +28,9 @@ class PolicyDesigner(Designer):
         learn: names of magnitudes and gates that may move, None for all; see `PolicySpace`.
         per_view: let each global crop have its own policy.
         divergence, entropy: weights of the penalties in `PolicyPenalty`; 0 is off.
-        centres: whether the centres of the magnitudes' ranges move; False leaves their widths, i.e. how much of an op
-            there is, and keeps the noise of a few updates from shifting e.g. all hues to one side.
+        centres: whether the centres of the magnitudes' ranges move; False fixes them and learns the widths alone,
+            i.e. how much of an op there is; that keeps the noise of a few updates from shifting
+            e.g. all hues to one side.
         gates: how their probabilities learn. "score": from each image's share of the value (`likelihood_weights`).
             "straight_through": from a relaxed Bernoulli (`sample_gates`); less noise, and a bias that can have the
             wrong sign. "fixed": they stay as they are.
@@ -95,7 +96,7 @@ class PolicyDesigner(Designer):
         return Construction(self.recipe.stack(views), penalty, self._statistics(distributions), weights=weights)
 
     @torch.no_grad()
-    def fixed(self, images: Float[Tensor, "batch 3 height width"]) -> Recipe:
+    def as_recipe(self, images: Float[Tensor, "batch 3 height width"]) -> Recipe:
         """The policy as a fixed recipe; one that looks at images is averaged over the given ones."""
         plans = []
         for plan, distribution in zip(self.recipe.plans, self.distributions(images), strict=True):

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 
 from vssl.distributed import rank_and_size
 from vssl.draws import Draws
+from vssl.engine.panel import panel_images
 from vssl.engine.record_files import append_line, forget_lines_after, pixels, save_arrays
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.rankme import rankme
@@ -31,7 +32,7 @@ class MetricsHook(Hook):
 
     def before_train(self, runner) -> None:
         self.file = Path(runner.work_dir) / "metrics.jsonl"
-        self.panel = fixed_images(runner.train_loop, 512) if self.rankme_interval else None
+        self.panel = panel_images(runner.train_loop, 512)[0] if self.rankme_interval else None
         self.last_step, self.last_seconds = runner.train_loop.step, runner.train_loop.budget.elapsed
         if rank_and_size()[0] == 0:
             runner.write_summary(finished=False)
@@ -149,7 +150,7 @@ class CheckpointHook(Hook):
 @torch.no_grad()
 def sample_views(loop, count: int) -> dict[str, np.ndarray]:
     """Fixed images with fixed draws, so that snapshots of different steps and arms can be laid side by side."""
-    images = fixed_images(loop, count)
+    images, _ = panel_images(loop, count)
 
     def draws() -> Draws:
         return Draws(0, "sample views", device=loop.device)
@@ -164,13 +165,6 @@ def sample_views(loop, count: int) -> dict[str, np.ndarray]:
     if construction.mask is not None:
         arrays["mask"] = construction.mask[:, :, 0].cpu().numpy().astype(np.float16)
     return arrays
-
-
-def fixed_images(loop, count: int) -> torch.Tensor:
-    """(count, 3, H, W) in [0, 1], evenly spread over the unlabeled set (a folder of classes begins with one class)."""
-    dataset = loop.stream.dataset
-    images = [dataset[int(index), 0] for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset)))]
-    return torch.stack(images).to(loop.device).float() / 255
 
 
 @torch.no_grad()

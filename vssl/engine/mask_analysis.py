@@ -15,6 +15,7 @@ from jaxtyping import Float, Integer
 from scipy import ndimage
 from torch import Tensor
 
+from vssl.datasets.label_checks import IGNORE
 from vssl.designers.base import Designer
 from vssl.engine.designer_parts import mask_of
 from vssl.engine.record_files import write_text
@@ -22,7 +23,6 @@ from vssl.feedback import Depth, Segmentation
 from vssl.views.crops import Views
 
 FILE = "mask_analysis.json"
-IGNORE = 255
 # A depth edge: neighbouring pixels whose depths differ by more than this ratio.
 EDGE_RATIO = 1.1
 # Bins of the distance to the nearest depth edge, in pixels of the image: [0, 1), [1, 2), ...

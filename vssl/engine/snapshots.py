@@ -24,6 +24,7 @@ from vssl.engine.config import ConfigError
 from vssl.engine.designer_parts import describe_policy, matched_random
 from vssl.engine.gradient_record import GradientRecord
 from vssl.engine.mask_analysis import analyse_masks, write_mask_analysis
+from vssl.engine.panel import panel_images
 from vssl.engine.record_files import append_line, forget_lines_after, pixels, save_arrays
 from vssl.engine.sweeps import sweep_strips
 
@@ -133,15 +134,6 @@ def undisturbed(loop) -> Iterator[None]:
             yield
         finally:
             restore_random_state(before)
-
-
-def panel_images(loop, count: int) -> tuple[torch.Tensor, list[str]]:
-    """(count, 3, H, W) in [0, 1], spread evenly over the unlabeled set (in ImageNet's layout: over the classes)."""
-    dataset = loop.stream.dataset
-    indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
-    images = torch.stack([dataset[index, 0] for index in indices]).to(loop.device).float() / 255
-    names = [dataset.path(i).name if hasattr(dataset, "path") else f"image {i}" for i in indices]
-    return images, names
 
 
 def _draws(loop) -> Draws:

@@ -8,11 +8,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vssl.datasets.label_checks import check_class_labels, check_depth_labels
+from vssl.datasets.label_checks import IGNORE, check_class_labels, check_depth_labels
 from vssl.distributed import average
 from vssl.feedback.heads import LinearHead
-
-IGNORE = 255
 
 
 def _mean_over(total: Tensor, count: Tensor) -> Tensor:

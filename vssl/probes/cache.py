@@ -36,7 +36,7 @@ class FeatureCache:
         """What `batches` (lists of tensors, one per layer) yields, concatenated; memory-mapped, on the CPU.
 
         Args:
-            key: plain values that the features depend on; see `protocol_key`.
+            key: plain values that the features depend on; see `ProbeRun.features`.
             images: how many rows all batches together have.
             batches: is not touched when the features are in the folder already.
 

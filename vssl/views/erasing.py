@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vssl.views.filtering import blur, blur_radius
-from vssl.views.ops import Op
+from vssl.views.ops import Op, register
 
 Images = Float[Tensor, "batch 3 height width"]
 
@@ -47,13 +47,15 @@ def _covered(pixels: int, centre: Float[Tensor, " batch"], length: Float[Tensor,
     return (torch.minimum(left + 1, end) - torch.maximum(left, start)).clamp(0, 1)
 
 
-CUTOUT = Op(
-    "cutout",
-    function=cutout,
-    low=0.0,
-    high=0.9,
-    identity=0.0,
-    unit="fraction of the side",
-    kornia="augmentation.RandomErasing, with soft edges and the mean colour",
-    noise=lambda draws, batch, size: draws.uniform(batch, 3),
+CUTOUT = register(
+    Op(
+        "cutout",
+        function=cutout,
+        low=0.0,
+        high=0.9,
+        identity=0.0,
+        unit="fraction of the side",
+        kornia="augmentation.RandomErasing, with soft edges and the mean colour",
+        noise=lambda draws, batch, size: draws.uniform(batch, 3),
+    )
 )

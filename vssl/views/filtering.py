@@ -10,7 +10,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from vssl.views.chunks import chunked, clamp_gradient, dot
-from vssl.views.ops import Op, per_image
+from vssl.views.ops import Op, per_image, register
 from vssl.views.separable import separable
 
 Images = Float[Tensor, "batch 3 height width"]
@@ -103,15 +103,25 @@ def _selector(taps: int, side: int) -> Float[Tensor, "taps side_by_side"]:
     return selector.view(taps, -1)
 
 
-BLUR = Op(
-    "blur", function=blur, low=0.0, high=MAX_SIGMA, identity=0.0, unit="pixels (σ)", kornia="filters.gaussian_blur2d"
+BLUR = register(
+    Op(
+        "blur",
+        function=blur,
+        low=0.0,
+        high=MAX_SIGMA,
+        identity=0.0,
+        unit="pixels (σ)",
+        kornia="filters.gaussian_blur2d",
+    )
 )
-SHARPNESS = Op(
-    "sharpness",
-    function=chunked(sharpness, sharpness_gradients),
-    low=0.0,
-    high=5.0,
-    identity=1.0,
-    unit="factor",
-    kornia="enhance.sharpness",
+SHARPNESS = register(
+    Op(
+        "sharpness",
+        function=chunked(sharpness, sharpness_gradients),
+        low=0.0,
+        high=5.0,
+        identity=1.0,
+        unit="factor",
+        kornia="enhance.sharpness",
+    )
 )

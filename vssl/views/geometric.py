@@ -16,7 +16,7 @@ from kornia.geometry.transform import (
 )
 from torch import Tensor
 
-from vssl.views.ops import Op
+from vssl.views.ops import Op, register
 
 Magnitude = Float[Tensor, " batch"]
 Homography = Float[Tensor, "batch 3 3"]
@@ -79,16 +79,18 @@ def _homography(affine: Float[Tensor, "batch 2 3"]) -> Homography:
 
 
 def _op(function, low: float, high: float, identity: float, unit: str, kornia: str, noise=None) -> Op:
-    return Op(
-        function.__name__,
-        function=function,
-        low=low,
-        high=high,
-        identity=identity,
-        unit=unit,
-        kornia=f"geometry.transform.{kornia}",
-        geometric=True,
-        noise=noise,
+    return register(
+        Op(
+            function.__name__,
+            function=function,
+            low=low,
+            high=high,
+            identity=identity,
+            unit=unit,
+            kornia=f"geometry.transform.{kornia}",
+            geometric=True,
+            noise=noise,
+        )
     )
 
 

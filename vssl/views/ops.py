@@ -83,6 +83,26 @@ class Op(Magnitude):
         return self.function(magnitude, size) if noise is None else self.function(magnitude, size, noise)
 
 
+_REGISTERED: dict[str, Op] = {}
+
+
+def register(op: Op) -> Op:
+    """Adds an op to the space: files, policies, benchmarks and the docs then know it by its name. Returns the op.
+
+    Raises:
+        ValueError: another op has this name.
+    """
+    if _REGISTERED.get(op.name, op) is not op:
+        raise ValueError(f"an op named {op.name!r} is in the space already; give the new one another name")
+    _REGISTERED[op.name] = op
+    return op
+
+
+def registered() -> tuple[Op, ...]:
+    """The ops of all modules that were imported; `vssl.views.space.SPACE` has imported them all."""
+    return tuple(_REGISTERED.values())
+
+
 def warp(
     images: Float[Tensor, "batch channels height width"], matrix: Float[Tensor, "batch 3 3"], mode: str = "bilinear"
 ) -> Float[Tensor, "batch channels height width"]:

@@ -16,7 +16,7 @@ from kornia.color import rgb_to_grayscale
 from torch import Tensor
 
 from vssl.views.chunks import chunked, clamp_gradient, dot
-from vssl.views.ops import Op, per_image
+from vssl.views.ops import Op, per_image, register
 
 Images = Float[Tensor, "batch 3 height width"]
 Magnitude = Float[Tensor, " batch"]
@@ -168,76 +168,92 @@ def planckian(images: Images, kelvin: Magnitude) -> Images:
     return (images * scale[:, :, None, None]).clamp(0, 1)
 
 
-BRIGHTNESS = Op(
-    "brightness",
-    function=chunked(enhance.adjust_brightness_accumulative, brightness_gradients),
-    low=0.0,
-    high=3.0,
-    identity=1.0,
-    unit="factor",
-    kornia="enhance.adjust_brightness_accumulative",
+BRIGHTNESS = register(
+    Op(
+        "brightness",
+        function=chunked(enhance.adjust_brightness_accumulative, brightness_gradients),
+        low=0.0,
+        high=3.0,
+        identity=1.0,
+        unit="factor",
+        kornia="enhance.adjust_brightness_accumulative",
+    )
 )
-CONTRAST = Op(
-    "contrast",
-    function=chunked(enhance.adjust_contrast_with_mean_subtraction, contrast_gradients),
-    low=0.0,
-    high=3.0,
-    identity=1.0,
-    unit="factor",
-    kornia="enhance.adjust_contrast_with_mean_subtraction",
+CONTRAST = register(
+    Op(
+        "contrast",
+        function=chunked(enhance.adjust_contrast_with_mean_subtraction, contrast_gradients),
+        low=0.0,
+        high=3.0,
+        identity=1.0,
+        unit="factor",
+        kornia="enhance.adjust_contrast_with_mean_subtraction",
+    )
 )
-SATURATION = Op(
-    "saturation",
-    function=chunked(enhance.adjust_saturation_with_gray_subtraction, saturation_gradients),
-    low=0.0,
-    high=3.0,
-    identity=1.0,
-    unit="factor",
-    kornia="enhance.adjust_saturation_with_gray_subtraction",
+SATURATION = register(
+    Op(
+        "saturation",
+        function=chunked(enhance.adjust_saturation_with_gray_subtraction, saturation_gradients),
+        low=0.0,
+        high=3.0,
+        identity=1.0,
+        unit="factor",
+        kornia="enhance.adjust_saturation_with_gray_subtraction",
+    )
 )
-HUE = Op(
-    "hue",
-    function=chunked(hue, hue_gradients),
-    low=-0.5,
-    high=0.5,
-    identity=0.0,
-    unit="turns",
-    kornia="enhance.adjust_hue (2π radians a turn)",
+HUE = register(
+    Op(
+        "hue",
+        function=chunked(hue, hue_gradients),
+        low=-0.5,
+        high=0.5,
+        identity=0.0,
+        unit="turns",
+        kornia="enhance.adjust_hue (2π radians a turn)",
+    )
 )
-GAMMA = Op(
-    "gamma",
-    function=chunked(gamma, gamma_gradients),
-    low=0.2,
-    high=5.0,
-    identity=1.0,
-    unit="exponent",
-    kornia="enhance.adjust_gamma",
+GAMMA = register(
+    Op(
+        "gamma",
+        function=chunked(gamma, gamma_gradients),
+        low=0.2,
+        high=5.0,
+        identity=1.0,
+        unit="exponent",
+        kornia="enhance.adjust_gamma",
+    )
 )
-GRAYSCALE = Op(
-    "grayscale",
-    function=chunked(grayscale, grayscale_gradients),
-    low=0.0,
-    high=1.0,
-    identity=0.0,
-    unit="strength",
-    kornia="color.rgb_to_grayscale (strength 1)",
+GRAYSCALE = register(
+    Op(
+        "grayscale",
+        function=chunked(grayscale, grayscale_gradients),
+        low=0.0,
+        high=1.0,
+        identity=0.0,
+        unit="strength",
+        kornia="color.rgb_to_grayscale (strength 1)",
+    )
 )
-NOISE = Op(
-    "noise",
-    function=chunked(noise, noise_gradients),
-    low=0.0,
-    high=0.5,
-    identity=0.0,
-    unit="standard deviation",
-    kornia="augmentation.RandomGaussianNoise, clamped",
-    noise=lambda draws, batch, size: draws.normal(batch, 3, *size),
+NOISE = register(
+    Op(
+        "noise",
+        function=chunked(noise, noise_gradients),
+        low=0.0,
+        high=0.5,
+        identity=0.0,
+        unit="standard deviation",
+        kornia="augmentation.RandomGaussianNoise, clamped",
+        noise=lambda draws, batch, size: draws.normal(batch, 3, *size),
+    )
 )
-PLANCKIAN = Op(
-    "planckian",
-    function=planckian,
-    low=3000.0,
-    high=15000.0,
-    identity=DAYLIGHT,
-    unit="kelvin",
-    kornia="augmentation.RandomPlanckianJitter (blackbody), relative to 6500 K and interpolated",
+PLANCKIAN = register(
+    Op(
+        "planckian",
+        function=planckian,
+        low=3000.0,
+        high=15000.0,
+        identity=DAYLIGHT,
+        unit="kelvin",
+        kornia="augmentation.RandomPlanckianJitter (blackbody), relative to 6500 K and interpolated",
+    )
 )

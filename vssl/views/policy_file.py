@@ -46,7 +46,7 @@ class SavedRecipe(Recipe):
 
 
 def save_policy(recipe: Recipe, path: str | Path, note: str = "") -> None:
-    """Writes a recipe, or a learned policy's `fixed()` recipe.
+    """Writes a recipe, or a learned policy's `as_recipe()` recipe.
 
     Args:
         path: .json, .yaml or .yml.

@@ -11,7 +11,7 @@ from kornia import enhance
 from torch import Tensor
 
 from vssl.views.chunks import chunked
-from vssl.views.ops import Op, per_image, straight_through
+from vssl.views.ops import Op, per_image, register, straight_through
 
 Images = Float[Tensor, "batch 3 height width"]
 
@@ -74,33 +74,39 @@ def _tracked(*tensors: Tensor) -> bool:
     return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
 
 
-SOLARIZE = Op(
-    "solarize",
-    function=solarize,
-    low=0.0,
-    high=NO_SOLARIZE,
-    identity=NO_SOLARIZE,
-    unit="threshold",
-    kornia="enhance.solarize",
-    relaxation=f"sigmoid of width {SOLARIZE_WIDTH} at the threshold",
+SOLARIZE = register(
+    Op(
+        "solarize",
+        function=solarize,
+        low=0.0,
+        high=NO_SOLARIZE,
+        identity=NO_SOLARIZE,
+        unit="threshold",
+        kornia="enhance.solarize",
+        relaxation=f"sigmoid of width {SOLARIZE_WIDTH} at the threshold",
+    )
 )
-POSTERIZE = Op(
-    "posterize",
-    function=posterize,
-    low=1.0,
-    high=8.0,
-    identity=8.0,
-    unit="bits",
-    kornia="enhance.posterize",
-    relaxation="straight-through on the image; the rounding error halves per bit",
+POSTERIZE = register(
+    Op(
+        "posterize",
+        function=posterize,
+        low=1.0,
+        high=8.0,
+        identity=8.0,
+        unit="bits",
+        kornia="enhance.posterize",
+        relaxation="straight-through on the image; the rounding error halves per bit",
+    )
 )
-EQUALIZE = Op(
-    "equalize",
-    function=equalize,
-    low=0.0,
-    high=1.0,
-    identity=0.0,
-    unit="strength",
-    kornia="enhance.equalize (strength 1)",
-    relaxation="straight-through on the image",
+EQUALIZE = register(
+    Op(
+        "equalize",
+        function=equalize,
+        low=0.0,
+        high=1.0,
+        identity=0.0,
+        unit="strength",
+        kornia="enhance.equalize (strength 1)",
+        relaxation="straight-through on the image",
+    )
 )

@@ -1,36 +1,20 @@
-"""All operations of the differentiable space, for files, plots and policies that want every one."""
+"""All operations of the differentiable space, for files, plots and policies that want every one.
 
-from vssl.views.erasing import CUTOUT
-from vssl.views.filtering import BLUR, SHARPNESS
-from vssl.views.geometric import PERSPECTIVE, ROTATE, SCALE, SHEAR_X, SHEAR_Y, TRANSLATE_X, TRANSLATE_Y
-from vssl.views.ops import Op
-from vssl.views.photometric import BRIGHTNESS, CONTRAST, GAMMA, GRAYSCALE, HUE, NOISE, PLANCKIAN, SATURATION
-from vssl.views.relaxed import EQUALIZE, POSTERIZE, SOLARIZE
+An op is in the space once a module of this package registers it (`vssl.views.ops.register`). The table in docs/views.md
+is `table()`'s.
+"""
 
-# Geometric ops stand together, so that they cost one resample.
-SPACE: tuple[Op, ...] = (
-    TRANSLATE_X,
-    TRANSLATE_Y,
-    ROTATE,
-    SCALE,
-    SHEAR_X,
-    SHEAR_Y,
-    PERSPECTIVE,
-    BRIGHTNESS,
-    CONTRAST,
-    SATURATION,
-    HUE,
-    GAMMA,
-    PLANCKIAN,
-    GRAYSCALE,
-    EQUALIZE,
-    POSTERIZE,
-    SHARPNESS,
-    BLUR,
-    SOLARIZE,
-    NOISE,
-    CUTOUT,
-)
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+
+from vssl.views.ops import Op, registered
+
+for _module in iter_modules(sys.modules[__package__].__path__):
+    import_module(f"{__package__}.{_module.name}")
+
+# Sorted, so that the order does not depend on imports. Geometric ops stand together: they cost one resample.
+SPACE: tuple[Op, ...] = tuple(sorted(registered(), key=lambda op: (not op.geometric, op.name)))
 
 
 def op_named(name: str) -> Op:
@@ -39,3 +23,13 @@ def op_named(name: str) -> Op:
         if op.name == name:
             return op
     raise ValueError(f"unknown op {name!r}; the space has {', '.join(op.name for op in SPACE)}")
+
+
+def table() -> str:
+    """The ops as the rows of a Markdown table."""
+    lines = ["| op | range | identity | unit | kornia | relaxation |", "|---|---|---|---|---|---|"]
+    for op in SPACE:
+        relaxation = op.relaxation or ("exact, noisy" if op.geometric else "exact")
+        numbers = f"{op.low:g} .. {op.high:.4g} | {op.identity:.4g} | {op.unit}"
+        lines.append(f"| {op.name} | {numbers} | {op.kornia} | {relaxation} |")
+    return "\n".join(lines)
