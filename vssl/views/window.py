@@ -10,12 +10,14 @@ look over the window's edge into the image (torchvision crops first), which chan
 a window that does not fit is clipped to the image instead of drawn again.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vssl.views.chunks import clamp
 from vssl.views.separable import separable
 
 
@@ -33,8 +35,8 @@ class Window(NamedTuple):
 
     def edges(self, height: int, width: int) -> Float[Tensor, "batch 4"]:
         """(left, top, width, height) of each window in pixels."""
-        across = (self.area * height * width * self.log_ratio.exp()).sqrt().clamp(1, width)
-        down = (self.area * height * width * (-self.log_ratio).exp()).sqrt().clamp(1, height)
+        across = clamp((self.area * height * width * self.log_ratio.exp()).sqrt(), 1, width)
+        down = clamp((self.area * height * width * (-self.log_ratio).exp()).sqrt(), 1, height)
         return torch.stack([self.x * (width - across), self.y * (height - down), across, down], dim=1)
 
 
@@ -62,5 +64,5 @@ def _weights(
     pixels = torch.arange(side, device=start.device, dtype=start.dtype) + 0.5
     outputs = torch.arange(size, device=start.device, dtype=start.dtype).unsqueeze(1) + 0.5
     centres = start.view(-1, 1, 1) + outputs * scale
-    triangle = (1 - (pixels - centres).abs() / scale.clamp(min=1)).clamp(min=0)
+    triangle = clamp(1 - (pixels - centres).abs() / clamp(scale, 1, math.inf), 0, math.inf)
     return triangle / triangle.sum(dim=2, keepdim=True)
