@@ -4,7 +4,8 @@ import math
 from mmengine import Config
 
 from vssl.comparison.environment import describe_environment
-from vssl.comparison.settings import file_digest, flat_settings
+from vssl.comparison.settings import flat_settings
+from vssl.compat import file_digest
 from vssl.designers.base import Identity
 
 

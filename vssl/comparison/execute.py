@@ -7,8 +7,9 @@ from typing import Any
 
 from vssl.comparison.environment import describe_environment
 from vssl.comparison.plan import Arm, Comparison, run_order
-from vssl.comparison.settings import file_digest, flat_settings
+from vssl.comparison.settings import flat_settings
 from vssl.comparison.workers import Workers, write_json
+from vssl.compat import add_note, file_digest
 from vssl.engine.config import ConfigError
 from vssl.reports import ORIGIN_FILE, START, different_keys, read_json, run_directory
 
@@ -72,7 +73,7 @@ def execute(
             _train(config, run_dir, seed, origin, workers)
             probes.bring(run_dir / "backbone.safetensors", run_dir, seed, say)
         except BaseException as error:
-            error.add_note(f"arm {name!r}, seed {seed} ({run_dir}) stopped here; finished runs are kept.")
+            add_note(error, f"arm {name!r}, seed {seed} ({run_dir}) stopped here; finished runs are kept.")
             raise
         after_each()
 
@@ -166,7 +167,7 @@ def _load(arm: Arm, workers: Workers) -> Any:
     try:
         return workers.load_config(arm.config, arm.cfg_options)
     except Exception as error:
-        error.add_note(f"while loading the config of arm {arm.name!r}")
+        add_note(error, f"while loading the config of arm {arm.name!r}")
         raise
 
 
