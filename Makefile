@@ -1,12 +1,16 @@
 # make demo: the main job on rendered scenes. make test: every test. Both install into .venv first.
 # make test-rounding: the numerical tests again with the kernels of other processors, which round otherwise.
 # make test-browser: the pages in headless Chromium, which make does not install.
+# make test-oldest: every test on Python 3.10 with the oldest versions that pyproject.toml allows, in .venv-oldest. CI does
+# not run it, since it downloads another 3 GB: run it whenever a lower bound changes.
 PYTHON ?= python3
+OLDEST_PYTHON ?= python3.10
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+OLDEST := .venv-oldest
 NUMERICAL := tests/value tests/objectives tests/views
 
-.PHONY: demo test test-rounding test-browser lint clean install
+.PHONY: demo test test-rounding test-oldest test-browser lint clean install
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/prepare_data.py scenes --seed 2 --out data/benchmark
@@ -27,19 +31,35 @@ test-browser: $(INSTALLED)
 	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[browser]'
 	$(BIN)/python -m pytest tests/browser
 
+test-oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/python -m pytest
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 install: $(INSTALLED)
 
+# $(call install-into,FOLDER,CONSTRAINTS). opencv-python and opencv-python-headless hold the same cv2, and the one that is
+# installed last has it. That is headless: the other one needs libGL and GLib of the system.
+define install-into
+	$(1)/bin/pip install --quiet --quiet --constraint $(2) --editable '.[test,tracking]'
+	$(1)/bin/pip install --quiet --quiet --constraint $(2) --force-reinstall --no-deps opencv-python-headless
+endef
+
 # torch and torchvision come from the registry as a pair; constraints.txt holds the versions that were run.
 $(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vssl needs Python 3.11 or newer; run: make PYTHON=python3.11")'
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "the versions in constraints.txt are for Python 3.11 to 3.13; run: make PYTHON=python3.11 (docs/install.md for Python 3.10)")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[test,tracking]'
+	$(call install-into,.venv,constraints.txt)
+	touch $@
+
+$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
+	$(OLDEST_PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 10) else "constraints-oldest.txt is for Python 3.10; run: make test-oldest OLDEST_PYTHON=python3.10")'
+	test -x $(OLDEST)/bin/python || $(OLDEST_PYTHON) -m venv $(OLDEST)
+	$(call install-into,$(OLDEST),constraints-oldest.txt)
 	touch $@
 
 clean:
-	rm -rf .venv data/scenes data/scenes224 data/scenes_retrieval data/benchmark data/benchmark_long build vssl.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv $(OLDEST) data/scenes data/scenes224 data/scenes_retrieval data/benchmark data/benchmark_long build vssl.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

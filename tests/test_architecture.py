@@ -24,7 +24,7 @@ MAY_IMPORT = {
     },
     "probes": {"compat", "datasets", "learner"},
     "reports": set(),
-    "comparison": {"engine", "probes", "processes", "progress", "reports"},
+    "comparison": {"compat", "engine", "probes", "processes", "progress", "reports"},
     "commands": {"comparison", "datasets", "engine", "options", "probes", "reports"},
     "benchmarks": {"designers", "draws", "learner", "objectives", "probes", "value", "views"},
 }  # fmt: skip
@@ -65,6 +65,11 @@ def test_a_room_knows_only_its_neighbours(room):
 @pytest.mark.parametrize("room", sorted(WITHOUT_OPENMMLAB))
 def test_the_maths_does_not_depend_on_openmmlab(room):
     assert not [(file, module) for file, module in imports(room) if module.split(".")[0] in OPENMMLAB]
+
+
+def test_albumentations_which_nobody_maintains_is_in_one_file():
+    found = {(file, module.split(".")[0]) for room in MAY_IMPORT for file, module in imports(room)}
+    assert {file for file, module in found if module == "albumentations"} == {"datasets/joint.py"}
 
 
 def test_the_value_room_imports_torch_alone():

@@ -1,5 +1,6 @@
 """What vssl repairs in mmcv-lite, mmengine and mmseg; each test fails on the libraries as they ship."""
 
+import hashlib
 import importlib.metadata
 import os
 import pkgutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 from vssl import compat
@@ -34,6 +36,12 @@ def test_mmseg_and_runner_import_in_a_fresh_process_and_plain_vssl_loads_neither
         "print(EncoderDecoder.__name__, mmcv_full_available())"
     )
     assert out.split() == ["EncoderDecoder", "False"]
+
+
+def test_a_cv2_that_cannot_be_imported_is_told_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ImportError, match=r"cv2.*--force-reinstall --no-deps opencv-python-headless"):
+        compat.prepare_mmseg()
 
 
 def test_stub_has_a_spec_that_find_loader_accepts():
@@ -79,3 +87,21 @@ def test_package_queries_work_without_pkg_resources(monkeypatch):
         assert Path(module.get_installed_path("mmseg")).name == "mmseg"
     with pytest.raises(importlib.metadata.PackageNotFoundError):
         mmengine.utils.get_installed_path("no-such-package")
+
+
+def test_notes_are_kept_in_order_on_every_python():
+    error = ValueError("wrong")
+    compat.add_note(error, "first")
+    compat.add_note(error, "second")
+    assert error.__notes__ == ["first", "second"]
+
+
+def test_file_digest_is_hashlibs_also_beyond_one_block(tmp_path):
+    content = bytes(range(256)) * 5000  # 1.2 MiB
+    (tmp_path / "a").write_bytes(content)
+    assert compat.file_digest(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+    assert compat.file_digest(tmp_path / "a", "sha1") == hashlib.sha1(content).hexdigest()
+
+
+def test_cv2_is_that_of_the_headless_distribution():
+    assert cv2.version.headless, "run: python -m pip install --force-reinstall --no-deps opencv-python-headless"

@@ -1,9 +1,10 @@
 """Every line that exists only because a dependency lags behind, each with its upstream source.
 
 `prepare_mmseg()` is called once, before anything imports mmseg (vssl/probes does it for you); `import vssl` alone
-changes nothing. It was run with mmengine 0.10.7, mmsegmentation 1.2.2, mmcv-lite 2.1.0, torch 2.15, setuptools 84.
+changes nothing. docs/install.md lists the versions that it was run with.
 """
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import sys
@@ -19,9 +20,33 @@ def prepare_mmseg() -> None:
 
     Raises:
         ModuleNotFoundError: neither mmcv nor mmcv-lite is installed.
+        ImportError: see `check_cv2`.
     """
+    check_cv2()
     stub_compiled_ops()
     replace_package_queries()
+
+
+# --- mmcv-lite and mmengine ask for opencv-python, albumentations for opencv-python-headless --------------------------
+# Both hold the package cv2, and it is that of the one that was installed last. Only the former needs libGL and GLib,
+# which servers and slim images often lack. docs/install.md, "Two OpenCVs"
+
+
+def check_cv2() -> None:
+    """Import cv2.
+
+    Raises:
+        ImportError: it cannot be imported; the message says how to give it to opencv-python-headless.
+    """
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{error}. cv2 comes with opencv-python, which needs libraries of a desktop, and with "
+            "opencv-python-headless, which does not. Give it to the latter: "
+            "python -m pip install --force-reinstall --no-deps opencv-python-headless",
+            name="cv2",
+        ) from error
 
 
 # --- mmcv-lite has no compiled ops, but mmseg imports them ------------------------------------------------------------
@@ -101,3 +126,24 @@ def replace_package_queries() -> None:
         for module in [m for n, m in list(sys.modules.items()) if n.split(".")[0] == "mmengine"]:
             if vars(module).get(name) is theirs:
                 setattr(module, name, ours)
+
+
+# --- Python 3.10 has no BaseException.add_note and no hashlib.file_digest ---------------------------------------------
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """``error.add_note(note)``. Python 3.10 keeps the note too, but only vssl's commands print it: a traceback there
+    does not."""
+    if sys.version_info >= (3, 11):
+        error.add_note(note)
+    else:
+        error.__notes__ = [*getattr(error, "__notes__", ()), note]
+
+
+def file_digest(path: Path, kind: str = "sha256") -> str:
+    """Hexadecimal digest of a file's content; `kind` is a name that `hashlib.new` knows."""
+    digest = hashlib.new(kind)
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -4,8 +4,9 @@ import math
 from mmengine import Config
 
 from vssl.comparison.environment import describe_environment
+from vssl.compat import file_digest
 from vssl.designers.base import Identity
-from vssl.engine.settings import file_digest, flat_settings
+from vssl.engine.settings import flat_settings
 
 
 def test_nested_settings_become_dotted_keys_of_plain_values():

@@ -37,6 +37,7 @@ def main(rank: int, folder: Path) -> None:
         },
         folder / f"rank{rank}.pt",
     )
+    dist.barrier()  # without it torch 2.6 now and then waits for ever in the next line
     dist.destroy_process_group()
 
 

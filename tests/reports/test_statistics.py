@@ -32,7 +32,8 @@ def test_three_seeds_by_hand():
     # differences 0, 1, 2: mean 1, s = 1; with two degrees of freedom t(p) = (2p − 1) / √(2p(1 − p)), at 0.975: 4.3027
     result = paired_difference({0: 1.0, 1: 3.0, 2: 5.0}, {0: 1.0, 1: 2.0, 2: 3.0})
     half_width = 0.95 / (2 * 0.975 * 0.025) ** 0.5 / 3**0.5
-    assert (result.mean, result.low, result.high) == pytest.approx((1.0, 1 - half_width, 1 + half_width), abs=1e-12)
+    # SciPy up to 1.15 (1.15 is the last for Python 3.10) gives this quantile to 2e-10
+    assert (result.mean, result.low, result.high) == pytest.approx((1.0, 1 - half_width, 1 + half_width), abs=1e-9)
 
 
 def test_only_shared_seeds_are_paired():

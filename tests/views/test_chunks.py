@@ -3,10 +3,11 @@
 import pytest
 import torch
 from kornia import enhance
+from torch.overrides import TorchFunctionMode
 
 from vssl.draws import Draws
 from vssl.views import chunks, filtering, photometric, relaxed
-from vssl.views.chunks import chunked, clamp_gradient
+from vssl.views.chunks import chunked, clamp, clamp_gradient
 from vssl.views.space import op_named
 
 WRITTEN_OUT = {
@@ -41,13 +42,27 @@ def arguments(name: str, dtype) -> tuple[torch.Tensor, ...]:
     return images, magnitudes, *noise
 
 
+class NoGradientAtBounds(TorchFunctionMode):
+    """Inside, `clamp` is written as comparisons, whose gradient at a bound is 0 on every version of torch."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function not in (torch.clamp, torch.Tensor.clamp):
+            return function(*args, **(kwargs or {}))
+        return self.clamp(*args, **(kwargs or {}))
+
+    @staticmethod
+    def clamp(values, min=-torch.inf, max=torch.inf):
+        return torch.where(values > min, torch.where(values < max, values, max), min)
+
+
 @EACH
 def test_the_written_gradient_is_that_of_autograd_also_where_values_are_clamped_and_channels_equal(name):
     values, gradients = WRITTEN_OUT[name]
     images, magnitudes, *noise = arguments(name, torch.float64)
     weights = torch.randn(images.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     images.requires_grad_(), magnitudes.requires_grad_()
-    expected = torch.autograd.grad(values(images, magnitudes, *noise), (images, magnitudes), weights)
+    with NoGradientAtBounds():
+        expected = torch.autograd.grad(values(images, magnitudes, *noise), (images, magnitudes), weights)
     with torch.no_grad():
         written = gradients(weights, images, magnitudes, *noise)
     for ours, theirs in zip(written, expected, strict=True):
@@ -97,8 +112,22 @@ def test_a_row_is_never_split_and_an_empty_batch_stays_empty(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("bounds", [(0.0, 1.0), (1e-3, float("inf"))])
-def test_clamp_gradient_is_that_of_clamp_also_at_the_bounds(dtype, bounds):
+@pytest.mark.parametrize(
+    ("bounds", "expected"), [((0.0, 1.0), [0, 0, 1, 1, 1, 0, 0]), ((1e-3, float("inf")), [0, 0, 0, 0, 1, 1, 1])]
+)
+def test_clamp_has_torchs_values_and_no_gradient_at_the_bounds(dtype, bounds, expected):
     values = torch.tensor([-0.1, 0.0, 5e-4, 1e-3, 0.5, 1.0, 1.1], dtype=dtype, requires_grad=True)
-    (expected,) = torch.autograd.grad(values.clamp(*bounds).sum(), values)
-    assert torch.equal(clamp_gradient(torch.ones_like(values), values.detach(), *bounds), expected)
+    assert torch.equal(clamp(values, *bounds), values.clamp(*bounds))
+    (gradient,) = torch.autograd.grad(clamp(values, *bounds).sum(), values)
+    assert gradient.tolist() == expected
+    assert torch.equal(clamp_gradient(torch.ones_like(values), values.detach(), *bounds), gradient)
+
+
+def test_black_and_white_pixels_pass_no_gradient_through_a_clamp():
+    images = torch.tensor([0.0, 0.25, 1.0]).expand(2, 3, 4, 3).contiguous().requires_grad_()  # columns of a value
+    for name in ("brightness", "contrast", "saturation", "planckian", "noise"):
+        op = op_named(name)
+        noise = [torch.zeros_like(images)] if op.noise else []
+        out = op(images, torch.full((2,), op.identity), *noise)
+        (gradient,) = torch.autograd.grad(out, images, torch.ones_like(images))
+        assert not gradient[..., [0, 2]].any() and gradient[..., 1].all(), name

@@ -6,6 +6,7 @@ policy's backward also reaches its offsets, kornia's reaches the images only.
 """
 
 import argparse
+import inspect
 from collections.abc import Callable
 
 import kornia.augmentation as K
@@ -23,14 +24,28 @@ from vssl.views.plan import GatedOp, ViewPlan
 from vssl.views.recipes import Recipe
 from vssl.views.relaxed import SOLARIZE
 
+
+class _JitterInOrder(K.ColorJitter):
+    """Brightness, contrast, saturation, hue: what ``order=(0, 1, 2, 3)`` asks for from kornia 0.9 on."""
+
+    def generate_parameters(self, batch_shape: tuple[int, ...]) -> dict[str, Tensor]:
+        return super().generate_parameters(batch_shape) | {"order": torch.arange(4)}
+
+
+def _jitter(*ranges: tuple[float, float]) -> K.ColorJitter:
+    if "order" in inspect.signature(K.ColorJitter).parameters:
+        return K.ColorJitter(*ranges, order=(0, 1, 2, 3))
+    return _JitterInOrder(*ranges)
+
+
 # Ops with their fixed magnitudes, and kornia's augmentation that does the same. The four of the jitter are one
 # augmentation there: RandomBrightness and its like have other formulas.
 TEN_OPS = (
     (((ROTATE, 15.0),), K.RandomRotation((15.0, 15.0), p=1.0)),
-    (((TRANSLATE_X, 0.1),), K.RandomTranslate(translate_x=(0.1, 0.1), p=1.0)),
+    (((TRANSLATE_X, 0.1),), K.RandomTranslate(translate_x=(0.1, 0.1), p=1.0, align_corners=True)),
     (
         ((BRIGHTNESS, 1.2), (CONTRAST, 1.2), (SATURATION, 1.2), (HUE, 0.1)),
-        K.ColorJitter((1.2, 1.2), (1.2, 1.2), (1.2, 1.2), (0.1, 0.1), order=(0, 1, 2, 3)),
+        _jitter((1.2, 1.2), (1.2, 1.2), (1.2, 1.2), (0.1, 0.1)),
     ),
     (((GAMMA, 1.2),), K.RandomGamma((1.2, 1.2), p=1.0)),
     (((SHARPNESS, 1.5),), K.RandomSharpness((1.5, 1.5), p=1.0)),

@@ -11,6 +11,7 @@ from vssl.comparison.jobs import execute_in_jobs
 from vssl.comparison.listing import format_plan
 from vssl.comparison.plan import Comparison, check_arm, read_comparison
 from vssl.comparison.workers import Workers, default_workers
+from vssl.compat import add_note
 from vssl.reports import collect, format_table, write_page, write_results
 
 
@@ -85,12 +86,12 @@ def _run(comparison: Comparison, options: argparse.Namespace, workers: Workers, 
     except BaseException as error:
         if not any(comparison.work_dir.glob("*/*/run.json")):
             raise  # refused before anything was run: there is nothing to go on from, or to report
-        error.add_note(f"Once that is put right, the same command goes on from here: {command}")
+        add_note(error, f"Once that is put right, the same command goes on from here: {command}")
         try:
             report(comparison, command)
-            error.add_note(f"What was finished is in {comparison.work_dir / 'index.html'}.")
+            add_note(error, f"What was finished is in {comparison.work_dir / 'index.html'}.")
         except Exception as second:  # the first error is the one to report
-            error.add_note(f"No report could be written of what was finished: {second}")
+            add_note(error, f"No report could be written of what was finished: {second}")
         raise
 
 

@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 _PACKAGES = ("vssl", "torch", "timm", "kornia", "mmengine", "mmsegmentation", "numpy")
@@ -33,7 +33,7 @@ def describe_environment(threads: int | None = None) -> dict:
         "versions": {name: _version(name) for name in _PACKAGES} | {"vssl": vssl.__version__},
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
         "commit": _commit(),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
 
 

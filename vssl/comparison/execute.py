@@ -13,8 +13,9 @@ from vssl.comparison.plan import Arm, Comparison, run_order
 from vssl.comparison.refusal import refuse_other_settings
 from vssl.comparison.state import PROBED_FILE, is_trained, state_of
 from vssl.comparison.workers import Workers, write_json
+from vssl.compat import add_note, file_digest
 from vssl.engine.config import ConfigError
-from vssl.engine.settings import file_digest, flat_settings
+from vssl.engine.settings import flat_settings
 from vssl.reports import ORIGIN_FILE, START, read_json, run_directory
 
 
@@ -98,7 +99,7 @@ class Execution:
                 given = f"{self.comparison.arms[name].budget['baseline_steps']} steps of {self.comparison.baseline}"
                 self._say(f"{name}: {steps} steps take as long as {given}")
         except BaseException as error:
-            error.add_note(f"while timing arm {name!r} beside {self.comparison.baseline!r}")
+            add_note(error, f"while timing arm {name!r} beside {self.comparison.baseline!r}")
             raise
 
     def check_calibration(self, name: str) -> None:
@@ -130,7 +131,7 @@ class Execution:
             _train(config, run_dir, seed, origin, self._workers)
             self._probes.bring(run_dir / "backbone.safetensors", run_dir, seed, self._say)
         except BaseException as error:
-            error.add_note(f"arm {name!r}, seed {seed} ({run_dir}) stopped here; finished runs are kept.")
+            add_note(error, f"arm {name!r}, seed {seed} ({run_dir}) stopped here; finished runs are kept.")
             raise
 
     @cached_property
@@ -224,7 +225,7 @@ def _load(arm: Arm, workers: Workers) -> Any:
     try:
         return workers.load_config(arm.config, arm.cfg_options)
     except Exception as error:
-        error.add_note(f"while loading the config of arm {arm.name!r}")
+        add_note(error, f"while loading the config of arm {arm.name!r}")
         raise
 
 

@@ -6,12 +6,16 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
+
+from vssl.compat import check_cv2
+
+check_cv2()
+import cv2  # noqa: E402
 
 # Albumentations asks a server for its newest version on import; a training run should not.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-import albumentations as A
+import albumentations as A  # noqa: E402
 
 
 class JointTransform:

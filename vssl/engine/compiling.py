@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from vssl.engine.config import ConfigError
 from vssl.engine.snapshots import undisturbed
-from vssl.learner.compiled import compile_blocks, compiled_code
+from vssl.learner.compiled import compile_blocks, compiled_code, torch_compile_arguments
 from vssl.learner.learner import Learner
 
 # What torch.compile takes, less what cannot be written in a config.
@@ -49,7 +49,8 @@ def compile_learner(learner: Learner, options: dict[str, Any], device: torch.dev
     """
     with compiled_code():
         try:
-            torch.compile(lambda x: (2 * x).sin(), **options)(torch.ones(2, device=device, requires_grad=True))
+            tried = torch.compile(lambda x: (2 * x).sin(), **torch_compile_arguments(options))
+            tried(torch.ones(2, device=device, requires_grad=True))
         except Exception as error:  # each backend raises its own classes
             said = str(error).partition("\n\n")[0]  # advice on torch's own logs follows
             raise ConfigError(

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from mmengine.runner import BaseLoop
 from torch import Tensor
 
+from vssl.compat import add_note
 from vssl.datasets import UnreadableImage
 from vssl.datasets.stream import Stream
 from vssl.designers.base import Designer
@@ -104,7 +105,7 @@ class PretrainLoop(BaseLoop):
                 try:
                     self.run_iter(progress)
                 except UnreadableImage as error:
-                    error.add_note(f"The run stopped at step {self.step}; repair the file, then go on with --resume.")
+                    add_note(error, f"The run stopped at step {self.step}; repair the file, then go on with --resume.")
                     raise
                 self.step += 1
                 self.runner.call_hook("after_train_iter", batch_idx=self.step - 1, outputs=None)

@@ -1,7 +1,6 @@
 """A training config as a flat dict of plain values: to notice that a run was made with other settings, and to show
 what two arms do differently."""
 
-import hashlib
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +16,6 @@ def flat_settings(config: Any) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     _flatten("", content, flat)
     return {key: value for key, value in flat.items() if key not in _NOT_A_SETTING and not key.startswith("_")}
-
-
-def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _flatten(prefix: str, value: Any, flat: dict[str, Any]) -> None:

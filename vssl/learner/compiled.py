@@ -10,6 +10,7 @@ probes and RankMe call them in other modes and sizes. All of that runs as writte
 alone, which must not be left between a forward pass and its backward.
 """
 
+import inspect
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -38,8 +39,23 @@ def compile_blocks(learner: Learner, **options: Any) -> None:
     # torch keeps one list of versions for all blocks. Each block may need its own for each mode and size, since the
     # rate of drop-path is a constant in the code.
     settings = {"dynamic": False, "fullgraph": True, "recompile_limit": 8 * len(blocks)} | options
+    arguments = torch_compile_arguments(settings)
     for block in blocks:
-        block.compile(**settings)
+        block.compile(**arguments)
+
+
+def torch_compile_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """`options` as this version's ``torch.compile`` takes them.
+
+    ``recompile_limit`` is an argument of torch 2.15, for what is compiled with it, and not of torch 2.11. There the
+    limit is set for everything that the process compiles from now on.
+    """
+    if "recompile_limit" in inspect.signature(torch.compile).parameters or "recompile_limit" not in options:
+        return options
+    options = dict(options)
+    # Called recompile_limit from torch 2.7 on, where the name that torch 2.6 has still works.
+    torch._dynamo.config.cache_size_limit = options.pop("recompile_limit")
+    return options
 
 
 def compiled_code() -> AbstractContextManager:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 # Values of a chunk for each thread of a CPU: about one image of 224 pixels (600 kB in fp32), so that the temporaries of
 # an op stay in a core's cache. Devices with their own memory take the batch whole.
@@ -49,12 +50,22 @@ def chunked(values: Callable[..., Tensor], gradients: Callable[..., tuple[Tensor
     return Chunked.apply
 
 
-def clamp_gradient(gradient: Tensor, clamped: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """The gradient of ``clamped.clamp(low, high)``: none at the bounds and beyond, as torch has it.
+def clamp(values: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """``values.clamp(low, high)``, whose gradient is 0 at the bounds as well as beyond them, on every torch.
 
-    hardtanh is clamp, and its backward one pass; on a CPU a comparison and `torch.where` take ten times as long.
+    At a bound the slope is 0 on one side and 1 on the other, and black and white pixels lie there. The gradient of
+    ``Tensor.clamp`` is 1 there in torch 2.11 and 0 in torch 2.15. So whatever autograd differentiates in the views
+    calls this function. hardtanh is a clamp whose gradient has always been 0 at the bounds.
     """
-    return torch.ops.aten.hardtanh_backward(gradient, clamped, low, high)
+    return F.hardtanh(values, low, high)
+
+
+def clamp_gradient(gradient: Tensor, values: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """The vector-Jacobian product of `clamp`: `gradient` where ``low < values < high``, 0 elsewhere.
+
+    One pass; on a CPU a comparison and `torch.where` take ten times as long.
+    """
+    return torch.ops.aten.hardtanh_backward(gradient, values, low, high)
 
 
 def dot(a: Tensor, b: Tensor) -> Float[Tensor, " batch"]:

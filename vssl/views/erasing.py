@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vssl.views.chunks import clamp
 from vssl.views.filtering import blur, blur_radius
 from vssl.views.ops import Op, register
 
@@ -44,7 +45,7 @@ def _covered(pixels: int, centre: Float[Tensor, " batch"], length: Float[Tensor,
     """The share of each pixel of a line that the interval covers, all in pixels."""
     left = torch.arange(pixels, device=centre.device, dtype=centre.dtype)
     start, end = (centre - length / 2).unsqueeze(1), (centre + length / 2).unsqueeze(1)
-    return (torch.minimum(left + 1, end) - torch.maximum(left, start)).clamp(0, 1)
+    return clamp(torch.minimum(left + 1, end) - torch.maximum(left, start))
 
 
 CUTOUT = register(

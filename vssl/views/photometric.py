@@ -3,7 +3,7 @@
 The arithmetic is kornia's. Brightness, contrast and saturation are the PIL / torchvision versions, which blend with
 black, with the mean luma and with the luma. Each of them clamps to [0, 1], so that a row of them is no affine map of
 the colours and cannot be fused into one; what they cost is kept down by `vssl.views.chunks`. Gradients stand below
-the values that they belong to.
+the values that they belong to. A value that reaches a bound of a clamp passes no gradient (`vssl.views.chunks.clamp`).
 """
 
 import math
@@ -15,7 +15,7 @@ from kornia.augmentation import RandomPlanckianJitter
 from kornia.color import rgb_to_grayscale
 from torch import Tensor
 
-from vssl.views.chunks import chunked, clamp_gradient, dot
+from vssl.views.chunks import chunked, clamp, clamp_gradient, dot
 from vssl.views.ops import Op, per_image, register
 
 Images = Float[Tensor, "batch 3 height width"]
@@ -160,12 +160,12 @@ def planckian(images: Images, kelvin: Magnitude) -> Images:
     they are; dividing by the row of daylight makes 6500 K the identity.
     """
     table = _PLANCKIAN.to(images)
-    row = ((kelvin - COLDEST) / ROW_KELVIN).clamp(0, len(table) - 1)
+    row = clamp((kelvin - COLDEST) / ROW_KELVIN, 0, len(table) - 1)
     below = row.detach().floor().long().clamp(max=len(table) - 2)
     coefficients = torch.lerp(table[below], table[below + 1], (row - below).unsqueeze(1))
     red_blue = coefficients / table[round((DAYLIGHT - COLDEST) / ROW_KELVIN)]
     scale = torch.stack([red_blue[:, 0], torch.ones_like(kelvin), red_blue[:, 1]], dim=1)
-    return (images * scale[:, :, None, None]).clamp(0, 1)
+    return clamp(images * scale[:, :, None, None])
 
 
 BRIGHTNESS = register(

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vssl.views.chunks import clamp
 from vssl.views.gates import Gates, sample_gates
 from vssl.views.ops import straight_through, warp
 from vssl.views.plan import Distribution, GatedOp, Numbers, ViewPlan
@@ -70,7 +71,7 @@ def _crop(images: Images, plan: ViewPlan, window: Window, flip: Gates) -> Images
     is_open = flip.open[:, 0]
     views = resample(images, window, plan.size, is_open, plan.interpolation)
     if plan.interpolation == "bicubic":  # as PIL, which keeps bytes in their range
-        views = views.clamp(0, 1)
+        views = clamp(views)
     step = flip.step()
     if step is None:
         return views

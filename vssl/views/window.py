@@ -10,6 +10,7 @@ look over the window's edge into the image (torchvision crops first), which chan
 a window that does not fit is clipped to the image; `ViewPlan.redraw` draws it again, as torchvision does.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vssl.views.chunks import clamp
 from vssl.views.separable import separable
 
 
@@ -34,8 +36,8 @@ class Window(NamedTuple):
 
     def edges(self, height: int, width: int) -> Float[Tensor, "batch 4"]:
         """(left, top, width, height) of each window in pixels."""
-        across = (self.area * height * width * self.log_ratio.exp()).sqrt().clamp(1, width)
-        down = (self.area * height * width * (-self.log_ratio).exp()).sqrt().clamp(1, height)
+        across = clamp((self.area * height * width * self.log_ratio.exp()).sqrt(), 1, width)
+        down = clamp((self.area * height * width * (-self.log_ratio).exp()).sqrt(), 1, height)
         return torch.stack([self.x * (width - across), self.y * (height - down), across, down], dim=1)
 
 
@@ -61,7 +63,7 @@ def resample(
 
 
 def _triangle(distance: Tensor) -> Tensor:
-    return (1 - distance).clamp(min=0)
+    return clamp(1 - distance, 0, math.inf)
 
 
 def _cubic(distance: Tensor) -> Tensor:
@@ -82,5 +84,5 @@ def _weights(
     pixels = torch.arange(side, device=start.device, dtype=start.dtype) + 0.5
     outputs = torch.arange(size, device=start.device, dtype=start.dtype).unsqueeze(1) + 0.5
     centres = start.view(-1, 1, 1) + outputs * scale
-    weights = kernel((pixels - centres).abs() / scale.clamp(min=1))
+    weights = kernel((pixels - centres).abs() / clamp(scale, 1, math.inf))
     return weights / weights.sum(dim=2, keepdim=True)

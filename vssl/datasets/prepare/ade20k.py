@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vssl.compat import file_digest
 from vssl.datasets.files import UnreadableImage, found_in, read_image, read_labels
 from vssl.datasets.label_checks import SHIFTED, ClassValues, present_values
-from vssl.datasets.prepare.writing import ContentHash, begin, file_hash, finish, link_or_write
+from vssl.datasets.prepare.writing import ContentHash, begin, finish, link_or_write
 from vssl.datasets.threads import in_threads
 from vssl.progress import track
 
@@ -49,7 +50,7 @@ def prepare_ade20k(source: str | Path, out: str | Path, release: Release | None 
     with _Source(source) as files:
         hashes = {}
         if files.is_zip:
-            hashes["zip_sha1"] = file_hash(source, "sha1")
+            hashes["zip_sha1"] = file_digest(source, "sha1")
             if hashes["zip_sha1"] != release.zip_sha1:
                 raise ValueError(
                     f"{source}: SHA-1 {hashes['zip_sha1']}, expected {release.zip_sha1} (ADEChallengeData2016.zip). "

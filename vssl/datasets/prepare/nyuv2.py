@@ -14,10 +14,11 @@ import numpy as np
 from jaxtyping import Float, UInt8, UInt16
 from PIL import Image
 
+from vssl.compat import file_digest
 from vssl.datasets.files import found_in
 from vssl.datasets.label_checks import DepthValues, depth_counts
 from vssl.datasets.matlab import read_mat
-from vssl.datasets.prepare.writing import ContentHash, begin, file_hash, finish, write_whole
+from vssl.datasets.prepare.writing import ContentHash, begin, finish, write_whole
 from vssl.progress import track
 
 MAT, SPLITS_MAT = "nyu_depth_v2_labeled.mat", "splits.mat"
@@ -96,7 +97,7 @@ def _finish(out: Path, source: Path, options: dict, splits: dict, hashes: dict, 
         depth_range_m=[near / 1000, far / 1000],
         invalid_share=float(found.counts[0] / found.counts.sum()),
         labels="z-depth, uint16 PNG, millimetres, 0 = invalid",
-        hashes={"mat_sha256": file_hash(source / MAT), "splits_sha256": file_hash(source / SPLITS_MAT), **hashes},
+        hashes={"mat_sha256": file_digest(source / MAT), "splits_sha256": file_digest(source / SPLITS_MAT), **hashes},
         licence=LICENCE,
     )
 

@@ -7,10 +7,11 @@ OUT/images/{train,test}/SCENE_NNNNN.{jpg,png}       OUT/annotations/{train,test}
 from collections.abc import Mapping
 from pathlib import Path
 
+from vssl.compat import file_digest
 from vssl.datasets.files import UnreadableImage, found_in, read_image, read_millimetres
 from vssl.datasets.label_checks import DepthValues, depth_counts
 from vssl.datasets.prepare.nyuv2 import FARTHEST, HEIGHT, LICENCE, WIDTH
-from vssl.datasets.prepare.writing import ContentHash, begin, file_hash, finish, link_or_write
+from vssl.datasets.prepare.writing import ContentHash, begin, finish, link_or_write
 from vssl.datasets.threads import in_threads
 from vssl.progress import track
 
@@ -37,7 +38,7 @@ def prepare_nyuv2_lists(source: str | Path, out: str | Path, counts: Mapping[str
         if not (source / name).is_file():
             raise FileNotFoundError(f"{source}: no {name} (found: {found_in(source)})")
     pairs = {split: _pairs(source, name, counts[split]) for split, name in LISTS.items()}
-    hashes = {f"{split}_list_sha256": file_hash(source / name) for split, name in LISTS.items()}
+    hashes = {f"{split}_list_sha256": file_digest(source / name) for split, name in LISTS.items()}
     options = {"layout": "lists", **hashes}
     if begin(out, options, ("images", "annotations")):
         found = DepthValues()

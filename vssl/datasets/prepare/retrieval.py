@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from vssl.compat import file_digest
 from vssl.datasets.files import found_in, image_paths, read_image
-from vssl.datasets.prepare.writing import ContentHash, begin, file_hash, finish, link_or_write
+from vssl.datasets.prepare.writing import ContentHash, begin, finish, link_or_write
 from vssl.datasets.retrieval import ground_truth_file, read_ground_truth
 from vssl.datasets.threads import in_threads
 from vssl.progress import track
@@ -56,7 +57,7 @@ def prepare_retrieval(source: str | Path, out: str | Path, benchmark: Benchmark)
             f"{source}: {len(missing)} of {len(wanted)} images of {file.name} are not below it, e.g. {missing[0]}.jpg. "
             f"Unpack {benchmark.archives} there"
         )
-    options = {"ground_truth_sha256": file_hash(file)}
+    options = {"ground_truth_sha256": file_digest(file)}
     if begin(out, options, ("jpg", file.name)):
         contents = ContentHash()
         bar = track(in_threads(_read, [places[n] for n in wanted]), "images", "images", len(wanted))

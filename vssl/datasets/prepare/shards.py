@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from vssl.compat import file_digest
 from vssl.datasets.files import EXTENSIONS, found_in, image_paths
-from vssl.datasets.prepare.writing import begin, file_hash, finish, write_whole
+from vssl.datasets.prepare.writing import begin, finish, write_whole
 from vssl.datasets.shards import INDEX, ROW, index_shard
 from vssl.datasets.threads import in_threads
 from vssl.progress import track
@@ -77,7 +78,7 @@ def _finish(out: Path, shards: Sequence[Path], options: dict, source: str, licen
         source=source,
         counts={"images": len(rows), "shards": len(shards), "other_files": others},
         shards={path.name: path.stat().st_size for path in shards},
-        hashes={"index_sha256": file_hash(out / INDEX)},
+        hashes={"index_sha256": file_digest(out / INDEX)},
         licence=licence,
     )
 

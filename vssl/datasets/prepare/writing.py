@@ -95,11 +95,6 @@ def link_or_write(source: Path | None, content: bytes | None, target: Path) -> N
     write_whole(target, source.read_bytes() if content is None else content)
 
 
-def file_hash(path: Path, kind: str = "sha256") -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
-
-
 class ContentHash:
     """One SHA-256 over names and contents of many files, in the order in which they are added."""
 
