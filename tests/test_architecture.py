@@ -25,8 +25,8 @@ MAY_IMPORT = {
     "probes": {"compat", "datasets", "learner"},
     "reports": set(),
     "comparison": {"compat", "engine", "probes", "processes", "progress", "reports"},
-    "commands": {"comparison", "datasets", "engine", "options", "probes", "reports"},
-    "benchmarks": {"designers", "draws", "learner", "objectives", "probes", "value", "views"},
+    "commands": {"benchmarks", "comparison", "datasets", "engine", "options", "probes", "reports"},
+    "benchmarks": {"datasets", "designers", "draws", "engine", "learner", "objectives", "probes", "value", "views"},
 }  # fmt: skip
 OPENMMLAB = {"mmengine", "mmseg", "mmcv"}
 WITHOUT_OPENMMLAB = {"views", "designers", "objectives", "learner", "feedback", "value", "reports"}

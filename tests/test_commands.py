@@ -4,11 +4,12 @@ import argparse
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from vssl.commands import data, run_command
+from vssl.commands import benchmark, data, run_command
 from vssl.datasets.prepare.command import add_commands
 from vssl.options import CfgOptions, read_value
 
@@ -102,6 +103,14 @@ def test_prepare_data_names_every_command_that_there_is():
     add_commands(commands)
     helps = {action.dest: action.help for action in commands._choices_actions}
     assert helps == data.NAMES
+
+
+@pytest.mark.parametrize("name", benchmark.NAMES)
+def test_benchmark_names_every_benchmark_as_its_own_parser_does(name):
+    commands = argparse.ArgumentParser().add_subparsers()
+    module, what = benchmark.NAMES[name]
+    import_module(f"vssl.benchmarks.{module}").add_command(commands)
+    assert [(action.dest, action.help) for action in commands._choices_actions] == [(name, what)]
 
 
 def _environment():

@@ -2,7 +2,7 @@
 
 import sys
 
-from vssl.comparison.command import main
+from vssl.commands.compare import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from mmengine import Config
 
+from vssl.commands.compare import parser
 from vssl.comparison import Workers, read_comparison
+from vssl.comparison.command import run_command
 
 SECONDS_PER_STEP = {"fixed": 0.25, "vpretraining": 0.4}
 
@@ -103,3 +105,13 @@ def config(tmp_path: Path, monkeypatch) -> dict:
 @pytest.fixture
 def comparison(config):
     return read_comparison(config)
+
+
+@pytest.fixture
+def compare():
+    """tools/compare.py with other workers; errors are raised."""
+
+    def run(arguments: list[str], workers: Workers) -> None:
+        run_command(parser().parse_args(arguments), " ".join(["python tools/compare.py", *arguments]), workers)
+
+    return run

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from vssl.comparison import execute, read_comparison
-from vssl.comparison.command import run_command
 from vssl.comparison.listing import format_plan
 
 FILE = Path("runs/vpretraining/calibration.json")
@@ -101,9 +100,9 @@ def test_list_shows_the_budget(config, fakes):
     assert "25 steps (as 40 of the baseline)" in waiting and waiting.endswith("10 s")  # 40 · 0.25 s
 
 
-def test_table_page_and_json_say_how_long_it_was_and_the_drift(config, fakes, capsys):
+def test_table_page_and_json_say_how_long_it_was_and_the_drift(config, fakes, capsys, compare):
     Path("compare.py").write_text("\n".join(f"{key} = {value!r}" for key, value in config.items()) + "\n")
-    run_command(["compare.py"], fakes.workers())
+    compare(["compare.py"], fakes.workers())
     out, page = capsys.readouterr().out, Path("runs/index.html").read_text()
     about = "Budget: as long as 40 steps of fixed recipe took on this machine: 10.0 seconds of processor time."
     drift = "V-Pretraining: 25 steps; drift when measured again at the end +0.0 %, by the runs' own clocks +0.0 %"
@@ -127,12 +126,14 @@ def test_table_page_and_json_say_how_long_it_was_and_the_drift(config, fakes, ca
         (None, "at matched cost that has not been checked at the end", False),
     ],
 )
-def test_a_verdict_is_firm_only_where_the_cost_was_checked_and_kept(config, fakes, drift, matched, noted, capsys):
+def test_a_verdict_is_firm_only_where_the_cost_was_checked_and_kept(
+    config, fakes, drift, matched, noted, capsys, compare
+):
     Path("compare.py").write_text("\n".join(f"{key} = {value!r}" for key, value in config.items()) + "\n")
-    run_command(["compare.py"], fakes.workers())
+    compare(["compare.py"], fakes.workers())
     made = json.loads(FILE.read_text())
     FILE.write_text(json.dumps({**made, "end": None if drift is None else {"drift": drift, "seeds": [0, 1, 2]}}))
-    run_command(["compare.py", "--collect-only"], fakes.workers())
+    compare(["compare.py", "--collect-only"], fakes.workers())
     results = json.loads(Path("runs/results.json").read_text())
     assert results["verdict"]["compared"].startswith(f"V-Pretraining − fixed recipe {matched} ")
     assert results["verdict"]["firm"] == (drift == 0.04)

@@ -7,5 +7,5 @@ repetition. On a machine that others use too, the ratio of processor seconds is 
 several threads also spend processor time on waiting for each other. Threads are set, never left to torch's choice,
 and every result names them, the machine and the versions (`report`).
 
-A benchmark is a module with `add_command(commands)`, entered in `tools/benchmark.py`.
+A benchmark is a module with `add_command(commands)`, entered in `vssl/commands/benchmark.py`.
 """

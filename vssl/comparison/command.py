@@ -1,8 +1,6 @@
-"""The comparison from the command line: ``tools/compare.py``."""
+"""What ``tools/compare.py`` does."""
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
 
 from vssl.comparison.environment import describe_environment
@@ -15,50 +13,20 @@ from vssl.compat import add_note
 from vssl.reports import collect, format_table, write_page, write_results
 
 
-def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="tools/compare.py",
-        description="Run arms × seeds at matched budgets, probe them, and write results.json and index.html. "
-        "What is finished is not run again.",
-    )
-    parser.add_argument("config", help="comparison config, e.g. configs/scenes/verdict.py")
-    parser.add_argument("--work-dir", help="where runs and the report go (default: the config's work_dir)")
-    parser.add_argument("--arms", nargs="+", metavar="ARM", help="run only these arms")
-    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="instead of the config's seeds")
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=1,
-        metavar="N",
-        help="run seeds in N processes side by side (not with budgets in elapsed seconds; default: 1)",
-    )
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--list", action="store_true", help="print what would be run, and stop")
-    mode.add_argument("--collect-only", action="store_true", help="report on what is there, run nothing")
-    return parser.parse_args(arguments)
+def run_command(options: argparse.Namespace, command: str, workers: Workers | None = None) -> None:
+    """Run or list or collect, and print the table.
 
-
-def main(arguments: list[str] | None = None) -> int:
-    """``tools/compare.py``: exit status 0, or 1 with the error on stderr."""
-    try:
-        run_command(arguments)
-    except (ValueError, FileNotFoundError, FileExistsError, FloatingPointError) as error:
-        print("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
-        return 1
-    return 0
-
-
-def run_command(arguments: list[str] | None = None, workers: Workers | None = None) -> None:
-    """Parse, run or list or collect, and print the table; `workers` default to the real engine and probes."""
-    options = parse_arguments(arguments)
+    Args:
+        options: of the parser in vssl/commands/compare.py.
+        command: how it was called, for the report.
+        workers: default to the real engine and probes.
+    """
     comparison = _load_comparison(options)
     for arm in options.arms or []:
         check_arm(arm, comparison.arms, "--arms")
     if options.list:
         print(format_plan(comparison, options.arms))
         return
-    words = ["tools/compare.py", *(sys.argv[1:] if arguments is None else arguments)]
-    command = "python " + shlex.join(words)
     if not options.collect_only:
         _run(comparison, options, workers or default_workers(), command)
     print(format_table(report(comparison, command)))

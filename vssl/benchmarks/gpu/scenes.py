@@ -17,8 +17,7 @@ from vssl.benchmarks.gpu.session import Section
 from vssl.datasets.scenes import write_scenes
 from vssl.engine import load_config, train
 from vssl.engine.train import build_runner
-from vssl.probes.command import main as probe
-from vssl.probes.results import load_results
+from vssl.probes.run import run_probes
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 RUNS = {"fixed": "simclr_fixed", "policy": "simclr_policy", "U-Net": "simclr_unet"}
@@ -114,13 +113,12 @@ def _train(arguments: Namespace, name: str, config: str, seconds: float) -> dict
 
 
 def _probe(arguments: Namespace, name: str) -> dict:
-    out = Path(f"runs/{name}/probes.json")
-    words = [str(CONFIGS / "probes" / "scenes224.py"), "--backbone", f"runs/{name}/backbone.safetensors"]
-    only = ["--only", "knn"] if arguments.tiny else []
-    options = ["--cfg-options", f"device={arguments.device.type}"]
-    options += ["probes.knn.size=32", "probes.knn.k=[1]"] if arguments.tiny else []
-    probe([*words, "--out", str(out), *only, *options])
-    return {"scores": _scores(load_results(out))}
+    config = Config.fromfile(CONFIGS / "probes" / "scenes224.py")
+    config.device = arguments.device.type
+    if arguments.tiny:
+        config.merge_from_dict({"probes.knn.size": 32, "probes.knn.k": [1]})
+    results = run_probes(f"runs/{name}/backbone.safetensors", config, only=["knn"] if arguments.tiny else None)
+    return {"scores": _scores(results)}
 
 
 def _scores(results: list[dict]) -> str:
