@@ -148,7 +148,7 @@ class PretrainLoop(BaseLoop):
         self.learner.objective.before_optimizer_step()
         parameters = [p for p in self.learner.parameters() if p.grad is not None]
         gradient_norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_grad or float("inf"))
-        # the one device synchronisation of a step: weights are never moved by a gradient that is not finite
+        # the loop's one device synchronisation in a step: weights are never moved by a gradient that is not finite
         if not torch.isfinite(loss.detach() + gradient_norm):
             self.stop_non_finite(f"loss {loss.item():.4g}, gradient norm {gradient_norm.item():.4g}")
         optimizer.step()

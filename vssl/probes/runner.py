@@ -142,8 +142,8 @@ class _HeadRunner(Runner):
         for scheduler, state in zip(self.param_schedulers, self.saved["schedulers"], strict=True):
             scheduler.load_state_dict(state)
         torch.set_rng_state(self.saved["random"])
-        if self.saved["cuda_random"]:
-            torch.cuda.set_rng_state_all(self.saved["cuda_random"])
+        if self.saved["cuda_random"] is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(self.saved["cuda_random"])
         self.train_loop._iter = self.saved["step"]
 
 
@@ -177,7 +177,7 @@ class _WatchHead(Hook):
             "optimizer": runner.optim_wrapper.state_dict(),
             "schedulers": [_plain_state(scheduler) for scheduler in runner.param_schedulers],
             "random": torch.get_rng_state(),
-            "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "cuda_random": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_name(self.path.name + ".partial")
