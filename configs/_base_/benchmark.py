@@ -45,7 +45,7 @@ def _verdict_arms(root: str) -> dict:
     Learning rates and designers' settings: the best of each arm's trials (selection.py); controls have the policy's.
     """
 
-    def as_recipe(label: str, **options) -> dict:
+    def fixed(label: str, **options) -> dict:
         return dict(config="configs/scenes/simclr_fixed.py", cfg_options={**_stream(root), **options}, label=label)
 
     def arm(name: str, label: str, **options) -> dict:

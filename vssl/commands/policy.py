@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
 
 def execute(options: argparse.Namespace) -> None:
     if not options.run.is_dir():
-        raise FileNotFoundError(f"no run directory {options.run}; give what tools/train.py wrote")
+        raise FileNotFoundError(f"{options.run} does not exist; give a run directory of tools/train.py")
     from vssl.reports.policy_page import write_policy_page
 
     page = write_policy_page(options.run, options.out, options.png_dir)
