@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
+from vssl.comparison import read_comparison
 from vssl.datasets.scenes import SPLITS, write_scenes
 from vssl.engine import load_config, train
+from vssl.engine.config import check_training_config
 
 ROOT = Path(__file__).parents[1]
 NOT_TRAINING = {"ablations", "demo", "landscape", "one_step", "selection", "verdict", "verdict_long"}  # comparisons
@@ -22,6 +25,13 @@ def few_scenes(tmp_path_factory):
     out = tmp_path_factory.mktemp("scenes")
     write_scenes(out, size=64, counts=dict.fromkeys(SPLITS, 18), workers=1)
     return out
+
+
+@pytest.mark.parametrize("name", sorted(NOT_TRAINING))
+def test_a_comparison_is_read_and_every_arm_of_it_is_a_config(name):
+    comparison = read_comparison(Config.fromfile(ROOT / "configs/scenes" / f"{name}.py").to_dict())
+    for arm in comparison.arms.values():
+        check_training_config(load_config(ROOT / arm.config, arm.cfg_options))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
