@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from mmcv.transforms import LoadImageFromFile, RandomFlip
+from mmcv.transforms import RandomFlip
 from mmseg.datasets.transforms import PackSegInputs
 
 from vssl.probes.backbone import FrozenBackbone
@@ -12,6 +12,7 @@ from vssl.probes.dense_grid import DenseGrid, SharedLook
 from vssl.probes.depth import DepthProbe
 from vssl.probes.fit import FullBatch
 from vssl.probes.outcome import ProbeRun
+from vssl.probes.reading import ReadImage
 from vssl.probes.segmentation import SegmentationProbe
 
 CPU = torch.device("cpu")
@@ -68,11 +69,9 @@ def test_the_held_out_images_choose_and_are_in_no_batch(segmentation, run):
 def test_each_label_file_is_checked_once_and_each_image_decoded_once(segmentation, monkeypatch):
     """The held-out part is the same files with another pipeline, not a third data set."""
     checked, decoded = [], []
-    check, load = SceneSegmentation.check_files, LoadImageFromFile.transform
+    check, load = SceneSegmentation.check_files, ReadImage.transform
     monkeypatch.setattr(SceneSegmentation, "check_files", lambda self, p: (checked.extend(p), check(self, p))[1])
-    monkeypatch.setattr(
-        LoadImageFromFile, "transform", lambda self, r: (decoded.append(r["img_path"]), load(self, r))[1]
-    )
+    monkeypatch.setattr(ReadImage, "transform", lambda self, r: (decoded.append(r["img_path"]), load(self, r))[1])
     segmentation["val"]["pipeline"] = [*segmentation["val"]["pipeline"][:2], dict(type=PackSegInputs)]
     grid = DenseGrid(dict(type=SegmentationProbe, **segmentation), [1e-3], holdout=0.25)
     data = ProbeData()

@@ -3,14 +3,21 @@
 import io
 import os
 import struct
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageOps
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff")  # in capitals too
+
+# Pixels of the largest image that is decoded. Pillow itself warns above its own limit and refuses at twice that.
+MAX_PIXELS = int(os.environ.get("VSSL_MAX_PIXELS", 2**28))
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+# From Pillow's names of modes to what a pixel is; what is not here cannot be read as 8-bit RGB without guessing.
+_EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 # What makes the folders that the configs name; data/README.md has the layouts.
 _PREPARED_BY = {
     "scenes": "scenes --out data/scenes",
@@ -56,7 +63,14 @@ def found_in(folder: Path, most: int = 5) -> str:
 
 
 def read_image(path: Path, size: int | None = None, content: bytes | None = None) -> UInt8[np.ndarray, "H W 3"]:
-    """Decodes an image to RGB.
+    """Decodes an image to RGB, upright: the one decoder of training, feedback and probes.
+
+    | in the file | here |
+    |---|---|
+    | 8 bits a channel, a palette, 1 bit; grey, RGB, CMYK, … | converted to RGB; transparency is dropped |
+    | 16-bit grey | divided by 257, so that 0..65535 becomes 0..255 |
+    | 32-bit integers, floating point | refused: nothing says which value is white |
+    | an orientation (EXIF, as phones write it) | applied |
 
     Pillow rather than OpenCV or torchvision: it raises on truncated files (OpenCV fills the rest with grey), its
     resampling is antialiased, and it can decode a large JPEG at 1/2, 1/4 or 1/8 (3 times faster on ImageNet's sizes).
@@ -66,19 +80,33 @@ def read_image(path: Path, size: int | None = None, content: bytes | None = None
         content: the file's bytes where they do not lie under `path`, which then only names it (a member of an archive).
 
     Raises:
-        UnreadableImage: the content is broken.
+        UnreadableImage: the content is broken, of a kind that is refused, or has more than `MAX_PIXELS` pixels.
         OSError: the file could not be read (missing, no permission, disk or network).
     """
     with _opened(path, content) as image:
+        if size is not None:
+            # Twice the size, so that what is left to resize still averages over real pixels. JPEG only, else no effect.
+            image.draft("RGB", (2 * size, 2 * size))
+        rgb = _eight_bit_rgb(ImageOps.exif_transpose(image), path)
         if size is None:
-            return np.asarray(image.convert("RGB"))
-        # Twice the size, so that what is left to resize still averages over real pixels. JPEG only, else no effect.
-        image.draft("RGB", (2 * size, 2 * size))
-        rgb = image.convert("RGB")
+            return np.asarray(rgb)
         side = min(rgb.size)
         left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
         box = (left, top, left + side, top + side)
         return np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC, box=box))
+
+
+def _eight_bit_rgb(image: Image.Image, path: Path) -> Image.Image:
+    if image.mode in _EIGHT_BITS:
+        return image.convert("RGB")
+    if image.mode.startswith("I"):  # "I;16" and its byte orders; older Pillow opens 16-bit PNG as 32-bit "I"
+        values = np.asarray(image)
+        if image.mode != "I" or (image.format in ("PNG", None) and values.min() >= 0 and values.max() < 2**16):
+            return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")
+    raise UnreadableImage(
+        f"{path}: pixels of mode {image.mode}, and nothing says which value is white. Write it again with 8 or 16 bits "
+        "a channel"
+    )
 
 
 def read_labels(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "H W"]:
@@ -116,7 +144,13 @@ class _opened:
 
     def __enter__(self) -> Image.Image:
         try:
-            self.image = Image.open(self.path if self.content is None else io.BytesIO(self.content))
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                self.image = Image.open(self.path if self.content is None else io.BytesIO(self.content))
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise UnreadableImage(
+                f"{self.path}: {error}. Cut it into tiles, or set the environment variable VSSL_MAX_PIXELS"
+            ) from error
         except _BROKEN as error:
             self._translate(error)
         return self.image

@@ -113,7 +113,10 @@ class _AnnotatedImages(Dataset, ABC):
         image, annotation = read_image(image_path), self._read(annotation_path)
         if image.shape[:2] != annotation.shape:
             (h, w), (ah, aw) = image.shape[:2], annotation.shape
-            raise UnreadableImage(f"{annotation_path}: {aw} × {ah} pixels, but its image {image_path} has {w} × {h}")
+            turned = " once it is turned upright (EXIF); labels are taken as stored" if (aw, ah) == (h, w) else ""
+            raise UnreadableImage(
+                f"{annotation_path}: {aw} × {ah} pixels, but its image {image_path} has {w} × {h}{turned}"
+            )
         return image, annotation
 
     @staticmethod

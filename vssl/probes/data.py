@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -10,16 +11,25 @@ from jaxtyping import Int, UInt8
 from mmengine.dataset import BaseDataset, Compose, pseudo_collate
 from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as T
 
+from vssl.datasets.files import read_image
 from vssl.probes.datasets import ClassFolder, read_dataset_json
 from vssl.probes.metrics import check_labels
+from vssl.probes.reading import with_own_reader
 
-DETERMINISTIC = ("LoadImageFromFile", "LoadAnnotations", "LoadDepthAnnotation", "Resize", "NYUCrop", "PackSegInputs")
+DETERMINISTIC = (
+    "LoadImageFromFile",
+    "ReadImage",
+    "LoadAnnotations",
+    "LoadDepthAnnotation",
+    "Resize",
+    "NYUCrop",
+    "PackSegInputs",
+)
 
 
 class DenseBatch(NamedTuple):
@@ -46,7 +56,8 @@ class DenseSplit:
         with warnings.catch_warnings():  # albumentations warns of arguments it does not know, and runs without them
             warnings.filterwarnings("error", message="Argument.*not valid for transform")
             try:
-                self.dataset = DATASETS.build(config) if listed is None else part_of(listed, config)
+                read = {**config, "pipeline": with_own_reader(config["pipeline"])}
+                self.dataset = DATASETS.build(read) if listed is None else part_of(listed, read)
             except UserWarning as error:
                 raise ValueError(f"the pipeline of {config.get('data_root')}: {error}") from error
         self.classes = self.dataset.metainfo["classes"]
@@ -183,11 +194,8 @@ class FolderSplit:
 
 
 def decode(path: str) -> UInt8[Tensor, "3 height width"]:
-    try:
-        with Image.open(path) as image:
-            return T.pil_to_tensor(image.convert("RGB"))
-    except OSError as error:
-        raise ValueError(f"{path} cannot be decoded ({error}); replace or remove the file") from error
+    """Raises UnreadableImage, a ValueError that names the file."""
+    return torch.from_numpy(read_image(Path(path)).transpose(2, 0, 1).copy())
 
 
 class ProbeData:
