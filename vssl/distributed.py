@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -32,7 +33,17 @@ def process_group(launcher: str) -> Iterator[None]:
             dist.barrier()
     finally:
         if dist.is_initialized() and not joined_before:
-            dist.destroy_process_group()
+            leave_group()
+
+
+def leave_group() -> None:
+    """Leave the process group.
+
+    On torch 2.6 `destroy_process_group` waits for gloo's threads while it holds the GIL, which a thread needs to drop
+    the tensors of the last message: both may wait for ever. The pause gives them the GIL before.
+    """
+    time.sleep(0.1)
+    dist.destroy_process_group()
 
 
 def _read_slurm() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from vssl.distributed import leave_group
 from vssl.learner import TimmBackbone
 from vssl.objectives import DINO
 from vssl.objectives.simclr import nt_xent
@@ -37,8 +38,7 @@ def main(rank: int, folder: Path) -> None:
         },
         folder / f"rank{rank}.pt",
     )
-    dist.barrier()  # without it torch 2.6 now and then waits for ever in the next line
-    dist.destroy_process_group()
+    leave_group()
 
 
 if __name__ == "__main__":
