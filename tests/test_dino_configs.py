@@ -18,7 +18,7 @@ from vssl.engine.train import parameter_groups
 from vssl.learner.learner import Learner
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted(path.stem for path in (ROOT / "configs/dino").glob("*.py"))
+CONFIGS = sorted(path.stem for path in (ROOT / "configs/dino").glob("vit*.py"))  # beside a reader's own
 COLUMNS = ("lr", "batch", "r", "meta", "K", "designer", "designer_lr", "κ", "λ_spars", "λ_tv", "α_seg", "α_dep")
 TABLE = {  # arXiv 2601.22108
     "vitb_ade20k": (4.15e-6, 256, 4, 32, 2, "UNetMask", 1.54e-4, 0.6, 0.131, 0.144, 1, 8),
