@@ -10,7 +10,7 @@ from lightly.models.modules import DINOProjectionHead
 from vssl.draws import Draws
 from vssl.learner import TimmBackbone
 from vssl.objectives import DINO
-from vssl.objectives.dino import DINOHead
+from vssl.objectives.heads import DINOHead
 
 SMALL = {"out_dim": 24, "hidden_dim": 32, "bottleneck_dim": 16}
 DRAWS = Draws(0, "views")

@@ -5,9 +5,9 @@ centre momentum 0.9, teacher momentum from 0.996).
 """
 
 from contextlib import nullcontext
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -17,6 +17,7 @@ from vssl.learner.backbone import TimmBackbone
 from vssl.learner.schedules import cosine, linear, warmup
 from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
+from vssl.objectives.heads import DINOHead, full_precision
 from vssl.views.crops import Views
 
 
@@ -45,7 +46,14 @@ class DINO(Objective):
     """
 
     n_global_crops = 2
+    takes_local_crops = True
     uses_teacher = True
+    paper = "Caron et al. 2021, arXiv 2104.14294, and its code"
+    works_on = "class token"
+
+    @classmethod
+    def small(cls, embed_dim: int) -> dict[str, Any]:
+        return {"hidden_dim": 4 * embed_dim, "bottleneck_dim": embed_dim, "out_dim": 16 * embed_dim}
 
     def __init__(
         self,
@@ -123,7 +131,7 @@ class DINO(Objective):
     def _teacher_logits(
         self, teacher: EMATeacher, crops: Float[Tensor, "rows 3 height width"]
     ) -> Float[Tensor, "rows prototypes"]:
-        return _full_precision(teacher.heads["head"](teacher.backbone.class_token(teacher.backbone(crops))))
+        return full_precision(teacher.heads["head"](teacher.backbone.class_token(teacher.backbone(crops))))
 
     def teacher_modules(self) -> dict[str, nn.Module]:
         return {"head": self.head}
@@ -168,40 +176,9 @@ class DINO(Objective):
     def _log_probabilities(
         self, student: TimmBackbone, state: State, name: str
     ) -> Float[Tensor, "views batch prototypes"]:
-        logits = _full_precision(self.head(student.class_token(student.tail(unpack(state, name)))))
+        logits = full_precision(self.head(student.class_token(student.tail(unpack(state, name)))))
         batch = state["targets"].shape[1]
         return (logits / self.student_temperature).log_softmax(-1).unflatten(0, (-1, batch))
-
-
-class DINOHead(nn.Module):
-    """Three-layer MLP to a bottleneck on the unit sphere, then cosine similarities to `out_dim` prototypes.
-
-    The last layer is weight-normalised with its gain fixed at 1 (the authors' ``norm_last_layer=True``), written out:
-    the rows of the weight are normalised in every pass.
-    """
-
-    def __init__(self, in_dim: int, out_dim: int, hidden_dim: int = 2048, bottleneck_dim: int = 256):
-        super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(in_dim, hidden_dim),
-            nn.GELU(),
-            nn.Linear(hidden_dim, hidden_dim),
-            nn.GELU(),
-            nn.Linear(hidden_dim, bottleneck_dim),
-        )
-        self.last = nn.Linear(bottleneck_dim, out_dim, bias=False)
-        for layer in self.mlp:
-            if isinstance(layer, nn.Linear):
-                nn.init.trunc_normal_(layer.weight, std=0.02)
-                nn.init.zeros_(layer.bias)
-
-    def forward(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prototypes"]:
-        return F.linear(F.normalize(self.mlp(x), dim=-1), F.normalize(self.last.weight, dim=-1))
-
-
-def _full_precision(logits: Tensor) -> Tensor:
-    """At least fp32: a softmax at temperature 0.04 over thousands of prototypes is not for half precision."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def _pair_sum(
