@@ -26,3 +26,19 @@ def test_distributions():
     assert abs(draws.normal(20000).std() - 1) < 0.02
     permutation = draws.permutation(5, 7)
     assert torch.equal(permutation.sort(dim=1).values, torch.arange(7).expand(5, 7))
+
+
+def test_stratified_numbers_are_uniform_and_one_lies_in_each_nth_of_the_range():
+    numbers = Draws(0, "test").stratified(50, 2)
+    assert torch.equal((numbers.flatten() * 100).floor().sort().values, torch.arange(100.0))
+    ranks = [Draws(0, "test", rank=rank, world_size=2).stratified(25, 2) for rank in (0, 1)]
+    assert all(torch.equal(share, numbers[rank::2]) for rank, share in enumerate(ranks))
+    first = torch.stack([Draws(0, "test", step).stratified(4)[0] for step in range(2000)])
+    assert abs(first.mean() - 0.5) < 0.02 and abs(first.std() - 12**-0.5) < 0.01
+
+
+def test_numbers_on_another_device_go_on_with_the_same_stream():
+    draws, expected = Draws(0, "test"), Draws(0, "test").uniform(4, 2)
+    first = draws.on("cpu").uniform(4, 1)
+    assert draws.on("meta").uniform(1).device.type == "meta" and draws.device.type == "cpu"
+    assert torch.equal(first.flatten(), expected.flatten()[:4])

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float
 from torch import Tensor
+from torch.distributed.nn.functional import all_gather, all_reduce
 
 
 @contextmanager
@@ -89,6 +91,28 @@ def average(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
         tensor.copy_(mean.view_as(tensor))
     return tensors
+
+
+def gather(rows: Float[Tensor, "rows dim"]) -> tuple[Float[Tensor, "all_rows dim"], int]:
+    """(the rows of all ranks in rank order, where this rank's begin); ranks must hold equally many rows.
+
+    Differentiable: the gradient flows back to the rank that made a row, summed over the ranks that use it.
+    """
+    rank, size = rank_and_size()
+    return (rows, 0) if size == 1 else (torch.cat(all_gather(rows)), rank * len(rows))
+
+
+def total(tensor: Tensor) -> Tensor:
+    """The sum over ranks, differentiable as `gather` is."""
+    return tensor if rank_and_size()[1] == 1 else all_reduce(tensor)
+
+
+def largest(tensor: Tensor) -> Tensor:
+    """The elementwise maximum over ranks, detached."""
+    tensor = tensor.detach().clone()
+    if rank_and_size()[1] > 1:
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+    return tensor
 
 
 def any_rank(value: int) -> int:

@@ -6,6 +6,7 @@ gets the numbers that the whole batch would have got on one rank.
 """
 
 import hashlib
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -47,6 +48,21 @@ class Draws:
     def permutation(self, batch: int, length: int) -> Tensor:
         """(batch, length) int64, each row a random permutation of 0..length-1."""
         return self.uniform(batch, length).argsort(dim=1)
+
+    def stratified(self, batch: int, *shape: int) -> Tensor:
+        """(batch, *shape) float32 numbers in [0, 1), each uniform, and spread evenly over the whole batch.
+
+        With n numbers on all ranks, one lies in each n-th of the range.
+        """
+        whole = torch.rand(batch * self._world_size, *shape, generator=self._generator)
+        places = torch.randperm(whole.numel(), generator=self._generator).view_as(whole)
+        return self._share((places + whole) / whole.numel())
+
+    def on(self, device: torch.device | str) -> "Draws":
+        """The same stream of numbers, put on another device; what either draws, the other does not draw again."""
+        other = copy(self)
+        other.device = torch.device(device)
+        return other
 
     def _share(self, whole: Tensor) -> Tensor:
         return whole[self._rank :: self._world_size].to(self.device, non_blocking=True)

@@ -71,6 +71,34 @@ def test_the_trunk_runs_kept_patches_only(make_backbone, kind, images):
     torch.testing.assert_close(backbone.tail(tokens), torch.cat(one_by_one), rtol=1e-5, atol=1e-5)
 
 
+def test_a_mask_token_takes_the_place_of_a_patchs_embedding_before_its_position(make_backbone, kind, images):
+    """As if the patch projection had given the token there: what a patch shows cannot matter, where it is does."""
+    backbone, token = make_backbone(kind).eval(), torch.randn(32)
+    mask = torch.zeros(2, 16, dtype=torch.bool)
+    mask[0, [3, 6]] = mask[1, 9] = True
+    masked = backbone.tail(backbone.trunk(images, mask=mask, mask_token=token))
+    backbone.vit.patch_embed.proj.register_forward_hook(
+        lambda module, inputs, x: torch.where(mask.view(2, 1, 4, 4), token.view(-1, 1, 1), x)
+    )
+    torch.testing.assert_close(masked, timm_features(backbone, images), rtol=1e-6, atol=1e-6)
+    one, other = backbone.patch_tokens(masked)[0, [3, 6]]
+    assert (one - other).abs().max() > 1e-5
+
+
+def test_a_mask_without_hidden_patches_changes_nothing(make_backbone, kind, images):
+    backbone = make_backbone(kind).eval()
+    nothing = torch.zeros(2, 16, dtype=torch.bool)
+    assert torch.equal(backbone.trunk(images, mask=nothing, mask_token=torch.ones(32)).x, backbone.trunk(images).x)
+
+
+def test_a_mask_of_another_size_or_without_a_token_is_refused(make_backbone, images):
+    backbone = make_backbone()
+    with pytest.raises(ValueError, match=r"mask \(2, 9\) needs a mask_token and the shape .* \(2, 16\)"):
+        backbone.trunk(images, mask=torch.zeros(2, 9, dtype=torch.bool), mask_token=torch.ones(32))
+    with pytest.raises(ValueError, match="needs a mask_token"):
+        backbone.trunk(images, mask=torch.zeros(2, 16, dtype=torch.bool))
+
+
 def test_grad_checkpointing_changes_neither_output_nor_gradient(make_backbone, kind, images):
     plain, recomputing = make_backbone(kind), make_backbone(kind, grad_checkpointing=True)
     recomputing.load_state_dict(plain.state_dict())

@@ -5,7 +5,7 @@ import torch
 
 from vssl.learner import TimmBackbone
 from vssl.learner.teacher import EMATeacher
-from vssl.objectives import DINO, MAE, SimCLR
+from vssl.objectives import OBJECTIVES
 from vssl.views.crops import Views
 
 SMALL = {"patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
@@ -13,11 +13,6 @@ BACKBONES = {
     "vit": lambda: TimmBackbone("vit_tiny_patch16_224", img_size=32, **SMALL),
     # LayerScale starts at 1e-5 in DINOv3: at 1 the blocks matter.
     "dinov3": lambda: TimmBackbone("vit_small_patch16_dinov3", init_values=1.0, **SMALL),
-}
-OBJECTIVES = {
-    "simclr": lambda backbone: SimCLR(backbone, hidden_dim=32, out_dim=16),
-    "mae": lambda backbone: MAE(backbone, decoder_dim=32, decoder_depth=1, decoder_heads=2),
-    "dino": lambda backbone: DINO(backbone, n_local_crops=3, out_dim=24, hidden_dim=32, bottleneck_dim=16),
 }
 
 
@@ -36,9 +31,12 @@ def vit():
     return BACKBONES["vit"]().double()
 
 
-@pytest.fixture(params=OBJECTIVES)
+@pytest.fixture(params=sorted(OBJECTIVES))
 def objective(request, backbone):
-    return OBJECTIVES[request.param](backbone).double()
+    """Every registered objective; with three local crops where it takes them."""
+    kind = OBJECTIVES[request.param]
+    local = {"n_local_crops": 3} if kind.takes_local_crops else {}
+    return kind(backbone, **kind.small(backbone.embed_dim), **local).double()
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from lightly.models.modules import DINOProjectionHead
 from vssl.draws import Draws
 from vssl.learner import TimmBackbone
 from vssl.objectives import DINO
-from vssl.objectives.dino import DINOHead
+from vssl.objectives.dino import _pair_sum
+from vssl.objectives.heads import DINOHead
 
 SMALL = {"out_dim": 24, "hidden_dim": 32, "bottleneck_dim": 16}
 DRAWS = Draws(0, "views")
@@ -162,6 +163,13 @@ def test_targets_are_fp32_under_autocast(make_views, make_teacher, vit):
         loss = dino.finish(vit, state)
     assert state["targets"].dtype == loss.dtype == torch.float32
     torch.testing.assert_close(state["targets"].sum(-1), torch.ones(2, 4))
+
+
+def test_cross_entropies_are_not_rounded_under_autocast():
+    targets, logits = torch.rand(2, 4, 500).softmax(-1), torch.randn(3, 4, 500)
+    expected = _pair_sum(targets, logits, skip_diagonal=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(_pair_sum(targets, logits, skip_diagonal=False), expected)
 
 
 def test_bad_settings_and_views_are_refused(dino, vit, backbone, make_views, make_teacher):

@@ -9,10 +9,30 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from vssl.distributed import leave_group
+from vssl.distributed import average, leave_group
+from vssl.draws import Draws
 from vssl.learner import TimmBackbone
-from vssl.objectives import DINO
+from vssl.learner.learner import Learner
+from vssl.objectives import OBJECTIVES
 from vssl.objectives.simclr import nt_xent
+from vssl.views.crops import Views
+
+
+def one_step(name: str, whole: dict, rank: int = 0, world_size: int = 1) -> dict:
+    """Loss and gradient, averaged over ranks, of one learner step, and the objective's buffers after it."""
+    torch.manual_seed(0)
+    kind, size = OBJECTIVES[name], {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 2}
+    backbone = TimmBackbone("vit_tiny_patch16_224", aligned_blocks=1, **size).double()
+    local = {"n_local_crops": 1} if kind.takes_local_crops else {}
+    learner = Learner(backbone, kind(backbone, **kind.small(16), **local).double())
+    crops, small = whole["crops"][: kind.n_global_crops, rank::world_size], whole["local_crops"][:, rank::world_size]
+    draws = Draws(0, "objective", 0, rank, world_size)
+    loss, state = learner(Views(crops, small if local else None), draws)
+    parameters = [p for p in learner.parameters() if p.requires_grad]
+    gradient = torch.autograd.grad(loss, parameters, materialize_grads=True, allow_unused=True)
+    learner.update_teacher(state, progress=0.0)
+    mean_loss, *gradient = average([loss.detach().clone(), *(g.clone() for g in gradient)])
+    return {"loss": mean_loss, "gradient": gradient, "buffers": dict(learner.objective.named_buffers())}
 
 
 def main(rank: int, folder: Path) -> None:
@@ -25,16 +45,12 @@ def main(rank: int, folder: Path) -> None:
     along = sum((g * whole[f"v_{name}"][rank::2]).sum() for g, name in zip(gradient, ("first", "second"), strict=True))
     second_derivative = torch.autograd.grad(along, [first, second])
 
-    backbone = TimmBackbone("vit_tiny_patch16_224", aligned_blocks=1, img_size=16, embed_dim=16, depth=1, num_heads=2)
-    dino = DINO(backbone, n_local_crops=0, out_dim=4, hidden_dim=8, bottleneck_dim=4)
-    dino.update({"teacher_mean": whole["teacher_logits"][rank::2].mean(0)})
-
     torch.save(
         {
             "loss": loss.detach(),
             "gradient": [g.detach() for g in gradient],
             "second_derivative": list(second_derivative),
-            "center": dino.center,
+            "steps": {name: one_step(name, whole, rank, 2) for name in OBJECTIVES},
         },
         folder / f"rank{rank}.pt",
     )

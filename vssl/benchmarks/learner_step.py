@@ -14,10 +14,10 @@ from vssl.draws import Draws
 from vssl.learner import TimmBackbone
 from vssl.learner.compiled import as_written, compile_blocks, compiled_code
 from vssl.learner.learner import Learner
-from vssl.objectives import DINO, MAE, SimCLR
+from vssl.objectives import OBJECTIVES
 from vssl.views.crops import Views
 
-OBJECTIVES = {"simclr": SimCLR, "mae": MAE, "dino": DINO}
+CHOICES = {name.lower(): objective for name, objective in OBJECTIVES.items()}
 COLUMNS = {
     "precision": "", "blocks": "", "step_ms": ".1f", "images_per_second": ".0f", "speed": ".2f",
     "processor_speed": ".2f", "peak_memory_mb": "",
@@ -27,14 +27,14 @@ BASE = ("fp32", "as written")
 
 def add_command(commands) -> None:
     parser = add_parser(commands, "learner-step", "the learner's step as written and compiled, in fp32 and bf16", 20)
-    parser.add_argument("--objective", choices=OBJECTIVES, default="simclr")
+    parser.add_argument("--objective", choices=CHOICES, default="simclr")
     parser.add_argument("--model", default="vit_small_patch16_224", help="timm name of the backbone")
     parser.add_argument("--size", type=int, default=224, help="side of the views, pixels")
     parser.add_argument("--dim", type=int, help="another width of the backbone")
     parser.add_argument("--depth", type=int, help="another depth of the backbone")
     parser.add_argument("--heads", type=int, help="another number of attention heads")
-    parser.add_argument("--batch", type=int, default=64, help="images; SimCLR and DINO make two views of each")
-    parser.add_argument("--local-crops", type=int, default=0, help="of 96 px, an image; DINO alone takes them")
+    parser.add_argument("--batch", type=int, default=64, help="images; most objectives make two views of each")
+    parser.add_argument("--local-crops", type=int, default=0, help="of 96 px, for each image, where taken")
     parser.add_argument("--precisions", nargs="+", choices=("fp32", "bf16"), default=["fp32", "bf16"])
     parser.add_argument("--backend", default="inductor", help="of torch.compile")
     parser.set_defaults(run=run)
@@ -56,9 +56,10 @@ class LearnerStep:
         backbone = TimmBackbone(
             arguments.model, aligned_blocks=1, **{key: value for key, value in sizes.items() if value is not None}
         )
-        n_local = getattr(arguments, "local_crops", 0)
-        local = {"n_local_crops": n_local} if arguments.objective == "dino" else {}
-        self.learner = Learner(backbone, OBJECTIVES[arguments.objective](backbone, **local)).to(self.device).train()
+        objective = CHOICES[arguments.objective]
+        n_local = getattr(arguments, "local_crops", 0) if objective.takes_local_crops else 0
+        local = {"n_local_crops": n_local} if objective.takes_local_crops else {}
+        self.learner = Learner(backbone, objective(backbone, **local)).to(self.device).train()
         compile_blocks(self.learner, backend=arguments.backend)
         self.optimizer = torch.optim.AdamW([p for p in self.learner.parameters() if p.requires_grad], lr=1e-4)
         shape = (self.learner.objective.n_global_crops, arguments.batch, 3, arguments.size, arguments.size)

@@ -13,8 +13,8 @@ from vssl.designers import UNetMask
 from vssl.draws import Draws
 from vssl.learner import TimmBackbone
 from vssl.learner.teacher import EMATeacher
-from vssl.objectives import DINO, MAE, SimCLR
-from vssl.objectives.base import Objective
+from vssl.objectives import OBJECTIVES as REGISTERED
+from vssl.objectives import Objective
 from vssl.value import (
     Adam,
     AdamPreconditioner,
@@ -36,7 +36,7 @@ ESTIMATORS = {
     "double_backward": double_backward,
 }
 RULES = {"dot": Dot(), "cosine": Cosine(), "bound": Bound(learning_rate=5e-4, smoothness=10.0), "adam": Adam()}
-OBJECTIVES = {"simclr": SimCLR, "mae": MAE, "dino": DINO}
+OBJECTIVES = {name.lower(): objective for name, objective in REGISTERED.items()}
 # Columns of both tables, and the format of their cells.
 WHICH = {"objective": "", "aligned_blocks": "", "estimator": "", "rule": ""}
 ACCURACY = {"cosine_to_exact": ".7f", "relative_error": ".0e"}
@@ -147,12 +147,8 @@ class MetaStep:
 
 
 def sizes(objective: type[Objective], dim: int) -> dict:
-    """Heads in proportion to a small backbone."""
-    if objective is MAE:
-        return {"decoder_dim": dim // 2, "decoder_depth": 1, "decoder_heads": 2}
-    if objective is DINO:
-        return {"n_local_crops": 0, "hidden_dim": 4 * dim, "bottleneck_dim": dim, "out_dim": 16 * dim}
-    return {"hidden_dim": 4 * dim}
+    """Heads in proportion to a small backbone, and no local crops."""
+    return objective.small(dim) | ({"n_local_crops": 0} if objective.takes_local_crops else {})
 
 
 def with_relus(objective: Objective) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import timm
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from timm.layers import PatchEmbed
 from timm.models import Eva, VisionTransformer
 from torch import Tensor, nn
@@ -90,24 +90,48 @@ class TimmBackbone(nn.Module):
             )
         return height // self.patch_size, width // self.patch_size
 
-    def embed(self, images: Float[Tensor, "batch 3 height width"]) -> Tokens:
-        """Patch and position embedding, prefix tokens first."""
+    def embed(
+        self,
+        images: Float[Tensor, "batch 3 height width"],
+        mask: Bool[Tensor, "batch patches"] | None = None,
+        mask_token: Float[Tensor, " dim"] | None = None,
+    ) -> Tokens:
+        """Patch and position embedding, prefix tokens first; `mask` and `mask_token` are those of `trunk`."""
         self.grid(images)
         x = self.vit.patch_embed((images - self.mean) / self.std)
+        if mask is not None:
+            x = torch.where(mask.view(*x.shape[:-1], 1), mask_token.to(x.dtype), x)
         if isinstance(self.vit, Eva):
             x, rope = self.vit._pos_embed(x)
             return Tokens(self.vit.norm_pre(x), rope)
         return Tokens(self.vit.norm_pre(self.vit._pos_embed(x)))
 
     def trunk(
-        self, images: Float[Tensor, "batch 3 height width"], keep: Int[Tensor, "batch kept"] | None = None
+        self,
+        images: Float[Tensor, "batch 3 height width"],
+        keep: Int[Tensor, "batch kept"] | None = None,
+        mask: Bool[Tensor, "batch patches"] | None = None,
+        mask_token: Float[Tensor, " dim"] | None = None,
     ) -> Tokens:
         """Everything that does not depend on S: embedding and the first L − K blocks.
 
         Args:
             keep: indices of the patches that enter the blocks (MAE's visible ones); prefix tokens always do.
+            mask: True where a patch is hidden behind `mask_token` (iBOT): the token takes the place of the patch's
+                embedding and is then given the patch's position, absolute or rotary, as in the code of iBOT and DINOv2.
+            mask_token: the objective's, so that it is not exported with the backbone.
+
+        Raises:
+            ValueError: `mask` without `mask_token`, or for another number of patches.
         """
-        tokens = self.embed(images)
+        if mask is not None:
+            rows, columns = self.grid(images)
+            if mask_token is None or mask.shape != (len(images), rows * columns):
+                raise ValueError(
+                    f"trunk: mask {tuple(mask.shape)} needs a mask_token and the shape (batch, patches) = "
+                    f"({len(images)}, {rows * columns})"
+                )
+        tokens = self.embed(images, mask, mask_token)
         if keep is not None:
             tokens = self._keep(tokens, keep)
         return self._run(tokens, self.vit.blocks[: self.depth - self.aligned_blocks])

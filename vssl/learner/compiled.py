@@ -21,8 +21,8 @@ from vssl.learner.learner import Learner
 
 
 def transformer_blocks(learner: Learner) -> list[nn.Module]:
-    """The blocks of the student, of the teacher, and of the objective (MAE's decoder)."""
-    blocks = [*learner.student.vit.blocks, *getattr(learner.objective, "blocks", ())]
+    """The blocks of the student, of the teacher, and of the objective."""
+    blocks = [*learner.student.vit.blocks, *learner.objective.transformer_blocks()]
     return blocks if learner.teacher is None else [*blocks, *learner.teacher.backbone.vit.blocks]
 
 

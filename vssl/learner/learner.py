@@ -33,8 +33,9 @@ class Learner(nn.Module):
         return self.objective.finish(self.student, state), state
 
     def update_teacher(self, state: "State", progress: float) -> None:
-        """After a learner step: the objective's running statistics, then θ̄."""
+        """After a learner step: the objective's running statistics, then θ̄, then what follows θ̄."""
         self.objective.update(state)
         if self.teacher is not None:
             momentum = self.objective.teacher_momentum(progress)
             self.teacher.update(self.student, self.objective.teacher_modules(), momentum)
+            self.objective.follow(self.teacher)

@@ -5,7 +5,8 @@ blocks and the final norm): the trunk, the teacher, the targets. `finish` runs t
 meta-gradient calls `begin` once and differentiates `finish` only (vssl/value).
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -34,8 +35,29 @@ class Objective(nn.Module):
     """How many global crops a batch must have."""
     n_local_crops: int = 0
     """How many local crops a batch must have."""
+    takes_local_crops: bool = False
+    """Whether `n_local_crops` is a setting."""
     uses_teacher: bool = False
     """Whether the loop must keep an `EMATeacher` of the backbone and of `teacher_modules()`."""
+    twice_differentiable: bool = True
+    """Whether `finish` has a second derivative in the state and θ_S, which `double_backward` needs."""
+
+    # For the table in docs/objectives.md (vssl/objectives/catalogue.py).
+    paper: str = ""
+    """Authors, year and arXiv number."""
+    works_on: str = ""
+    """Which tokens enter the loss."""
+    couples_images: str = ""
+    """How the other images of a batch enter the loss of an image; empty where they do not. The weights of
+    `mean_over_images` weigh losses: an image of weight 0 still plays this part in the losses of the others."""
+
+    @classmethod
+    def small(cls, embed_dim: int) -> dict[str, Any]:
+        """Settings in proportion to a small backbone of this width, for benchmarks and the tests of every objective.
+
+        `n_local_crops` is not among them.
+        """
+        raise TypeError(f"{cls.__name__} does not say which settings suit a small backbone")
 
     def begin(self, student: TimmBackbone, teacher: "EMATeacher | None", views: Views, draws: Draws) -> State:
         """All that does not depend on θ_S, with a graph to the views wherever a gradient to φ shall flow.
@@ -68,6 +90,10 @@ class Objective(nn.Module):
         """The teacher's logits for the global crops, with a graph to them; `recognisability` compares them."""
         raise TypeError(f"{type(self).__name__} has no teacher that could recognise a view; set recognisability=0")
 
+    def transformer_blocks(self) -> Iterable[nn.Module]:
+        """The objective's own transformer blocks (MAE's decoder), which `compile=True` compiles with the backbone's."""
+        return ()
+
     def teacher_modules(self) -> dict[str, nn.Module]:
         """The objective's own modules that the teacher mirrors."""
         return {}
@@ -84,6 +110,9 @@ class Objective(nn.Module):
 
     def update(self, state: State) -> None:
         """Called once after a learner step with that step's state, never after a meta step."""
+
+    def follow(self, teacher: "EMATeacher") -> None:
+        """Called once after a learner step when the EMA teacher has moved; only for objectives with a teacher."""
 
     def crops_of(self, views: Views) -> Float[Tensor, "views batch 3 height width"]:
         """The global crops; ValueError if the recipe made another number than the objective needs."""

@@ -4,10 +4,10 @@ arXiv 2104.14294; defaults from the V-Pretraining paper where it states them (ou
 centre momentum 0.9, teacher momentum from 0.996).
 """
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -17,6 +17,7 @@ from vssl.learner.backbone import TimmBackbone
 from vssl.learner.schedules import cosine, linear, warmup
 from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
+from vssl.objectives.heads import DINOHead, full_precision
 from vssl.views.crops import Views
 
 
@@ -45,7 +46,14 @@ class DINO(Objective):
     """
 
     n_global_crops = 2
+    takes_local_crops = True
     uses_teacher = True
+    paper = "Caron et al. 2021, arXiv 2104.14294, and its code"
+    works_on = "class token"
+
+    @classmethod
+    def small(cls, embed_dim: int) -> dict[str, Any]:
+        return {"hidden_dim": 4 * embed_dim, "bottleneck_dim": embed_dim, "out_dim": 16 * embed_dim}
 
     def __init__(
         self,
@@ -65,17 +73,18 @@ class DINO(Objective):
         flow_through_teacher: bool = False,
     ):
         super().__init__()
+        kind = type(self).__name__
         if not backbone.has_class_token:
-            raise ValueError(f"DINO needs a class token, {backbone.name} has none; use SimCLR(pool='patch') or MAE")
+            raise ValueError(f"{kind} needs a class token, {backbone.name} has none; use SimCLR(pool='patch') or MAE")
         for name, value in [
             ("student_temperature", student_temperature),
             ("teacher_temperature", teacher_temperature),
             ("warmup_temperature", warmup_temperature),
         ]:
             if not value > 0:
-                raise ValueError(f"DINO {name}={value} must be positive, e.g. 0.1 (student) or 0.04 (teacher)")
+                raise ValueError(f"{kind} {name}={value} must be positive, e.g. 0.1 (student) or 0.04 (teacher)")
         if n_local_crops < 0:
-            raise ValueError(f"DINO n_local_crops={n_local_crops} must be 0 or more")
+            raise ValueError(f"{kind} n_local_crops={n_local_crops} must be 0 or more")
         self.n_local_crops = n_local_crops
         self.student_temperature = student_temperature
         self.temperature_start, self.temperature_end = warmup_temperature, teacher_temperature
@@ -87,27 +96,47 @@ class DINO(Objective):
         self.on_step(0, 0.0)
 
     def begin(self, student: TimmBackbone, teacher: EMATeacher, views: Views, draws: Draws) -> State:
-        crops = self.crops_of(views)
-        with nullcontext() if self.flow_through_teacher else torch.no_grad():
-            logits = self._teacher_logits(teacher, crops.flatten(0, 1)).unflatten(0, crops.shape[:2])
-            targets = ((logits - self.center) / self.teacher_temperature).softmax(-1)
-        state = {
-            **pack(student.trunk(crops.flatten(0, 1)), "global"),
-            "targets": targets,
-            "teacher_mean": logits.detach().mean((0, 1)),
-        }
+        state = self._begin_global(student, teacher, self.crops_of(views), draws)
         if views.local_crops is not None:
             state |= pack(student.trunk(self._local_crops_of(views).flatten(0, 1)), "local")
         return state
 
+    def _begin_global(
+        self,
+        student: TimmBackbone,
+        teacher: EMATeacher,
+        crops: Float[Tensor, "views batch 3 height width"],
+        draws: Draws,
+    ) -> State:
+        """What the global crops give: the student's trunk and the teacher's targets."""
+        rows = crops.flatten(0, 1)
+        with self._graph_of_teacher():
+            logits = self._class_logits(teacher, teacher.backbone(rows))
+            targets = self._targets(logits, self.center, self.teacher_temperature).unflatten(0, crops.shape[:2])
+        return {
+            **pack(student.trunk(rows), "global"),
+            "targets": targets,
+            "teacher_mean": logits.detach().mean(0),
+        }
+
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
+        tokens = {name: student.tail(unpack(state, name)) for name in ("global", "local") if f"{name}.x" in state}
+        return mean_over_images(sum(self.losses(student, tokens, state).values()), state)
+
+    def losses(
+        self, student: TimmBackbone, tokens: dict[str, Float[Tensor, "rows tokens dim"]], state: State
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """The terms of each image's loss by name; their sum is the image's loss.
+
+        Args:
+            tokens: the tail's output for the crops that the state holds, ``"global"`` and ``"local"``.
+        """
         pairs = self.n_global_crops * (self.n_global_crops + self.n_local_crops - 1)
-        targets, total = state["targets"], state["targets"].new_zeros(state["targets"].shape[1])
-        if "global.x" in state:
-            total = total + _pair_sum(targets, self._log_probabilities(student, state, "global"), skip_diagonal=True)
-        if "local.x" in state:
-            total = total + _pair_sum(targets, self._log_probabilities(student, state, "local"), skip_diagonal=False)
-        return mean_over_images(total / pairs, state)
+        targets, loss = state["targets"], state["targets"].new_zeros(state["targets"].shape[1])
+        for name, crops in tokens.items():
+            logits = full_precision(self.head(student.class_token(crops))).unflatten(0, (-1, targets.shape[1]))
+            loss = loss + _pair_sum(targets, logits / self.student_temperature, skip_diagonal=name == "global")
+        return {"class": loss / pairs}
 
     def split(self, state: State) -> tuple[State, State | None]:
         if "local.x" not in state or self.flow_through_teacher:  # then the targets of local pairs depend on φ too
@@ -117,13 +146,22 @@ class DINO(Objective):
         return first, rest
 
     def answers(self, teacher: EMATeacher, views: Views) -> Float[Tensor, "rows prototypes"]:
-        logits = self._teacher_logits(teacher, self.crops_of(views).flatten(0, 1))
+        logits = self._class_logits(teacher, teacher.backbone(self.crops_of(views).flatten(0, 1)))
         return (logits - self.center) / self.teacher_temperature
 
-    def _teacher_logits(
-        self, teacher: EMATeacher, crops: Float[Tensor, "rows 3 height width"]
+    def _class_logits(
+        self, teacher: EMATeacher, tokens: Float[Tensor, "rows tokens dim"]
     ) -> Float[Tensor, "rows prototypes"]:
-        return _full_precision(teacher.heads["head"](teacher.backbone.class_token(teacher.backbone(crops))))
+        return full_precision(teacher.heads["head"](teacher.backbone.class_token(tokens)))
+
+    def _targets(
+        self, logits: Float[Tensor, "rows prototypes"], center: Float[Tensor, " prototypes"], temperature: float
+    ) -> Float[Tensor, "rows prototypes"]:
+        """What the student must predict, from the teacher's logits."""
+        return ((logits - center) / temperature).softmax(-1)
+
+    def _graph_of_teacher(self) -> AbstractContextManager:
+        return nullcontext() if self.flow_through_teacher else torch.no_grad()
 
     def teacher_modules(self) -> dict[str, nn.Module]:
         return {"head": self.head}
@@ -150,8 +188,8 @@ class DINO(Objective):
         """
         if self.n_local_crops and "local.x" not in state:
             raise ValueError(
-                f"DINO expects n_local_crops={self.n_local_crops}, but the learner was trained on views without any; "
-                "give the recipe that many local crops or set n_local_crops=0"
+                f"{type(self).__name__} expects n_local_crops={self.n_local_crops}, but the learner was trained on "
+                "views without any; give the recipe that many local crops or set n_local_crops=0"
             )
         (mean,) = average([state["teacher_mean"].clone()])
         self.center.lerp_(mean.to(self.center.dtype), 1.0 - self.center_momentum)
@@ -160,56 +198,19 @@ class DINO(Objective):
         given = len(views.local_crops)
         if given != self.n_local_crops:
             raise ValueError(
-                f"DINO expects n_local_crops={self.n_local_crops}, the views have {given}; "
+                f"{type(self).__name__} expects n_local_crops={self.n_local_crops}, the views have {given}; "
                 "set the recipe and the objective to the same number"
             )
         return views.local_crops
 
-    def _log_probabilities(
-        self, student: TimmBackbone, state: State, name: str
-    ) -> Float[Tensor, "views batch prototypes"]:
-        logits = _full_precision(self.head(student.class_token(student.tail(unpack(state, name)))))
-        batch = state["targets"].shape[1]
-        return (logits / self.student_temperature).log_softmax(-1).unflatten(0, (-1, batch))
-
-
-class DINOHead(nn.Module):
-    """Three-layer MLP to a bottleneck on the unit sphere, then cosine similarities to `out_dim` prototypes.
-
-    The last layer is weight-normalised with its gain fixed at 1 (the authors' ``norm_last_layer=True``), written out:
-    the rows of the weight are normalised in every pass.
-    """
-
-    def __init__(self, in_dim: int, out_dim: int, hidden_dim: int = 2048, bottleneck_dim: int = 256):
-        super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(in_dim, hidden_dim),
-            nn.GELU(),
-            nn.Linear(hidden_dim, hidden_dim),
-            nn.GELU(),
-            nn.Linear(hidden_dim, bottleneck_dim),
-        )
-        self.last = nn.Linear(bottleneck_dim, out_dim, bias=False)
-        for layer in self.mlp:
-            if isinstance(layer, nn.Linear):
-                nn.init.trunc_normal_(layer.weight, std=0.02)
-                nn.init.zeros_(layer.bias)
-
-    def forward(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prototypes"]:
-        return F.linear(F.normalize(self.mlp(x), dim=-1), F.normalize(self.last.weight, dim=-1))
-
-
-def _full_precision(logits: Tensor) -> Tensor:
-    """At least fp32: a softmax at temperature 0.04 over thousands of prototypes is not for half precision."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
 
 def _pair_sum(
     targets: Float[Tensor, "teachers batch prototypes"],
-    log_probabilities: Float[Tensor, "views batch prototypes"],
+    logits: Float[Tensor, "views batch prototypes"],
     skip_diagonal: bool,
 ) -> Float[Tensor, " batch"]:
     """Sum over pairs (t, s) of the cross-entropy of each image; without the pairs t = s if asked."""
-    entropy = -torch.einsum("tbk,sbk->bts", targets, log_probabilities)
+    with torch.autocast(logits.device.type, enabled=False):  # it would round the products to half precision
+        entropy = -torch.einsum("tbk,sbk->bts", targets, logits.log_softmax(-1))
     total = entropy.sum(dim=(1, 2))
     return total - entropy.diagonal(dim1=1, dim2=2).sum(1) if skip_diagonal else total

@@ -3,7 +3,9 @@
 Polarity: `keep` are the indices of patches that the backbone sees, `hidden` the indices of those it must predict.
 """
 
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from vssl.draws import Draws
 from vssl.learner.backbone import TimmBackbone
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
+from vssl.objectives.masks import random_mask
 from vssl.views.crops import Views
 
 
@@ -35,6 +38,12 @@ class MAE(Objective):
     """
 
     n_global_crops = 1
+    paper = "He et al. 2022, arXiv 2111.06377, and its code"
+    works_on = "visible patches"
+
+    @classmethod
+    def small(cls, embed_dim: int) -> dict[str, Any]:
+        return {"decoder_dim": embed_dim // 2, "decoder_depth": 1, "decoder_heads": 2}
 
     def __init__(
         self,
@@ -69,6 +78,9 @@ class MAE(Objective):
         self.predict = nn.Linear(decoder_dim, 3 * self.patch_size**2)
         self.apply(_initialise)
         nn.init.normal_(self.mask_token, std=0.02)
+
+    def transformer_blocks(self) -> Iterable[nn.Module]:
+        return self.blocks
 
     def begin(self, student: TimmBackbone, teacher: None, views: Views, draws: Draws) -> State:
         images = self.crops_of(views)[0]
@@ -114,23 +126,6 @@ class MAE(Objective):
             return pixels
         # The constant inside the root keeps the gradient finite at a flat patch.
         return (pixels - pixels.mean(-1, keepdim=True)) / (pixels.var(-1, keepdim=True) + 1e-6).sqrt()
-
-
-def random_mask(
-    draws: Draws, batch: int, patches: int, mask_ratio: float
-) -> tuple[Int[Tensor, "batch kept"], Int[Tensor, "batch hidden"]]:
-    """(keep, hidden): indices of the visible and of the hidden patches, ``int(patches·(1 − mask_ratio))`` visible.
-
-    Raises:
-        ValueError: no patch would be visible, or none hidden.
-    """
-    kept = int(patches * (1.0 - mask_ratio))
-    if not 0 < kept < patches:
-        raise ValueError(
-            f"mask_ratio={mask_ratio} leaves {kept} of {patches} patches visible; change the ratio or use larger images"
-        )
-    order = draws.permutation(batch, patches)
-    return order[:, :kept], order[:, kept:]
 
 
 def patchify(

@@ -1,14 +1,13 @@
 """SimCLR: two views of an image attract, views of other images repel (Chen et al. 2020, arXiv 2002.05709)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_gather
 
-from vssl.distributed import rank_and_size
+from vssl.distributed import gather
 from vssl.draws import Draws
 from vssl.learner.backbone import TimmBackbone
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
@@ -29,6 +28,13 @@ class SimCLR(Objective):
     """
 
     n_global_crops = 2
+    paper = "Chen et al. 2020, arXiv 2002.05709"
+    works_on = "mean of patch tokens, or class token"
+    couples_images = "the other images are the negatives"
+
+    @classmethod
+    def small(cls, embed_dim: int) -> dict[str, Any]:
+        return {"hidden_dim": 4 * embed_dim}
 
     def __init__(
         self,
@@ -75,16 +81,10 @@ def nt_xent(
     with torch.autocast(first.device.type, enabled=False):
         rows = torch.cat([first, second])
         rows = F.normalize(rows.to(torch.promote_types(rows.dtype, torch.float32)), dim=1)
-        candidates, offset = _gather(rows)
+        candidates, offset = gather(rows)
         own = torch.arange(len(rows), device=rows.device)
         similarity = rows @ candidates.T / temperature
         is_self = F.one_hot(own + offset, len(candidates)).bool()
         similarity = similarity.masked_fill(is_self, -torch.inf)
         partner = own.roll(len(first)) + offset
         return F.cross_entropy(similarity, partner, reduction="none").unflatten(0, (2, -1)).mean(0)
-
-
-def _gather(rows: Float[Tensor, "rows dim"]) -> tuple[Float[Tensor, "all_rows dim"], int]:
-    """(the rows of all ranks in rank order, where this rank's begin); ranks must hold equally many rows."""
-    rank, size = rank_and_size()
-    return (rows, 0) if size == 1 else (torch.cat(all_gather(rows)), rank * len(rows))

@@ -1,0 +1,22 @@
+"""DINOv2 with the fixed recipe on scenes: iBOT's masked crops, heads apart, Sinkhorn-Knopp targets and KoLeo.
+
+Command:  python tools/train.py configs/scenes/dinov2_fixed.py --cfg-options backbone.checkpoint=START
+          (START: backbone.safetensors of configs/scenes/mae_start.py; without it, from scratch)
+Expected: not yet measured
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .dino_fixed import *
+
+from vssl.objectives import DINOv2
+
+objective = dict(
+    type=DINOv2,
+    n_local_crops=4,
+    out_dim=1024,
+    hidden_dim=256,
+    bottleneck_dim=64,
+    teacher_momentum_start=0.99,
+)

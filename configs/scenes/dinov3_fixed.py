@@ -1,0 +1,23 @@
+"""DINOv3 with the fixed recipe on scenes: DINOv2 and Gram anchoring, with a Gram teacher that sees crops of 64 px.
+
+Command:  python tools/train.py configs/scenes/dinov3_fixed.py --cfg-options backbone.checkpoint=START
+          (START: backbone.safetensors of configs/scenes/mae_start.py; without it, from scratch)
+Expected: not yet measured
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .dino_fixed import *
+
+from vssl.objectives import DINOv3
+
+objective = dict(
+    type=DINOv3,
+    n_local_crops=4,
+    out_dim=1024,
+    hidden_dim=256,
+    bottleneck_dim=64,
+    teacher_momentum_start=0.99,
+    gram_every=100,
+)

@@ -1,0 +1,37 @@
+"""The projection head of DINO and its successors."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class DINOHead(nn.Module):
+    """Three-layer MLP to a bottleneck on the unit sphere, then cosine similarities to `out_dim` prototypes.
+
+    The last layer is weight-normalised with its gain fixed at 1 (the authors' ``norm_last_layer=True``), written out:
+    the rows of the weight are normalised in every pass.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, hidden_dim: int = 2048, bottleneck_dim: int = 256):
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(in_dim, hidden_dim),
+            nn.GELU(),
+            nn.Linear(hidden_dim, hidden_dim),
+            nn.GELU(),
+            nn.Linear(hidden_dim, bottleneck_dim),
+        )
+        self.last = nn.Linear(bottleneck_dim, out_dim, bias=False)
+        for layer in self.mlp:
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prototypes"]:
+        return F.linear(F.normalize(self.mlp(x), dim=-1), F.normalize(self.last.weight, dim=-1))
+
+
+def full_precision(logits: Tensor) -> Tensor:
+    """At least fp32: a softmax at temperature 0.04 over thousands of prototypes is not for half precision."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
