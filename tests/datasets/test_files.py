@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vssl.datasets import files
-from vssl.datasets.files import UnreadableImage, next_step, read_image
+from vssl.datasets import UnlabeledImages, files
+from vssl.datasets.files import UnreadableImage, image_paths, next_step, read_image
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,37 @@ def test_an_image_above_the_limit_names_the_way_to_read_it(tmp_path, monkeypatch
         monkeypatch.setattr(files.Image, "MAX_IMAGE_PIXELS", limit)
         with pytest.raises(UnreadableImage, match=r"a\.png: Image size \(48 pixels\).*VSSL_MAX_PIXELS"):
             read_image(tmp_path / "a.png")
+
+
+def folder_of(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(GREY).save(root / name, format="PNG")
+
+
+def test_every_extension_counts_in_small_and_capital_letters(tmp_path, recwarn):
+    folder_of(
+        tmp_path, "a.jpg", "b.JPEG", "c.JPG", "d/e.Png", "f.tif", ".hidden.jpg", ".ipynb_checkpoints/a.jpg", "._a.jpg"
+    )
+    (tmp_path / "dataset.json").write_text("{}")
+    assert list(image_paths(tmp_path)) == ["a.jpg", "b.JPEG", "c.JPG", "f.tif", "d/e.Png"]
+    assert not recwarn
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    folder_of(tmp_path, "a.jpg", "b/c.jpg", "d.heic", "e.HEIC", "f.gif")
+    (tmp_path / "b/loop").symlink_to("..")
+    (tmp_path / "nowhere.jpg").symlink_to("missing.jpg")
+    (tmp_path / "again").symlink_to("b")  # twice the same images is what somebody may want
+    with pytest.warns(UserWarning) as said:
+        assert list(image_paths(tmp_path)) == ["a.jpg", "again/c.jpg", "b/c.jpg"]
+    for part in (".heic (2)", ".gif (1)", "links back to a folder above (2)", "links that lead nowhere (1)"):
+        assert part in str(said[0].message)
+    assert len(said) == 1
+
+
+def test_a_labeled_set_given_as_unlabeled_is_refused_with_counts(tmp_path):
+    folder_of(tmp_path, "images/a.jpg", "images/b.jpg", "annotations/a.png")
+    with pytest.raises(ValueError, match=r"1 of its 3 images are below annotations/\. Give .*images"):
+        UnlabeledImages(tmp_path, 8)
+    assert len(UnlabeledImages(tmp_path / "images", 8)) == 2

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,9 @@ MAX_PIXELS = int(os.environ.get("VSSL_MAX_PIXELS", 2**28))
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 # From Pillow's names of modes to what a pixel is; what is not here cannot be read as 8-bit RGB without guessing.
 _EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+# What lies beside images in folders of images, and is nobody's picture.
+_NOT_IMAGES = (".csv", ".html", ".idx", ".json", ".jsonl", ".mat", ".md", ".npy", ".npz", ".pdf", ".tar", ".txt",
+               ".xml", ".yaml", ".yml", ".zip")  # fmt: skip
 # What makes the folders that the configs name; data/README.md has the layouts.
 _PREPARED_BY = {
     "scenes": "scenes --out data/scenes",
@@ -40,12 +44,37 @@ class UnreadableImage(ValueError):
 
 
 def image_paths(root: Path) -> Iterator[str]:
-    """Paths of all images below `root`, relative to it, sorted by folder and name; hidden files are left out."""
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
-                yield os.path.relpath(os.path.join(folder, name), root)
+    """Paths of all images below `root`, relative to it, sorted by folder and name; links are followed.
+
+    Hidden files and folders are left out without a word (``.ipynb_checkpoints``, ``._x.jpg``). At the end one warning
+    counts what else was left out: files of other kinds, links that lead nowhere, links back to a folder above.
+    """
+    left_out: Counter[str] = Counter()
+    yield from _walk(os.fspath(root), "", (os.path.realpath(root),), left_out)
+    if left_out:
+        listed = ", ".join(f"{what} ({count})" for what, count in left_out.most_common())
+        warnings.warn(f"{root}: left out {listed}; images are {', '.join(EXTENSIONS)}", stacklevel=2)
+
+
+def _walk(folder: str, relative: str, above: tuple[str, ...], left_out: Counter) -> Iterator[str]:
+    entries = sorted((entry for entry in os.scandir(folder) if not entry.name.startswith(".")), key=lambda e: e.name)
+    for entry in entries:
+        if entry.is_dir():
+            continue
+        extension = os.path.splitext(entry.name)[1].lower()
+        if entry.is_symlink() and not os.path.exists(entry.path):
+            left_out["links that lead nowhere"] += 1
+        elif extension in EXTENSIONS:
+            yield os.path.join(relative, entry.name)
+        elif extension not in _NOT_IMAGES:
+            left_out[extension or "files without an extension"] += 1
+    for entry in entries:
+        if entry.is_dir():
+            real = os.path.realpath(entry.path)
+            if real in above:
+                left_out["links back to a folder above"] += 1
+            else:
+                yield from _walk(entry.path, os.path.join(relative, entry.name), (*above, real), left_out)
 
 
 def next_step(folder: str | Path) -> str:

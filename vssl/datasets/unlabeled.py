@@ -88,6 +88,7 @@ class UnlabeledImages(_Unlabeled):
 
     Raises:
         FileNotFoundError: no such folder, or no images in it.
+        ValueError: the folder of a labeled set, with its annotations.
         UnreadableImage: (when an item is read) more than `skip_corrupt` files are unreadable.
     """
 
@@ -100,6 +101,13 @@ class UnlabeledImages(_Unlabeled):
             raise FileNotFoundError(
                 f"{root}: no images ({', '.join(EXTENSIONS)}) in it or below (found: {found_in(self.root)}){shards}. "
                 f"{next_step(root)}"
+            )
+
+        labels = int((np.char.find(self._paths, b"annotations/") >= 0).sum())
+        if labels and (self.root / "images").is_dir():
+            raise ValueError(
+                f"{root} holds labels too: {labels} of its {len(self._paths)} images are below annotations/. Give "
+                f"{self.root / 'images'}"
             )
 
     def __len__(self) -> int:

@@ -86,6 +86,7 @@ class FrozenBackbone(nn.Module):
         if learner is backbone:  # a live learner must not be frozen along
             learner = copy.deepcopy(learner)
         self.vit, self.patch_size, self.name = learner.vit, learner.patch_size, learner.name
+        self.source = backbone if isinstance(backbone, str | Path) else learner.name
         self.register_buffer("mean", learner.mean.clone(), persistent=False)
         self.register_buffer("std", learner.std.clone(), persistent=False)
         self.layers = block_indices(layers, learner.depth, self.name)
@@ -143,6 +144,11 @@ class FrozenBackbone(nn.Module):
             )
         pairs = [entry if isinstance(entry, tuple) else (entry, None) for entry in found]
         maps = [(patches.float(), None if prefix is None else prefix.float()) for patches, prefix in pairs]
+        if not all(torch.isfinite(patches).all() for patches, _ in maps):
+            raise ValueError(
+                f"the features of backbone {self.source} are not finite: its training diverged, or precision="
+                f"{self.precision!r} is too coarse for it; there is nothing to score"
+            )
         if any(pad):
             size = (height / self.patch_size, width / self.patch_size)
             maps = [(cover(patches, size), prefix) for patches, prefix in maps]

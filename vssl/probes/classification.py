@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vssl.probes.backbone import FrozenBackbone
-from vssl.probes.data import FolderSplit, ProbeData, source_card
+from vssl.probes.data import FolderSplit, ProbeData, require_disjoint, source_card
 from vssl.probes.fit import build_schedule
 from vssl.probes.outcome import Outcome, ProbeRun
 
@@ -57,6 +57,7 @@ class FolderProbe:
         if train.classes != val.classes:
             odd = sorted(set(train.classes) ^ set(val.classes))
             raise ValueError(f"{self.roots[0]} and {self.roots[1]} differ in their class folders: {odd[:5]}")
+        require_disjoint(train, val)
         return train, val
 
     @torch.no_grad()

@@ -1,6 +1,7 @@
 """Decoded labeled images, read once per process and shared by the probes of any number of backbones."""
 
 import copy
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -196,6 +197,15 @@ class FolderSplit:
 def decode(path: str) -> UInt8[Tensor, "3 height width"]:
     """Raises UnreadableImage, a ValueError that names the file."""
     return torch.from_numpy(read_image(Path(path)).transpose(2, 0, 1).copy())
+
+
+def require_disjoint(train: DenseSplit | FolderSplit, val: DenseSplit | FolderSplit) -> None:
+    """Raises ValueError when an image is in both: the score would be of what the head was fitted on."""
+    if both := {os.path.realpath(file) for file in train.files()} & {os.path.realpath(file) for file in val.files()}:
+        raise ValueError(
+            f"{len(both)} of the {len(val.files())} validation images are training images too, e.g. {min(both)}; give "
+            "another folder for one of the two"
+        )
 
 
 class ProbeData:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vssl.learner import TimmBackbone
 from vssl.probes.backbone import FrozenBackbone
-from vssl.probes.data import DenseSplit, ProbeData, source_card, transform_names
+from vssl.probes.data import DenseSplit, ProbeData, require_disjoint, source_card, transform_names
 from vssl.probes.fit import FullBatch, build_schedule
 from vssl.probes.inference import inference_settings
 from vssl.probes.outcome import Outcome, ProbeRun
@@ -88,6 +88,7 @@ class DenseProbe(ABC):
         """Read (and check) both splits; every error about data comes from here, before any training."""
         keep = self.path == "cached"
         splits = data.dense(self.train, keep, self.num_workers), data.dense(self.val, keep, self.num_workers)
+        require_disjoint(*splits)
         sizes = {tuple(item["inputs"].shape[1:]) for item in splits[0].items or []} - {self.size}
         if sizes:
             raise ValueError(f"training images of {sizes.pop()} px after the pipeline; size={self.size} was configured")
