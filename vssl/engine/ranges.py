@@ -96,6 +96,11 @@ RANGES: dict[str, Range] = {
     **_all("student_temperature teacher_temperature warmup_temperature temperature mlp_ratio", POSITIVE),
     **_all("warmup_share center_momentum teacher_momentum_start teacher_momentum_end", SHARE),
     "mask_ratio": INSIDE,
+    **_all("patch_out_dim iterations gram_every gram_scale", COUNT),
+    **_all("mask_min_patches gram_start gram_updates", COUNT_OR_0),
+    **_all("koleo_weight gram_weight patch_weight", NOT_NEGATIVE),
+    "patch_temperature": POSITIVE,
+    "mask_probability": SHARE,
     "keep_ratio": POSITIVE_SHARE,
     **_all("sparsity smoothness blur_sigma divergence entropy strengths learning_rate", NOT_NEGATIVE),
     # feedback and value
