@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import get_object_from_string
 
+from vssl.engine import ranges
 from vssl.engine.budget import Budget
 from vssl.options import read_option
 
@@ -70,7 +71,10 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
 
 
 def check_training_config(config: Config) -> None:
-    """Raises ConfigError for a missing or unknown key anywhere in a training config."""
+    """Raises ConfigError for a missing or unknown key anywhere in a training config.
+
+    So do numbers outside their range; all of them are listed at once.
+    """
     name = config.filename or "config"
     missing = [key for key in REQUIRED if key not in config]
     if missing:
@@ -90,6 +94,8 @@ def check_training_config(config: Config) -> None:
                 raise ConfigError(
                     f"{name}: {key}.{argument} is not an argument of {kind.__name__}{_suggest(argument, accepted)}"
                 )
+    if wrong := ranges.mistakes(config.to_dict(), resolve):
+        raise ConfigError("\n  ".join([f"{name}: {len(wrong)} value(s) cannot be used:", *wrong]))
 
 
 def build(node: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
