@@ -1,6 +1,6 @@
 """The range of every number that a config can hold, by the name of the argument.
 
-A name means the same in every class, so it has one range. A class that needs another has an entry ``Class.name``.
+A name means the same in every class, so it has one range. Where another is needed, the entry has its parent key: ``jitter.hue``.
 A new number needs an entry here: in RANGES, or in ANY_NUMBER with the reason why every number will do.
 """
 
