@@ -29,7 +29,8 @@ DISTANCES = (0, 1, 2, 4, 8, 16, math.inf)
 
 
 def analyse_masks(designer: Designer, designer_update, limit: int = 256) -> dict[str, Any] | None:
-    """The record of the mask on the labeled images of the feedback pools; None without a mask or without feedback.
+    """The record of the mask on the labeled images of the feedback pools; None without a mask or
+    without feedback whose labels are a map of classes or depth.
 
     Args:
         designer_update: the run's `DesignerUpdate`, whose pools hold the images; or None.
@@ -52,7 +53,7 @@ def analyse_masks(designer: Designer, designer_update, limit: int = 256) -> dict
         elif task.label_kind == "metres":
             analysis["depth_edges"] = mask_by_edge_distance(masks, labels)
             analysis.setdefault("variance", variance_shares(masks))
-    return analysis
+    return analysis or None
 
 
 def write_mask_analysis(work_dir: Path, analysis: dict[str, Any]) -> None:

@@ -77,6 +77,9 @@ class ClassFolders(Dataset):
 class Classification(FeedbackTask):
     """Cross-entropy of a linear classifier on the mean patch token; score: top-1 accuracy in percent.
 
+    Evaluator ``"ridge"`` has one row an image here: give `head_steps` × `batch_size` several times `dim` images, or it
+    fits them without error and g_down is large and empty. With fewer images take ``"heads"``.
+
     Args:
         dim: width of the backbone's tokens.
         num_classes: number of classes C; labels are 0..C-1.
