@@ -8,7 +8,7 @@ from vssl.datasets.scenes.families import Family
 from vssl.datasets.scenes.furniture import BUILDERS, Part, Thing, label_of
 from vssl.datasets.scenes.layout import Light, Scene, compose, look_at
 from vssl.datasets.scenes.materials import Material, plain
-from vssl.datasets.scenes.render import MIN_SHARE, shade, trace
+from vssl.datasets.scenes.render import MIN_SHARE, camera_normals, shade, trace
 from vssl.datasets.scenes.solids import Ellipsoid, Interior
 
 GREY = Material(plain, ((0.5, 0.5, 0.5),))
@@ -35,6 +35,10 @@ def test_depth_is_the_closed_form_z_depth_of_sphere_and_wall():
     assert hits.depth == pytest.approx(expected, abs=1e-4)
     # The far wall is one plane: its z-depth is the same everywhere, its distance is not.
     assert np.unique(hits.depth[~ball]).size == 1
+    normals = camera_normals(sphere_room(), hits)
+    point = np.stack([u, v, np.ones_like(u)], -1) * hits.depth[..., None]  # x right, y up, z forward
+    outward = np.where(ball[..., None], point - [0, 0, 5], [0, 0, -1])
+    assert normals == pytest.approx(outward * [1, 1, -1], abs=1e-3)
     assert (hits.labels == np.where(ball, label_of("ball"), label_of("wall"))).all()
 
 
@@ -148,3 +152,19 @@ def test_furniture_stands_on_the_floor_and_has_plausible_size(name):
         assert 0.5 < thing.high[1] < 2.2
         assert thing.radius < 1.5
         assert {part.label for part in thing.parts} <= {0, label_of(name)}
+
+
+def test_normals_of_a_drawn_scene_are_those_of_its_depth():
+    scene = compose(np.random.default_rng(3), "sofa")
+    size = 96
+    hits = trace(scene, size)
+    normals = camera_normals(scene, hits)
+    assert np.linalg.norm(normals, axis=-1) == pytest.approx(1, abs=1e-5)
+    offset = ((np.arange(size) + 0.5) / size * 2 - 1) * np.tan(scene.camera.fov / 2)
+    u, v = np.meshgrid(offset, -offset)
+    points = np.stack([u, v, -np.ones_like(u)], -1) * hits.depth[..., None]
+    right, down = (points[1:-1, 2:] - points[1:-1, :-2]), (points[2:, 1:-1] - points[:-2, 1:-1])
+    from_depth = np.cross(down, right)
+    from_depth /= np.linalg.norm(from_depth, axis=-1, keepdims=True)
+    degrees = np.degrees(np.arccos(np.clip((from_depth * normals[1:-1, 1:-1]).sum(-1), -1, 1)))
+    assert np.median(degrees) < 0.5  # edges between surfaces are the rest

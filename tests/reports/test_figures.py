@@ -57,6 +57,15 @@ def test_curves_show_what_was_logged_and_the_mean_over_seeds(results, logs):
     assert thick.get_ydata()[-1] == pytest.approx(0.05 - 0.01, abs=1e-4)  # seeds 0, 1, 2 end 0.05 − 0.01·seed
 
 
+def test_the_feedback_loss_of_any_task_has_a_panel(results, logs):
+    for by_seed in logs.values():
+        for log in by_seed.values():
+            for row in log:
+                row["feedback_loss/normals"] = 0.5
+    titles = [axes.get_title(loc="left") for axes in curves_figure(results, logs).axes]
+    assert "feedback loss, normals" in titles
+
+
 def test_probe_curves_run_from_the_start_to_each_end_through_logged_probes(results, logs):
     logs["fixed"][0][4]["probe/segmentation/mIoU"] = 40.6
     lines = probe_curves_figure(results, logs).axes[0].get_lines()

@@ -2,11 +2,12 @@
 
 from vssl.datasets.files import UnreadableImage
 from vssl.datasets.joint import JointTransform, joint_transform
-from vssl.datasets.labeled import DepthImages, SegmentationImages
+from vssl.datasets.labeled import AnnotatedImages, DepthImages, SegmentationImages
 from vssl.datasets.sampler import PositionSampler, disjoint_splits, third_split
 from vssl.datasets.unlabeled import UnlabeledImages, UnlabeledShards
 
 __all__ = [
+    "AnnotatedImages",
     "DepthImages",
     "JointTransform",
     "PositionSampler",

@@ -3,7 +3,7 @@
 import os
 import random
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,15 +32,46 @@ class JointTransform:
 
     def __init__(self, transforms: Sequence[A.BasicTransform], seed: int = 0):
         self.seed = seed
-        self._compose = A.Compose(list(transforms))
+        self._compose = A.Compose(list(transforms), additional_targets={"pixels": "mask"})
 
-    def __call__(self, image: np.ndarray, annotation: np.ndarray, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """(H, W, 3) uint8 and (H, W) of any type, both transformed alike; `position` chooses the randomness."""
+    def __call__(
+        self,
+        image: np.ndarray,
+        annotation: np.ndarray | None,
+        position: int,
+        mirrored: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Image and annotation, both transformed alike.
+
+        Args:
+            image: (H, W, 3) uint8.
+            annotation: (H, W) or (H, W, C) of any type; None for a label of the whole image, which stays None.
+            position: chooses the randomness.
+            mirrored: what a left-right flip does to the annotation's values beside moving its pixels: a direction in
+                the image's frame turns around.
+
+        Raises:
+            ValueError: with `mirrored`, a transform turns the image otherwise than left-right.
+        """
         # Not set_random_seed: that hands every transform the same numbers, so that, say, flip and crop would agree.
         generator = np.random.default_rng((self.seed, position))
         self._compose.set_random_state(generator, random.Random(int(generator.integers(2**63))))
-        out = self._compose(image=image, mask=annotation)
-        return out["image"], out["mask"]
+        if annotation is None:
+            return self._compose(image=image)["image"], None
+        if mirrored is None:
+            out = self._compose(image=image, mask=annotation)
+            return out["image"], out["mask"]
+        pixels = np.stack(np.mgrid[: image.shape[0], : image.shape[1]], -1).astype(np.float32)
+        out = self._compose(image=image, mask=annotation, pixels=pixels)
+        return out["image"], mirrored(out["mask"]) if _is_flipped(out["pixels"]) else out["mask"]
+
+
+def _is_flipped(pixels: np.ndarray) -> bool:
+    """Whether an image was flipped left-right, from the (row, column) that each pixel shows: (H, W, 2)."""
+    rows, columns = pixels[..., 0], pixels[..., 1]
+    if (columns != columns[:1]).any() or (rows != rows[:, :1]).any() or rows[0, 0] > rows[-1, 0]:
+        raise ValueError("labels that hold directions take crops, resizing and left-right flips only; leave out others")
+    return bool(columns[0, 0] > columns[0, -1])
 
 
 def joint_transform(

@@ -5,7 +5,7 @@ ROOT/annotations/SPLIT/NAME.png
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,7 +29,7 @@ from vssl.datasets.label_checks import IGNORE
 from vssl.datasets.sampler import index_and_position
 
 
-class _AnnotatedImages(Dataset, ABC):
+class AnnotatedImages(Dataset, ABC):
     """Pairs of an image and an annotation of the same size and name.
 
     Args:
@@ -47,6 +47,8 @@ class _AnnotatedImages(Dataset, ABC):
     """
 
     splits: ClassVar[tuple[str, ...]]
+    # What a left-right flip does to the values of an annotation, once its pixels are flipped; None: nothing.
+    mirrored: ClassVar[Callable[[np.ndarray], np.ndarray] | None] = None
 
     def __init__(
         self,
@@ -96,7 +98,7 @@ class _AnnotatedImages(Dataset, ABC):
         return self._images / self._names[index], self._annotation(self._names[index])
 
     def _arrays(self, key: int | tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """(H, W, 3) image and (H, W) annotation, as read, transformed jointly."""
+        """(H, W, 3) image and (H, W) or (H, W, C) annotation, as read, transformed jointly."""
         index, position = index_and_position(key)
         if self._decoded is None:
             image, annotation = self._decode(index)
@@ -106,13 +108,13 @@ class _AnnotatedImages(Dataset, ABC):
             image, annotation = self._decoded[index]
         if self.transform is None:
             return image, annotation
-        return self.transform(image, annotation, position)
+        return self.transform(image, annotation, position, self.mirrored)
 
     def _decode(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         image_path, annotation_path = self.paths(index)
         image, annotation = read_image(image_path), self._read(annotation_path)
-        if image.shape[:2] != annotation.shape:
-            (h, w), (ah, aw) = image.shape[:2], annotation.shape
+        if image.shape[:2] != annotation.shape[:2]:
+            (h, w), (ah, aw) = image.shape[:2], annotation.shape[:2]
             turned = " once it is turned upright (EXIF); labels are taken as stored" if (aw, ah) == (h, w) else ""
             raise UnreadableImage(
                 f"{annotation_path}: {aw} × {ah} pixels, but its image {image_path} has {w} × {h}{turned}"
@@ -122,21 +124,21 @@ class _AnnotatedImages(Dataset, ABC):
     @staticmethod
     @abstractmethod
     def _read(path: Path) -> np.ndarray:
-        """One annotation file, (H, W), in the units of the items. Raises UnreadableImage."""
+        """One annotation file, (H, W) or (H, W, C), in the units of the items. Raises UnreadableImage."""
 
 
-class SegmentationImages(_AnnotatedImages):
+class SegmentationImages(AnnotatedImages):
     """ADE20K's layout. Items are (image, labels): (3, H, W) uint8 and (H, W) int64.
 
     Files hold 0 = unlabeled and 1.. the classes; that is turned, once, into 0.. the classes and 255 = ignore.
-    Arguments and errors: see `_AnnotatedImages`.
+    Arguments and errors: see `AnnotatedImages`.
     """
 
     splits = ("training", "validation")
 
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[UInt8[Tensor, "3 H W"], Int64[Tensor, "H W"]]:
         image, labels = self._arrays(key)
-        return _channels_first(image), torch.from_numpy(labels.astype(np.int64))
+        return channels_first(image), torch.from_numpy(labels.astype(np.int64))
 
     @staticmethod
     def _read(path: Path) -> np.ndarray:
@@ -145,17 +147,17 @@ class SegmentationImages(_AnnotatedImages):
         return np.where(labels == IGNORE, np.uint8(IGNORE), labels - np.uint8(1))
 
 
-class DepthImages(_AnnotatedImages):
+class DepthImages(AnnotatedImages):
     """NYUv2's layout. Items are (image, depth): (3, H, W) uint8 and (H, W) float32 z-depth in metres, 0 = invalid.
 
-    Files hold uint16 millimetres. Arguments and errors: see `_AnnotatedImages`.
+    Files hold uint16 millimetres. Arguments and errors: see `AnnotatedImages`.
     """
 
     splits = ("train", "test")
 
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[UInt8[Tensor, "3 H W"], Float32[Tensor, "H W"]]:
         image, depth = self._arrays(key)
-        return _channels_first(image), torch.from_numpy(np.ascontiguousarray(depth))
+        return channels_first(image), torch.from_numpy(np.ascontiguousarray(depth))
 
     @staticmethod
     def _read(path: Path) -> np.ndarray:
@@ -178,5 +180,5 @@ def _chosen(names: list[str], limit: int | None, subset: Sequence[int] | None, w
     return names
 
 
-def _channels_first(image: np.ndarray) -> UInt8[Tensor, "3 H W"]:
+def channels_first(image: np.ndarray) -> UInt8[Tensor, "3 H W"]:
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -19,7 +19,6 @@ from vssl.datasets.label_checks import IGNORE
 from vssl.designers.base import Designer
 from vssl.engine.designer_parts import mask_of
 from vssl.engine.record_files import write_text
-from vssl.feedback import Depth, Segmentation
 from vssl.views.crops import Views
 
 FILE = "mask_analysis.json"
@@ -30,7 +29,8 @@ DISTANCES = (0, 1, 2, 4, 8, 16, math.inf)
 
 
 def analyse_masks(designer: Designer, designer_update, limit: int = 256) -> dict[str, Any] | None:
-    """The record of the mask on the labeled images of the feedback pools; None without a mask or without feedback.
+    """The record of the mask on the labeled images of the feedback pools; None without a mask or
+    without feedback whose labels are a map of classes or depth.
 
     Args:
         designer_update: the run's `DesignerUpdate`, whose pools hold the images; or None.
@@ -41,17 +41,19 @@ def analyse_masks(designer: Designer, designer_update, limit: int = 256) -> dict
         return None
     feedback, analysis = designer_update.feedback, {}
     for name, task in feedback.tasks.items():
+        if task.label_kind is None:
+            continue
         pool = feedback.pools[name]
         images, labels = _read(pool, limit)
         masks = _masks(mask_designer, images)
         analysis["images"] = analysis.get("images", 0) + len(masks)
-        if isinstance(task, Segmentation):
+        if task.label_kind == "classes":
             analysis["classes"] = mask_per_class(masks, labels, _class_names(pool.dataset))
             analysis["variance"] = variance_shares(masks)
-        elif isinstance(task, Depth):
+        elif task.label_kind == "metres":
             analysis["depth_edges"] = mask_by_edge_distance(masks, labels)
             analysis.setdefault("variance", variance_shares(masks))
-    return analysis
+    return analysis or None
 
 
 def write_mask_analysis(work_dir: Path, analysis: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from vssl.distributed import average
 from vssl.draws import Draws
 from vssl.feedback.pool import Pool
 from vssl.feedback.ridge import rows_of, unexplained
+from vssl.feedback.task import FeedbackTask
 from vssl.learner.backbone import TimmBackbone
 
 CONTROLS = ("random", "negated", "shuffled_labels")
@@ -25,7 +26,7 @@ class Feedback(nn.Module):
     """The evaluator: a head per task fitted on frozen features, and the downstream gradient over S.
 
     Args:
-        tasks: name -> task (`Segmentation`, `Depth`), with its head.
+        tasks: name -> `FeedbackTask`, with its head.
         pools: name -> its labeled images.
         head_lr: AdamW learning rate of the heads (paper probes: 5e-4 to 1e-3).
         head_steps: batches on which the heads are updated before each gradient (2a).
@@ -44,7 +45,7 @@ class Feedback(nn.Module):
 
     def __init__(
         self,
-        tasks: dict[str, nn.Module],
+        tasks: dict[str, FeedbackTask],
         pools: dict[str, Pool],
         head_lr: float = 1e-3,
         head_steps: int = 1,
@@ -61,7 +62,7 @@ class Feedback(nn.Module):
         if control is not None and control not in CONTROLS:
             raise ValueError(f"feedback control {control!r} is unknown; choose None or one of {', '.join(CONTROLS)}")
         if not tasks:
-            raise ValueError("feedback has no tasks; give at least one of segmentation, depth")
+            raise ValueError("feedback has no tasks; give at least one, e.g. segmentation or depth")
         # Sorted: a saved config comes back with its keys sorted, and a resumed optimizer goes by position.
         self.tasks, self.pools = nn.ModuleDict(dict(sorted(tasks.items()))), pools
         if head_updates < 1:
@@ -69,6 +70,9 @@ class Feedback(nn.Module):
         self.head_steps, self.first_head_steps, self.meta_batches = head_steps, first_head_steps, meta_batches
         if evaluator not in EVALUATORS:
             raise ValueError(f"feedback evaluator {evaluator!r} is unknown; choose one of {', '.join(EVALUATORS)}")
+        without = [name for name, task in tasks.items() if not task.has_targets]
+        if evaluator == "ridge" and without:
+            raise ValueError(f"feedback evaluator 'ridge': task {without[0]!r} has no targets; use evaluator='heads'")
         self.head_updates, self.evaluator, self.ridge_l2 = head_updates, evaluator, ridge_l2
         self._support: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self.control, self.seed, self.fitted_steps = control, seed, 0
@@ -142,10 +146,26 @@ class Feedback(nn.Module):
             return task.loss(features, labels)
         if name not in self._support:
             raise RuntimeError("evaluator 'ridge': call fit_heads first, it draws the images to solve on")
+        features = task.regressed(features)
         grid = features.shape[-2:]
-        support = [rows_of(_features(backbone, x), *task.targets(y, grid)) for x, y in self._support[name]]
+        support = [
+            rows_of(task.regressed(_features(backbone, x)), *task.targets(y, grid)) for x, y in self._support[name]
+        ]
         solved_on = tuple(torch.cat(parts) for parts in zip(*support, strict=True))
         return unexplained(solved_on, rows_of(features, *task.targets(labels, grid)), self.ridge_l2)
+
+    @torch.no_grad()
+    def score(self, backbone: TimmBackbone, name: str, images: Tensor, labels: Tensor) -> Float[Tensor, ""]:
+        """The fitted head's score on a batch, in the task's `score_unit`.
+
+        Raises:
+            RuntimeError: under evaluator ``"ridge"``, which fits no head.
+        """
+        if self.evaluator != "heads":
+            raise RuntimeError("evaluator 'ridge' fits no head that could be scored; use evaluator='heads'")
+        task = self.tasks[name]
+        with _eval_mode(backbone), _eval_mode(task):
+            return task.score(_features(backbone, images), labels)
 
     def _controlled(self, gradient: list[Tensor], name: str, step: int) -> list[Tensor]:
         if self.control == "negated":

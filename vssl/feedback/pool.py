@@ -31,7 +31,7 @@ class Pool:
     """The two streams of a task's labeled images.
 
     Args:
-        dataset: yields (image, label) for a key (index, position).
+        dataset: yields (image, label) for a key (index, position); ``paths(index)`` gives the files of both.
         train, meta: number of images in either part.
         probe: number of images in a third part, for the one-step probe alone; 0 for none.
         batch_size, meta_batch_size: images per batch on this rank.
@@ -62,13 +62,13 @@ class Pool:
         self.probe: Dataset | None = parts[2] if probe else None
 
     def label_files(self) -> list[Path]:
-        """The label files of all parts."""
-        return [self.dataset.paths(index)[1] for index in self.indices]
+        """The label files of all parts, each once: several images may share a file."""
+        return list(dict.fromkeys(self.dataset.paths(index)[1] for index in self.indices))
 
     def labels(self) -> Iterator[tuple[Tensor, Path]]:
         """Every label of all parts, with its file."""
-        for index, path in zip(self.indices, self.label_files(), strict=True):
-            yield self.dataset[index, 0][1], path
+        for index in self.indices:
+            yield self.dataset[index, 0][1], self.dataset.paths(index)[1]
 
     def state_dict(self) -> dict:
         return {"train": self.train.state_dict(), "meta": self.meta.state_dict()}

@@ -1,40 +1,23 @@
-"""The downstream tasks that value a step: a head and a loss each."""
+"""The paper's downstream tasks: semantic segmentation and monocular depth."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from vssl.datasets.label_checks import IGNORE, check_class_labels, check_depth_labels
-from vssl.distributed import average
 from vssl.feedback.heads import LinearHead
-
-
-def _mean_over(total: Tensor, count: Tensor) -> Tensor:
-    """total / count, where `count` is taken over all ranks: the mean over the whole batch once ranks are averaged."""
-    (count,) = average([count])
-    return total / count.clamp_min(1.0)
-
-
-def _every(labels: Tensor, stride: int) -> Tensor:
-    """Labels in the middles of stride×stride squares."""
-    return labels[..., stride // 2 :: stride, stride // 2 :: stride]
+from vssl.feedback.task import FeedbackTask, checked_stride, every, mean_over
 
 
 def _at_grid(labels: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.interpolate(labels.unsqueeze(1).float(), grid, mode="nearest-exact").squeeze(1)
 
 
-def _checked_stride(stride: int) -> int:
-    if stride < 1:
-        raise ValueError(f"label_stride={stride} must be 1 or more")
-    return stride
-
-
-class Segmentation(nn.Module):
+class Segmentation(FeedbackTask):
     """Semantic segmentation: cross-entropy over labeled pixels (paper: CE(H_seg(F_θ(x)), y)).
 
     Args:
@@ -43,18 +26,28 @@ class Segmentation(nn.Module):
         label_stride: the loss looks at every n-th label pixel in both directions; neighbours say almost the same.
     """
 
+    label_kind, score_unit, higher_is_better = "classes", "%", True
+
     def __init__(self, dim: int, num_classes: int, label_stride: int = 1):
         super().__init__()
-        self.num_classes, self.label_stride = num_classes, _checked_stride(label_stride)
+        self.num_classes, self.label_stride = num_classes, checked_stride(label_stride)
         self.head = LinearHead(dim, num_classes)
 
     def loss(
         self, features: Float[Tensor, "batch dim rows columns"], labels: Int[Tensor, "batch height width"]
     ) -> Float[Tensor, ""]:
-        labels = _every(labels, self.label_stride)
+        labels = every(labels, self.label_stride)
         logits = F.interpolate(self.head(features).float(), labels.shape[-2:], mode="bilinear", align_corners=False)
         total = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
-        return _mean_over(total, (labels != IGNORE).sum().float())
+        return mean_over(total, (labels != IGNORE).sum().float())
+
+    def score(
+        self, features: Float[Tensor, "batch dim rows columns"], labels: Int[Tensor, "batch height width"]
+    ) -> Float[Tensor, ""]:
+        """Pixel accuracy in percent, over labeled pixels."""
+        logits = F.interpolate(self.head(features).float(), labels.shape[-2:], mode="bilinear", align_corners=False)
+        right = (logits.argmax(1) == labels) & (labels != IGNORE)
+        return 100 * mean_over(right.sum().float(), (labels != IGNORE).sum().float())
 
     def targets(
         self, labels: Int[Tensor, "batch height width"], grid: tuple[int, int]
@@ -78,7 +71,7 @@ class Segmentation(nn.Module):
             )
 
 
-class Depth(nn.Module):
+class Depth(FeedbackTask):
     """Monocular depth: softplus of a 1×1 convolution, mean absolute error in metres over valid pixels.
 
     Args:
@@ -87,20 +80,31 @@ class Depth(nn.Module):
         label_stride: as for `Segmentation`.
     """
 
+    label_kind, score_unit, higher_is_better = "metres", "m", False
+
     def __init__(self, dim: int, min_depth: float = 1e-3, max_depth: float = 10.0, label_stride: int = 1):
         super().__init__()
         if not 0 < min_depth < max_depth:
             raise ValueError(f"depth task: 0 < min_depth < max_depth is needed, got {min_depth} and {max_depth}")
-        self.min_depth, self.max_depth, self.label_stride = min_depth, max_depth, _checked_stride(label_stride)
+        self.min_depth, self.max_depth, self.label_stride = min_depth, max_depth, checked_stride(label_stride)
         self.head = LinearHead(dim, 1)
 
     def loss(
         self, features: Float[Tensor, "batch dim rows columns"], depth: Float[Tensor, "batch height width"]
     ) -> Float[Tensor, ""]:
-        depth = _every(depth, self.label_stride)
+        depth = every(depth, self.label_stride)
+        return self._mean_error(features, depth)
+
+    def score(
+        self, features: Float[Tensor, "batch dim rows columns"], depth: Float[Tensor, "batch height width"]
+    ) -> Float[Tensor, ""]:
+        """Mean absolute error in metres over valid pixels, all of them whatever `label_stride` is."""
+        return self._mean_error(features, depth)
+
+    def _mean_error(self, features: Tensor, depth: Tensor) -> Tensor:
         metres = F.interpolate(F.softplus(self.head(features).float()), depth.shape[-2:], mode="bilinear")[:, 0]
         valid = (depth >= self.min_depth) & (depth <= self.max_depth)
-        return _mean_over((metres - depth).abs()[valid].sum(), valid.sum().float())
+        return mean_over((metres - depth).abs()[valid].sum(), valid.sum().float())
 
     def targets(
         self, depth: Float[Tensor, "batch height width"], grid: tuple[int, int]

@@ -12,13 +12,13 @@ from vssl.reports.metrics import describe_metrics, scores_of
 
 Logs = dict[str, dict[int, list[dict]]]  # arm → seed → rows of metrics.jsonl
 
+FEEDBACK = "feedback_loss/"
 # log key → panel title
 CURVES = {
     "loss": "SSL loss",
     "value": "value V",
     "cosine": "cosine(g_down, g_pre)",
-    "feedback_loss/segmentation": "feedback loss, segmentation",
-    "feedback_loss/depth": "feedback loss, depth",
+    FEEDBACK: "feedback loss",  # a panel for each task
     "g_pre_norm": "‖g_pre‖",
     "mask/mean": "mean of the mask",
     "rankme": "RankMe of the features",
@@ -32,14 +32,27 @@ def curves_figure(results: dict, logs: Logs) -> Figure | None:
         logs: rows of metrics.jsonl per arm and seed.
     """
     rows = [row for by_seed in logs.values() for log in by_seed.values() for row in log]
-    keys = [key for key in CURVES if any(key in row for row in rows)]
+    titles = _titles(rows)
+    keys = list(titles)
     return panels(
         "curves",
         results,
         len(keys),
-        lambda index: CURVES[keys[index]],
+        lambda index: titles[keys[index]],
         lambda axes, index: _curves(axes, results, logs, keys[index]),
     )
+
+
+def _titles(rows: list[dict]) -> dict[str, str]:
+    """Title of the panel of each log key that the rows hold, in the order of the panels."""
+    logged = dict.fromkeys(key for row in rows for key in row)
+    titles = {}
+    for known, title in CURVES.items():
+        if known == FEEDBACK:
+            titles |= {key: f"{title}, {key.removeprefix(FEEDBACK)}" for key in logged if key.startswith(FEEDBACK)}
+        elif known in logged:
+            titles[known] = title
+    return titles
 
 
 def _curves(axes: Axes, results: dict, logs: Logs, key: str) -> None:

@@ -102,6 +102,20 @@ def trace(scene: Scene, size: int) -> Hits:
     return Hits(rays, depth, np.array(of_surface, dtype=np.uint8)[surface], surface)
 
 
+def camera_normals(scene: Scene, hits: Hits) -> Float32[Array, "S S 3"]:
+    """Exact unit normals of what is seen, in the camera's frame: x right, y up, z towards the camera."""
+    flat = Rays(hits.rays.origin, tuple(d.ravel() for d in hits.rays.direction))
+    world = np.empty((3, hits.depth.size), np.float32)
+    for at, surface, _ in _visible(scene, hits, flat.at(hits.depth.ravel())):
+        world[:, at] = surface.normal
+    camera = scene.camera
+    axes = np.array([camera.right, camera.up, [-component for component in camera.forward]], np.float32)
+    # A surface is seen from its front, whichever side its solid calls outside.
+    away = sum(n * d for n, d in zip(world, flat.direction, strict=True)) > 0
+    normals = (axes @ np.where(away, -world, world)).T.reshape(*hits.depth.shape, 3)
+    return normals / np.linalg.norm(normals, axis=-1, keepdims=True)
+
+
 def _windows(camera: Camera, thing: Thing, size: int) -> Iterator[tuple[slice, slice] | None]:
     """Rows and columns that hold each part's image; None for parts behind the camera or outside the image."""
     cos, sin = float(np.cos(thing.yaw)), float(np.sin(thing.yaw))
