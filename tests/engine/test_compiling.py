@@ -16,6 +16,10 @@ DINO = dict(
     ),
     recipe=dict(n_local=2, local_size=16),
 )
+DINOV3 = dict(
+    objective={**DINO["objective"], "type": "vssl.objectives.DINOv3", "gram_scale": 1, "gram_every": 2},
+    recipe=DINO["recipe"],
+)
 MAE = dict(
     objective=dict(_delete_=True, type="vssl.objectives.MAE", decoder_dim=16, decoder_depth=2, decoder_heads=2),
     recipe=dict(n_global=1),
@@ -68,8 +72,16 @@ def assert_same(one, other, **tolerance):
 
 @pytest.mark.parametrize(
     "change",
-    [{}, DINO, MAE, {"backbone.grad_checkpointing": True}, {"precision": "bf16"}, {"backbone.drop_path_rate": 0.2}],
-    ids=["simclr", "dino", "mae", "grad_checkpointing", "bf16", "drop_path"],
+    [
+        {},
+        DINO,
+        DINOV3,
+        MAE,
+        {"backbone.grad_checkpointing": True},
+        {"precision": "bf16"},
+        {"backbone.drop_path_rate": 0.2},
+    ],
+    ids=["simclr", "dino", "dinov3", "mae", "grad_checkpointing", "bf16", "drop_path"],
 )
 def test_compiled_steps_give_the_weights_of_steps_as_written(fixed_config, tmp_path, change):
     """aot_eager traces forward and backward as inductor does, and runs the same kernels: equal to the last bits."""
@@ -87,8 +99,10 @@ def test_inductor_gives_the_weights_of_steps_as_written(designed_config, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("change", "calls"), [({}, 3), (DINO, 3 * 3), (MAE, 3 + 2)], ids=["simclr", "dino", "mae"]
-)  # 3 blocks; DINO: student on both sizes and teacher; MAE: 2 decoder blocks
+    ("change", "calls"),
+    [({}, 3), (DINO, 3 * 3), (DINOV3, 4 * 3), (MAE, 3 + 2)],
+    ids=["simclr", "dino", "dinov3", "mae"],
+)  # 3 blocks; DINO: student on both sizes and teacher; DINOv3: the Gram teacher too; MAE: 2 decoder blocks
 def test_only_the_learners_step_runs_compiled_code(designed_config, tmp_path, counting, change, calls):
     """Meta steps, feedback, RankMe and the one-step probe call the same blocks as written."""
     designed_config.merge_from_dict(copy.deepcopy(change))

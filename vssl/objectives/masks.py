@@ -7,6 +7,7 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -107,15 +108,16 @@ class BlockMasks(RandomMasks):
     ) -> Bool[Tensor, "batch views patches"]:
         # All numbers at once: what is drawn next must not depend on how many blocks this rank's masks have.
         numbers = draws.uniform(*wanted.shape, BLOCKS, TRIES, 4).flatten(0, 1)
-        missing = wanted.flatten()
-        mask = torch.zeros(len(missing), *grid, dtype=torch.bool)
+        missing, mask = wanted.flatten().clone(), torch.zeros(wanted.numel(), *grid, dtype=torch.bool)
         for block in range(BLOCKS):
-            if not missing.any():
+            open_masks = missing.nonzero().squeeze(1)
+            if not len(open_masks):
                 break
-            added = self._block(numbers[:, block], mask, missing)
-            mask = mask | added
+            added = self._block(numbers[open_masks, block], mask[open_masks], missing[open_masks])
+            mask[open_masks] |= added
             # As in the authors' code, a mask whose ten tries have failed is done.
-            missing = torch.where(added.any(2).any(1), wanted.flatten() - mask.sum((1, 2)), 0)
+            left = wanted.flatten()[open_masks] - mask[open_masks].sum((1, 2))
+            missing[open_masks] = torch.where(added.any(2).any(1), left, 0)
         mask = mask.flatten(1).unflatten(0, wanted.shape)
         if self.exact:
             order = draws.uniform(*mask.shape).masked_fill(mask, 2.0)
@@ -133,11 +135,12 @@ class BlockMasks(RandomMasks):
         aspect = (self.log_aspect * (2 * aspect - 1)).exp()
         height, width = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
         top, left = (top * (rows - height + 1)).floor(), (left * (columns - width + 1)).floor()
-        inside = _between(rows, top, height).unsqueeze(-1) & _between(columns, left, width).unsqueeze(-2)
-        new = (inside & ~mask.unsqueeze(1)).sum((2, 3))
+        new = height * width - _hidden_within(mask, top, left, height, width)
         fits = (height < rows) & (width < columns) & (new > 0) & (new <= missing.unsqueeze(1))
-        first = inside[torch.arange(len(mask)), fits.int().argmax(1)]
-        return first & fits.any(1)[:, None, None]
+        first = fits.int().argmax(1, keepdim=True)
+        top, left, height, width = (side.gather(1, first) for side in (top, left, height, width))
+        inside = _between(rows, top, height).unsqueeze(2) & _between(columns, left, width).unsqueeze(1)
+        return inside & fits.any(1)[:, None, None]
 
 
 def random_mask(
@@ -157,9 +160,25 @@ def random_mask(
     return order[:, :kept], order[:, kept:]
 
 
-def _between(length: int, start: Float[Tensor, "*sizes"], extent: Float[Tensor, "*sizes"]) -> Bool[Tensor, "..."]:
+def _hidden_within(
+    mask: Bool[Tensor, "masks rows columns"], top: Tensor, left: Tensor, height: Tensor, width: Tensor
+) -> Int[Tensor, "masks tries"]:
+    """How many hidden patches each mask has in each rectangle; meaningless where that leaves the grid."""
+    sums = F.pad(mask.int().cumsum(1).cumsum(2), (1, 0, 1, 0))  # of all patches above and to the left
+
+    def corner(row: Tensor, column: Tensor) -> Tensor:
+        row, column = row.clamp(0, mask.shape[1]), column.clamp(0, mask.shape[2])
+        return sums.flatten(1).gather(1, (row * sums.shape[2] + column).long())
+
+    bottom, right = top + height, left + width
+    return corner(bottom, right) - corner(top, right) - corner(bottom, left) + corner(top, left)
+
+
+def _between(
+    length: int, start: Float[Tensor, "masks 1"], extent: Float[Tensor, "masks 1"]
+) -> Bool[Tensor, "masks length"]:
     place = torch.arange(length)
-    return (place >= start.unsqueeze(-1)) & (place < (start + extent).unsqueeze(-1))
+    return (place >= start) & (place < start + extent)
 
 
 def _lowest(numbers: Float[Tensor, "... n"], count: Int[Tensor, "..."]) -> Bool[Tensor, "... n"]:

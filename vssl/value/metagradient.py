@@ -266,6 +266,9 @@ def _without_recomputation(whole: nn.Module) -> Iterator[None]:
 def _exact_matmul() -> Iterator[None]:
     """Full fp32 in matrix products: TF32 would round the two gradients as coarsely as half precision does."""
     before = torch.get_float32_matmul_precision()
+    if before == "highest":  # torch.compile takes even the same setting for a new one and would compile all again
+        yield
+        return
     torch.set_float32_matmul_precision("highest")
     try:
         yield
