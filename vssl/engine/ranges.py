@@ -1,6 +1,7 @@
 """The range of every number that a config can hold, by the name of the argument.
 
-A name means the same in every class, so it has one range. Where another is needed, the entry has its parent key: ``jitter.hue``.
+A name means the same in every class, so it has one range. Where another is needed, the entry has its parent key too:
+``jitter.hue``.
 A new number needs an entry here: in RANGES, or in ANY_NUMBER with the reason why every number will do.
 """
 
