@@ -61,7 +61,10 @@ def test_a_broken_or_missing_label_file_is_named(classes, tmp_path):
 
 @pytest.mark.parametrize(
     ("millimetres_per_unit", "message"),
-    [(1000, r"hold metres \(values 1 to \d\).*round\(1000 × metres\)"), (10, r"hold centimetres.*10 × the values")],
+    [
+        (1000, r"hold metres \(values 1 to \d\).*round\(1000 × metres\)"),
+        (10, r"fit centimetres.*round\(1000 × metres\)"),
+    ],
 )
 def test_depth_in_the_wrong_unit_is_refused_with_the_hint(depths, tmp_path, millimetres_per_unit, message):
     check_depth_labels(depths)
@@ -75,6 +78,25 @@ def test_depth_without_a_valid_pixel_is_refused_and_near_scenes_pass(depths, tmp
         check_depth_labels(changed(depths, tmp_path / "zero", np.zeros_like))
     table_top = changed(depths, tmp_path / "near", lambda x: (400 + x % 500).astype(np.uint16))
     check_depth_labels(table_top)
+
+
+@pytest.mark.parametrize("per_metre", [5000, 10000])
+def test_depth_out_of_range_is_refused_with_its_share_and_range(depths, tmp_path, per_metre):
+    check_depth_labels(depths).check_range("x", 1e-3, 10)
+    other = changed(
+        depths, tmp_path / "other", lambda x: (x * (per_metre / 1000)).round().clip(0, 65535).astype(np.uint16)
+    )
+    found = check_depth_labels(other)
+    with pytest.raises(ValueError, match=r"x: \d+ % of the valid pixels lie outside 0.001 to 10 m; with 1000 steps"):
+        found.check_range("x", 1e-3, 10)
+    found.check_range("x", 1e-3, 10, per_metre)
+
+
+def test_some_depth_out_of_range_is_said():
+    found = DepthValues()
+    found.add(depth_counts(np.repeat(np.array([[5000], [12000]]), [9, 1], axis=0)))
+    with pytest.warns(UserWarning, match=r"x: 10 % of the valid pixels lie outside 0.001 to 10 m.*do not count"):
+        found.check_range("x", 1e-3, 10)
 
 
 def test_single_wrong_pixels_do_not_hide_the_unit():

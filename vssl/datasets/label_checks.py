@@ -3,6 +3,7 @@
 The values are those in the files, before anything is subtracted or scaled.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,8 +35,8 @@ def check_class_labels(paths: Sequence[Path], classes: int) -> None:
     found.check(classes)
 
 
-def check_depth_labels(paths: Sequence[Path]) -> None:
-    """Reads every depth file and refuses a set without valid depth, in metres, or in centimetres.
+def check_depth_labels(paths: Sequence[Path]) -> "DepthValues":
+    """Reads every depth file and refuses a set without valid depth, in metres, or in centimetres; returns the values.
 
     Raises:
         UnreadableImage: a file is broken or not 16 bits in one channel.
@@ -46,6 +47,7 @@ def check_depth_labels(paths: Sequence[Path]) -> None:
     for counts in in_threads(lambda p: depth_counts(read_millimetres(p)), paths):
         found.add(counts)
     found.check(f"{Path(paths[0]).parent}")
+    return found
 
 
 def present_values(labels: UInt8[np.ndarray, "H W"]) -> list[int]:
@@ -68,59 +70,28 @@ class ClassValues:
         for value in values:
             self.first.setdefault(value, path)
 
-    def check_range(self, classes: int) -> None:
-        """Raises ValueError for a value that is neither 0 = unlabeled nor 1..`classes` nor 255 = ignored."""
-        outside = sorted(value for value in self.first if classes < value < IGNORE)
-        if outside:
-            raise ValueError(
-                f"{self.first[outside[0]]}: label {outside[0]}, but there are {classes} classes. Files hold "
-                f"0 = unlabeled and 1..{classes}"
-            )
+    def check_range(self, where: str, low: float, high: float, per_metre: float = 1000) -> None:
+        """Says how many valid pixels lie outside [low, high] metres, which count in no loss and no score.
 
-    def check(self, classes: int, whole: bool = False) -> None:
-        """Raises ValueError when the files cannot be 0 = unlabeled, 1..`classes`.
-
-        One file cannot show that 1 was subtracted beforehand, a set can: 0 (now the first class) and 255 (now
-        unlabeled) both occur, and the last class never does. 255 as a second kind of "unlabeled" is fine otherwise.
+        More than a twentieth is a warning: sensors leave some, a wrong unit many.
 
         Args:
-            whole: the files are a whole published training split, in which every class occurs.
+            per_metre: steps of the values in one metre; 1000 for millimetres.
+
+        Raises:
+            ValueError: more than half.
         """
-        self.check_range(classes)
-        if classes in self.first:
-            return
-        if {0, IGNORE} <= self.first.keys():
-            raise ValueError(
-                f"{self.first[IGNORE]}: these labels were shifted beforehand: the {self._files()} hold 0 and 255, and "
-                f"never {classes}. {SHIFTED.format(classes=classes)}. If 255 marks ignored pixels of your own data, "
-                "write 0 there"
-            )
-        if whole:
-            raise ValueError(
-                f"these labels were shifted beforehand, or files are missing: the {self._files()} never hold "
-                f"{classes}, the last class. {SHIFTED.format(classes=classes)}"
-            )
-
-    def _files(self) -> str:
-        folders = {str(Path(path).parent) for path in self.first.values()}
-        return f"annotations in {folders.pop()}" if len(folders) == 1 else "annotations"
-
-
-class DepthValues:
-    """How often each value occurs in a set of depth files."""
-
-    def __init__(self):
-        self.counts, self.files, self.without = np.zeros(2**16, np.int64), 0, 0
-
-    def add(self, counts: Integer[np.ndarray, "65536"]) -> None:
-        self.counts += counts
-        self.files += 1
-        self.without += not counts[1:].any()
-
-    def nearest_and_farthest(self) -> tuple[int, int]:
-        """Values that 1 % of the valid pixels lie below, and 0.1 % above: single wrong pixels do not count."""
-        below = self.counts[1:].cumsum()
-        return tuple(int(np.searchsorted(below, share * below[-1])) + 1 for share in (0.01, 0.999))
+        values = np.arange(len(self.counts)) / per_metre
+        outside = self.counts[1:][(values[1:] < low) | (values[1:] > high)].sum() / max(self.counts[1:].sum(), 1)
+        near, far = (value / per_metre for value in self.nearest_and_farthest())
+        found = (
+            f"{where}: {100 * outside:.0f} % of the valid pixels lie outside {low:g} to {high:g} m; with {per_metre:g} "
+            f"steps a metre they range from {near:g} to {far:g} m"
+        )
+        if outside > 0.5:
+            raise ValueError(f"{found}. Either the unit is another, or min_depth and max_depth are. {MILLIMETRES}")
+        if outside > 0.05:
+            warnings.warn(f"{found}; they do not count", stacklevel=2)
 
     def check(self, where: str, farthest: float | None = None) -> None:
         """Raises ValueError when the values cannot be millimetres.
@@ -139,8 +110,6 @@ class DepthValues:
         if far <= 100:
             raise ValueError(f"{read}; the files hold metres (values {near} to {far}). {MILLIMETRES}")
         if far <= 1100 and near < 250:
-            raise ValueError(
-                f"{read}; the files hold centimetres (values {near} to {far}). {MILLIMETRES}, here 10 × the values"
-            )
+            raise ValueError(f"{read}; values {near} to {far} fit centimetres, not rooms in millimetres. {MILLIMETRES}")
         if farthest is not None and far > 1000 * farthest:
             raise ValueError(f"{read}, expected at most {farthest:g} m; the unit is not millimetres. {MILLIMETRES}")

@@ -73,7 +73,7 @@ class NYUDepth(_Checked, NYUDataset):
     label_key = "depth_map_path"
 
     def check_files(self, paths: list[Path]) -> None:
-        check_depth_labels(paths)
+        self.depths = check_depth_labels(paths)
 
     def _entry(self, folder: Path, name: Path) -> dict:
         # mmseg takes it from the name, and fails without a digit (nyu.py:89); probes have no use for it.

@@ -53,6 +53,8 @@ class DepthProbe(DenseProbe):
     def load(self, data: ProbeData) -> tuple[DenseSplit, DenseSplit]:
         splits = super().load(data)
         for split in splits:
+            if (found := getattr(split.dataset, "depths", None)) is not None:
+                found.check_range(f"{split.config.get('data_root')}", **self._metres(), per_metre=_per_metre(split))
             depths = [item["data_samples"].gt_depth_map.data for item in split.first(8)]
             if not any(self.built_losses[0].valid(depth).any() for depth in depths):
                 raise ValueError(
@@ -61,6 +63,9 @@ class DepthProbe(DenseProbe):
                     "hold millimetres, so that LoadDepthAnnotation needs depth_rescale_factor=1e-3"
                 )
         return splits
+
+    def _metres(self) -> dict[str, float]:
+        return {"low": self.range["min_depth"], "high": self.range["max_depth"]}
 
     def head_settings(self, train: DenseSplit) -> dict:
         takes = inspect.signature(self.head_type.__init__).parameters
@@ -98,6 +103,13 @@ def _built(config: dict) -> DepthLoss:
 
 # mmcv's own of these move the image and a segmentation map; mmseg's (or a list of fields) move depth as well.
 _MMCV_LEAVES_DEPTH = ("RandomFlip", "Resize", "Pad", "CenterCrop")
+
+
+def _per_metre(split: DenseSplit) -> float:
+    """Steps of the files' values in one metre, as the pipeline reads them."""
+    steps = zip(transform_names(split.config), split.config["pipeline"], strict=True)
+    factors = [step.get("depth_rescale_factor", 1.0) for name, step in steps if name == "LoadDepthAnnotation"]
+    return 1 / factors[0] if factors else 1000
 
 
 def _check_pipeline(pipeline: Sequence[dict]) -> None:
