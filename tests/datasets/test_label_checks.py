@@ -80,23 +80,23 @@ def test_depth_without_a_valid_pixel_is_refused_and_near_scenes_pass(depths, tmp
     check_depth_labels(table_top)
 
 
-@pytest.mark.parametrize("per_metre", [5000, 10000])
+@pytest.mark.parametrize("per_metre", [10000, 20000])
 def test_depth_out_of_range_is_refused_with_its_share_and_range(depths, tmp_path, per_metre):
-    check_depth_labels(depths).check_range("x", 1e-3, 10)
+    check_depth_labels(depths).check_metres("x", 1e-3, 10)
     other = changed(
         depths, tmp_path / "other", lambda x: (x * (per_metre / 1000)).round().clip(0, 65535).astype(np.uint16)
     )
     found = check_depth_labels(other)
     with pytest.raises(ValueError, match=r"x: \d+ % of the valid pixels lie outside 0.001 to 10 m; with 1000 steps"):
-        found.check_range("x", 1e-3, 10)
-    found.check_range("x", 1e-3, 10, per_metre)
+        found.check_metres("x", 1e-3, 10)
+    found.check_metres("x", 1e-3, 10, per_metre)
 
 
 def test_some_depth_out_of_range_is_said():
     found = DepthValues()
     found.add(depth_counts(np.repeat(np.array([[5000], [12000]]), [9, 1], axis=0)))
     with pytest.warns(UserWarning, match=r"x: 10 % of the valid pixels lie outside 0.001 to 10 m.*do not count"):
-        found.check_range("x", 1e-3, 10)
+        found.check_metres("x", 1e-3, 10)
 
 
 def test_single_wrong_pixels_do_not_hide_the_unit():

@@ -225,7 +225,7 @@ def test_list_files_in_centimetres_or_of_another_size_are_refused(lists, tmp_pat
     paths = sorted(lists.rglob("*.png"))
     for path in paths:
         Image.fromarray(np.asarray(Image.open(path)) // 10).save(path)
-    with pytest.raises(ValueError, match="the files hold centimetres"):
+    with pytest.raises(ValueError, match="fit centimetres"):
         prepare_nyuv2_lists(lists, tmp_path / "a", LISTED)
     Image.fromarray(np.full((48, 64), 1000, np.uint16)).save(paths[0])
     with pytest.raises(UnreadableImage, match="64 × 48 pixels, expected 640 × 480"):

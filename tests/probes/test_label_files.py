@@ -30,7 +30,7 @@ def change_labels(root: Path, name: str, change) -> None:
     ("name", "change", "message"),
     [
         ("ade20k", lambda x: x - np.uint8(1), "shifted beforehand: .* hold 0 and 255, and never 3"),
-        ("nyuv2", lambda x: x // 10, "the files hold centimetres"),
+        ("nyuv2", lambda x: x // 10, "fit centimetres"),
         ("nyuv2", lambda x: x // 1000, "the files hold metres"),
     ],
 )

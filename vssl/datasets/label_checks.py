@@ -70,7 +70,61 @@ class ClassValues:
         for value in values:
             self.first.setdefault(value, path)
 
-    def check_range(self, where: str, low: float, high: float, per_metre: float = 1000) -> None:
+    def check_range(self, classes: int) -> None:
+        """Raises ValueError for a value that is neither 0 = unlabeled nor 1..`classes` nor 255 = ignored."""
+        outside = sorted(value for value in self.first if classes < value < IGNORE)
+        if outside:
+            raise ValueError(
+                f"{self.first[outside[0]]}: label {outside[0]}, but there are {classes} classes. Files hold "
+                f"0 = unlabeled and 1..{classes}"
+            )
+
+    def check(self, classes: int, whole: bool = False) -> None:
+        """Raises ValueError when the files cannot be 0 = unlabeled, 1..`classes`.
+
+        One file cannot show that 1 was subtracted beforehand, a set can: 0 (now the first class) and 255 (now
+        unlabeled) both occur, and the last class never does. 255 as a second kind of "unlabeled" is fine otherwise.
+
+        Args:
+            whole: the files are a whole published training split, in which every class occurs.
+        """
+        self.check_range(classes)
+        if classes in self.first:
+            return
+        if {0, IGNORE} <= self.first.keys():
+            raise ValueError(
+                f"{self.first[IGNORE]}: these labels were shifted beforehand: the {self._files()} hold 0 and 255, and "
+                f"never {classes}. {SHIFTED.format(classes=classes)}. If 255 marks ignored pixels of your own data, "
+                "write 0 there"
+            )
+        if whole:
+            raise ValueError(
+                f"these labels were shifted beforehand, or files are missing: the {self._files()} never hold "
+                f"{classes}, the last class. {SHIFTED.format(classes=classes)}"
+            )
+
+    def _files(self) -> str:
+        folders = {str(Path(path).parent) for path in self.first.values()}
+        return f"annotations in {folders.pop()}" if len(folders) == 1 else "annotations"
+
+
+class DepthValues:
+    """How often each value occurs in a set of depth files."""
+
+    def __init__(self):
+        self.counts, self.files, self.without = np.zeros(2**16, np.int64), 0, 0
+
+    def add(self, counts: Integer[np.ndarray, "65536"]) -> None:
+        self.counts += counts
+        self.files += 1
+        self.without += not counts[1:].any()
+
+    def nearest_and_farthest(self) -> tuple[int, int]:
+        """Values that 1 % of the valid pixels lie below, and 0.1 % above: single wrong pixels do not count."""
+        below = self.counts[1:].cumsum()
+        return tuple(int(np.searchsorted(below, share * below[-1])) + 1 for share in (0.01, 0.999))
+
+    def check_metres(self, where: str, low: float, high: float, per_metre: float = 1000) -> None:
         """Says how many valid pixels lie outside [low, high] metres, which count in no loss and no score.
 
         More than a twentieth is a warning: sensors leave some, a wrong unit many.

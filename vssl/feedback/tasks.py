@@ -115,7 +115,7 @@ class Depth(FeedbackTask):
 
     def check_files(self, paths: Sequence[Path]) -> None:
         """Raises ValueError when the files hold another unit, as far as the values show; see `DepthValues`."""
-        check_depth_labels(paths).check_range(f"{paths[0].parent}", self.min_depth, self.max_depth)
+        check_depth_labels(paths).check_metres(f"{paths[0].parent}", self.min_depth, self.max_depth)
 
     def check(self, depth: Float[Tensor, "height width"], where: str) -> None:
         """Raises ValueError when no pixel is valid: the unit is wrong, or nothing could be learned from it."""

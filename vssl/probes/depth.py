@@ -54,7 +54,7 @@ class DepthProbe(DenseProbe):
         splits = super().load(data)
         for split in splits:
             if (found := getattr(split.dataset, "depths", None)) is not None:
-                found.check_range(f"{split.config.get('data_root')}", **self._metres(), per_metre=_per_metre(split))
+                found.check_metres(f"{split.config.get('data_root')}", **self._metres(), per_metre=_per_metre(split))
             depths = [item["data_samples"].gt_depth_map.data for item in split.first(8)]
             if not any(self.built_losses[0].valid(depth).any() for depth in depths):
                 raise ValueError(
