@@ -1,7 +1,7 @@
-"""make demo: the small form of verdict.py, on the same benchmark: two arms, three seeds, a start of half as many steps.
+"""make demo: the small form of verdict.py, on the same benchmark: two arms, three seeds.
 
 Command:  python tools/compare.py configs/scenes/demo.py --jobs 2
-          (make demo: to take at most ten minutes on two slow x86-64 cores, rendering included, installation not)
+          (make demo: docs/benchmark.md has what it took)
 Expected: docs/benchmark.md, "The demo"
 """
 
@@ -12,7 +12,6 @@ with read_base():
 
 title = "V-Pretraining on scenes: the demo"
 work_dir = "runs/demo"
-start = {**_start(_test), "budget": dict(steps=500)}
 seeds = [0, 1, 2]
 headroom = None
 budget = dict(baseline_steps=300, clock="processor")
