@@ -8,19 +8,19 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "vssl"
 
-# room -> the rooms of vssl that it may import from. "draws", "distributed", "options", "processes" and "progress" are
-# modules of their own.
+# room -> the rooms of vssl that it may import from. "draws", "distributed", "options", "parts", "processes" and
+# "progress" are modules of their own.
 MAY_IMPORT = {
     "datasets": {"compat", "processes", "progress"},
     "views": {"draws"},
-    "designers": {"draws", "views"},
+    "designers": {"draws", "parts", "views"},
     "learner": {"draws", "objectives", "views"},  # objectives: for type annotations only
-    "objectives": {"distributed", "draws", "learner", "views"},
+    "objectives": {"distributed", "draws", "learner", "parts", "views"},
     "feedback": {"datasets", "distributed", "draws", "learner"},
     "value": set(),
     "engine": {
         "compat", "datasets", "designers", "distributed", "draws", "feedback", "learner", "objectives", "options",
-        "probes", "progress", "value", "views",
+        "parts", "probes", "progress", "value", "views",
     },
     "probes": {"compat", "datasets", "learner"},
     "reports": set(),

@@ -35,15 +35,15 @@ class Draws:
     ):
         digest = hashlib.sha256(f"{seed}/{stream}/{step}".encode()).digest()
         self._generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
-        self._rank, self._world_size, self.device = rank, world_size, torch.device(device)
+        self._rank, self.world_size, self.device = rank, world_size, torch.device(device)
 
     def uniform(self, batch: int, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """(batch, *shape) float32 numbers, uniform in [low, high)."""
-        return self._share(torch.rand(batch * self._world_size, *shape, generator=self._generator)) * (high - low) + low
+        return self.share(torch.rand(batch * self.world_size, *shape, generator=self._generator)) * (high - low) + low
 
     def normal(self, batch: int, *shape: int) -> Tensor:
         """(batch, *shape) float32 standard normal numbers."""
-        return self._share(torch.randn(batch * self._world_size, *shape, generator=self._generator))
+        return self.share(torch.randn(batch * self.world_size, *shape, generator=self._generator))
 
     def permutation(self, batch: int, length: int) -> Tensor:
         """(batch, length) int64, each row a random permutation of 0..length-1."""
@@ -54,9 +54,9 @@ class Draws:
 
         With n numbers on all ranks, one lies in each n-th of the range.
         """
-        whole = torch.rand(batch * self._world_size, *shape, generator=self._generator)
+        whole = torch.rand(batch * self.world_size, *shape, generator=self._generator)
         places = torch.randperm(whole.numel(), generator=self._generator).view_as(whole)
-        return self._share((places + whole) / whole.numel())
+        return self.share((places + whole) / whole.numel())
 
     def on(self, device: torch.device | str) -> "Draws":
         """The same stream of numbers, put on another device; what either draws, the other does not draw again."""
@@ -64,5 +64,15 @@ class Draws:
         other.device = torch.device(device)
         return other
 
-    def _share(self, whole: Tensor) -> Tensor:
-        return whole[self._rank :: self._world_size].to(self.device, non_blocking=True)
+    def whole(self) -> "Draws":
+        """The same stream as one rank draws it: for choices that look at the whole batch, or that all ranks share.
+
+        What was made of its numbers for ``batch * world_size`` rows goes through `share`.
+        """
+        other = copy(self)
+        other._rank, other.world_size = 0, 1
+        return other
+
+    def share(self, whole: Tensor) -> Tensor:
+        """This rank's rows of the whole batch, on `device`."""
+        return whole[self._rank :: self.world_size].to(self.device, non_blocking=True)

@@ -126,6 +126,10 @@ def test_a_split_state_adds_up_to_the_loss_and_its_rest_has_no_gradient_to_the_g
 
 def test_weights_make_the_loss_a_weighted_mean_of_the_images_losses(objective, backbone, make_views, make_teacher):
     state = objective.begin(backbone, make_teacher(backbone, objective), make_views(objective), Draws(0, "views"))
+    if not objective.weighs_images:
+        with pytest.raises(ValueError, match="one number for the whole batch, images have no weight"):
+            objective.finish(backbone, state | {WEIGHTS: torch.ones(4).double()})
+        return
     each = torch.stack([objective.finish(backbone, state | {WEIGHTS: one}) for one in torch.eye(4).double()])
     assert each.mean().item() == pytest.approx(objective.finish(backbone, state).item(), rel=1e-12)
     weights = torch.rand(4).double() + 0.5
@@ -136,6 +140,9 @@ def test_weights_make_the_loss_a_weighted_mean_of_the_images_losses(objective, b
 def test_an_image_enters_the_losses_of_others_only_where_the_objective_says_so(
     objective, backbone, make_views, make_teacher
 ):
+    if not objective.weighs_images:  # then all share one loss
+        assert objective.couples_images
+        return
     views, teacher = make_views(objective), make_teacher(backbone, objective)
     first = torch.tensor([1.0, 0, 0, 0]).double()
 
@@ -182,7 +189,7 @@ def test_bf16_autocast_gives_nearly_the_loss_and_a_finite_gradient(objective, ba
     modules = [backbone, objective] + ([] if teacher is None else [teacher])
     for module in modules:
         module.float()
-    views = Views(views.global_crops.float(), None if views.local_crops is None else views.local_crops.float())
+    views = Views(**{name: None if entry is None else entry.float() for name, entry in vars(views).items()})
     expected = loss_of(objective, backbone, teacher, views)
     with torch.autocast("cpu", torch.bfloat16):
         loss = loss_of(objective, backbone, teacher, views)

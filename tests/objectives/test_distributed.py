@@ -20,7 +20,11 @@ def whole():
     torch.manual_seed(0)
     names = ("first", "second", "v_first", "v_second")
     crops = {"crops": torch.rand(2, 6, 3, 16, 16).double(), "local_crops": torch.rand(1, 6, 3, 16, 16).double()}
-    return {name: torch.randn(6, 5).double() for name in names} | crops
+    corners = torch.tensor([0.2, 0.1, 0.9, 0.8]).double()
+    boxes = {
+        name: corners + 0.1 * torch.rand(views, 6, 4).double() for name, views in (("boxes", 2), ("local_boxes", 1))
+    }
+    return {name: torch.randn(6, 5).double() for name in names} | crops | boxes
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ from lightly.models.modules import MaskedVisionTransformerDecoderTIMM
 
 from vssl.draws import Draws
 from vssl.objectives import MAE
-from vssl.objectives.mae import patchify, random_mask
+from vssl.objectives.masks import random_mask
+from vssl.objectives.targets import Pixels, patchify
 from vssl.views.crops import Views
 
 SMALL = {"decoder_dim": 32, "decoder_depth": 2, "decoder_heads": 2}
@@ -29,14 +30,14 @@ def test_the_loss_is_that_of_lightlys_decoder_and_targets(mae, backbone, images)
     state = mae.begin(backbone, None, Views(images[None]), draws)
     keep, hidden, prefix = state["keep"], state["hidden"], backbone.num_prefix_tokens
     decoder = MaskedVisionTransformerDecoderTIMM(16, 32, 2, 2, num_prefix_tokens=prefix).double()
-    decoder.load_state_dict(mae.state_dict(), strict=False)
+    decoder.load_state_dict(mae.decoder.state_dict(), strict=False)
     decoder.pos_embed.data[0, prefix:] = state["positions"]
 
-    encoded = mae.embed(backbone.tail(backbone.trunk(images, keep)))
+    encoded = mae.decoder.embed(backbone.tail(backbone.trunk(images, keep)))
     sequence = torch.zeros(3, prefix + 16, 32).double()
     sequence[:, :prefix] = encoded[:, :prefix]
     sequence = lightly_utils.set_at_index(sequence, keep + prefix, encoded[:, prefix:])
-    predicted = mae.predict(decoder(sequence, idx_mask=hidden + prefix))
+    predicted = mae.decoder.predict(decoder(sequence, idx_mask=hidden + prefix))
     predicted = lightly_utils.get_at_index(predicted, hidden + prefix)
     target = lightly_utils.patchify((images - backbone.mean) / backbone.std, 8)
     target = lightly_utils.normalize_mean_var(lightly_utils.get_at_index(target, hidden))
@@ -109,10 +110,10 @@ def test_target_graph_switches_the_path_through_the_target(backbone, images):
 
 
 def test_targets_have_zero_mean_and_unit_variance_per_patch(mae, backbone, images):
-    target = mae.target(backbone, images)
+    target = mae.targets[0](backbone, None, images)
     assert target.mean(-1).abs().max() < 1e-9
     assert (target.var(-1) - 1).abs().max() < 1e-4
-    plain = MAE(backbone, normalize_pixels=False, **SMALL).double().target(backbone, images)
+    plain = Pixels(backbone, normalize=False)(backbone, None, images)
     assert torch.equal(plain, patchify((images - backbone.mean) / backbone.std, 8))
 
 

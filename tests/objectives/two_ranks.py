@@ -27,7 +27,8 @@ def one_step(name: str, whole: dict, rank: int = 0, world_size: int = 1) -> dict
     learner = Learner(backbone, kind(backbone, **kind.small(16), **local).double())
     crops, small = whole["crops"][: kind.n_global_crops, rank::world_size], whole["local_crops"][:, rank::world_size]
     draws = Draws(0, "objective", 0, rank, world_size)
-    loss, state = learner(Views(crops, small if local else None), draws)
+    boxes = [whole[name][:, rank::world_size] for name in ("boxes", "local_boxes")]
+    loss, state = learner(Views(crops, small if local else None, *(boxes if local else boxes[:1])), draws)
     parameters = [p for p in learner.parameters() if p.requires_grad]
     gradient = torch.autograd.grad(loss, parameters, materialize_grads=True, allow_unused=True)
     learner.update_teacher(state, progress=0.0)

@@ -72,7 +72,12 @@ class LearnerStep:
         shape = (self.learner.objective.n_global_crops, arguments.batch, 3, arguments.size, arguments.size)
         small = (n_local, arguments.batch, 3, 96, 96)
         self.views = Views(
-            torch.rand(shape, device=self.device), torch.rand(small, device=self.device) if n_local else None
+            torch.rand(shape, device=self.device),
+            torch.rand(small, device=self.device) if n_local else None,
+            *(
+                torch.tensor([0.0, 0.0, 1.0, 1.0], device=self.device).expand(n, arguments.batch, 4)
+                for n in (shape[0], n_local)
+            ),
         )
         wanted = getattr(arguments, "lightly", False)
         self.lightly = LightlyStep(arguments, sizes, self.views, self.learner.objective) if wanted else None

@@ -1,7 +1,6 @@
 """`MaskedPolicy`: a learned policy makes the views, a blur mask is laid over them, and both are trained together."""
 
 from collections.abc import Mapping
-from pkgutil import resolve_name
 
 from jaxtyping import Float
 from torch import Tensor
@@ -11,6 +10,7 @@ from vssl.designers.masks import MaskDesigner
 from vssl.designers.policies import GlobalPolicy, PolicyDesigner
 from vssl.designers.unet import UNetMask
 from vssl.draws import Draws
+from vssl.parts import build_part
 from vssl.views.recipes import Recipe
 
 GLOBAL_POLICY, UNET_MASK = {"type": GlobalPolicy}, {"type": UNetMask}
@@ -33,8 +33,8 @@ class MaskedPolicy(Designer):
 
     def __init__(self, recipe: Recipe, policy: Mapping = GLOBAL_POLICY, mask: Mapping = UNET_MASK):
         super().__init__(recipe)
-        self.policy = _build(policy, PolicyDesigner, recipe, "policy")
-        self.mask = _build(mask, MaskDesigner, recipe, "mask")
+        self.policy = build_part(policy, PolicyDesigner, "MaskedPolicy: policy", recipe)
+        self.mask = build_part(mask, MaskDesigner, "MaskedPolicy: mask", recipe)
 
     def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         drawn = self.policy(images, draws)
@@ -44,12 +44,3 @@ class MaskedPolicy(Designer):
 
     def project(self) -> None:
         self.policy.project()
-
-
-def _build(node: Mapping, base: type, recipe: Recipe, key: str):
-    settings = dict(node)
-    kind = settings.pop("type", None)
-    kind = resolve_name(kind) if isinstance(kind, str) else kind  # saved configs hold the dotted name
-    if not (isinstance(kind, type) and issubclass(kind, base)):
-        raise ValueError(f"MaskedPolicy: {key} needs type=a {base.__name__}, got {kind!r}")
-    return kind(recipe, **settings)

@@ -15,7 +15,6 @@ from vssl.views.gates import likelihood_weights
 from vssl.views.plan import Distribution
 from vssl.views.policy import Offsets, PolicySpace
 from vssl.views.recipes import Recipe
-from vssl.views.render import render
 
 
 class PolicyDesigner(Designer):
@@ -84,16 +83,15 @@ class PolicyDesigner(Designer):
             return [self.space.distribution(v, offsets[group]) for v, group in enumerate(self.space.group_of_view)]
 
     def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
-        distributions, views, weights = self.distributions(images), [], None
-        learns_by_score = self.gates == "score" and torch.is_grad_enabled()
-        for plan, distribution in zip(self.recipe.plans, distributions, strict=True):
-            numbers = plan.draw(len(images), draws)
-            views.append(render(images, plan, numbers, distribution, self.temperature))
-            if learns_by_score:  # the views of an image share its loss, and so its weight
-                own = likelihood_weights(numbers.gates, distribution.probability)
-                weights = own if weights is None else weights * own
+        distributions, weights = self.distributions(images), None
+        numbers = [plan.draw(len(images), draws) for plan in self.recipe.plans]
+        if self.gates == "score" and torch.is_grad_enabled():
+            for drawn, distribution in zip(numbers, distributions, strict=True):
+                own = likelihood_weights(drawn.gates, distribution.probability)
+                weights = own if weights is None else weights * own  # the views of an image share its loss
+        views = self.recipe.make(images, numbers, distributions, self.temperature)
         penalty = self.regulariser(self.recipe.plans, distributions)
-        return Construction(self.recipe.stack(views), penalty, self._statistics(distributions), weights=weights)
+        return Construction(views, penalty, self._statistics(distributions), weights=weights)
 
     @torch.no_grad()
     def as_recipe(self, images: Float[Tensor, "batch 3 height width"]) -> Recipe:

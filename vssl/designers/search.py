@@ -15,7 +15,6 @@ from vssl.designers.base import Construction, Designer
 from vssl.draws import Draws
 from vssl.views.plan import WINDOW, Distribution, Numbers, ViewPlan
 from vssl.views.recipes import Recipe
-from vssl.views.render import render
 
 
 class CandidateSearch(Designer):
@@ -135,11 +134,9 @@ class CandidateSearch(Designer):
     def _construct(
         self, images: Tensor, numbers: list[Numbers], choices: Int[Tensor, "rows magnitudes"]
     ) -> Construction:
-        views = []
-        for plan, drawn in zip(self.recipe.plans, numbers, strict=True):
-            views.append(render(images, plan, drawn, _scaled(plan, self._strengths_of(plan, choices))))
+        distributions = [_scaled(plan, self._strengths_of(plan, choices)) for plan in self.recipe.plans]
         strengths = {f"search/{name}": torch.tensor(value) for name, value in self.expected_strengths().items()}
-        return Construction(self.recipe.stack(views), images.new_zeros(()), strengths)
+        return Construction(self.recipe.make(images, numbers, distributions), images.new_zeros(()), strengths)
 
 
 def _scaled(plan: ViewPlan, strengths: Float[Tensor, "rows magnitudes"]) -> Distribution:

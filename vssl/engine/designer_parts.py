@@ -1,5 +1,6 @@
 """What a designer consists of, as far as a record of it needs to know: a policy, a mask, and plain numbers."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +15,6 @@ from vssl.draws import Draws
 from vssl.views.crops import Views
 from vssl.views.erasing import mix_with_blur
 from vssl.views.plan import WINDOW, Distribution, Numbers
-from vssl.views.render import render
 
 Images = Float[Tensor, "batch 3 height width"]
 
@@ -136,19 +136,20 @@ def matched_random(designer: Designer, images: Images, draws: Draws) -> Construc
     dealt = mask.masked(views).mask.roll(1, dims=1)
     crops = views.global_crops
     mixed = mix_with_blur(crops.flatten(0, 1), dealt.flatten(0, 1), mask.blur_sigma).unflatten(0, crops.shape[:2])
-    return Construction(Views(mixed, views.local_crops), images.new_zeros(()), mask=dealt)
+    return Construction(replace(views, global_crops=mixed), images.new_zeros(()), mask=dealt)
 
 
 def _neighbours_policy(policy: PolicyDesigner, images: Images, draws: Draws) -> Views:
-    views = []
+    numbers, distributions = [], []
     for plan, distribution in zip(policy.recipe.plans, policy.distributions(images), strict=True):
         own = plan.draw(len(images), draws)
         window = len(WINDOW)
-        numbers = Numbers(
-            torch.cat([own.magnitudes[:, :window], own.magnitudes[:, window:].roll(1, dims=0)], dim=1),
-            torch.cat([own.gates[:, :1], own.gates[:, 1:].roll(1, dims=0)], dim=1),
-            tuple(None if noise is None else noise.roll(1, dims=0) for noise in own.noise),
+        numbers.append(
+            Numbers(
+                torch.cat([own.magnitudes[:, :window], own.magnitudes[:, window:].roll(1, dims=0)], dim=1),
+                torch.cat([own.gates[:, :1], own.gates[:, 1:].roll(1, dims=0)], dim=1),
+                tuple(None if noise is None else noise.roll(1, dims=0) for noise in own.noise),
+            )
         )
-        dealt = Distribution(*(d.roll(1, dims=0) for d in distribution))  # one row for all stays one row
-        views.append(render(images, plan, numbers, dealt, policy.temperature))
-    return policy.recipe.stack(views)
+        distributions.append(Distribution(*(d.roll(1, dims=0) for d in distribution)))  # one row for all stays one row
+    return policy.recipe.make(images, numbers, distributions, policy.temperature)

@@ -12,6 +12,7 @@ from vssl.designers.regularisers import recognisability
 from vssl.distributed import average
 from vssl.draws import Draws
 from vssl.engine.clock import PhaseClock
+from vssl.engine.designer_parts import policy_of
 from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
 from vssl.objectives.base import WEIGHTS
@@ -76,6 +77,12 @@ class DesignerUpdate:
             raise ValueError(
                 f"value: recognisability={recognisability} asks a teacher, {type(learner.objective).__name__} has "
                 "none; set it to 0"
+            )
+        policy = policy_of(designer)
+        if policy is not None and policy.gates == "score" and not learner.objective.weighs_images:
+            raise ValueError(
+                f"designer: gates='score' weights each image's loss, {type(learner.objective).__name__} has one for "
+                "the whole batch; give gates='straight_through' or 'fixed'"
             )
         self.recognisability, self.norm_growth = recognisability, norm_growth
         self.learner, self.designer, self.feedback, self.optimizer = learner, designer, feedback, optimizer

@@ -41,6 +41,8 @@ class Objective(nn.Module):
     """Whether the loop must keep an `EMATeacher` of the backbone and of `teacher_modules()`."""
     twice_differentiable: bool = True
     """Whether `finish` has a second derivative in the state and θ_S, which `double_backward` needs."""
+    weighs_images: bool = True
+    """Whether `finish` takes weights of images; False where the loss is one number for the whole batch."""
 
     # For the table in docs/objectives.md (vssl/objectives/catalogue.py).
     paper: str = ""

@@ -35,5 +35,6 @@ def state_entries(objective: type[Objective]) -> list[str]:
         local = {"n_local_crops": 1} if objective.takes_local_crops else {}
         learner = Learner(backbone, objective(backbone, **objective.small(16), **local))
         crops = torch.rand(objective.n_global_crops, 2, 3, 32, 32)
-        views = Views(crops, torch.rand(1, 2, 3, 16, 16) if local else None)
+        box = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(objective.n_global_crops, 2, 4)
+        views = Views(crops, torch.rand(1, 2, 3, 16, 16) if local else None, box, box[:1] if local else None)
         return list(learner.objective.begin(learner.student, learner.teacher, views, Draws(0, "objective")))

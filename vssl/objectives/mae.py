@@ -1,40 +1,51 @@
-"""MAE: predict the pixels of hidden patches from the visible ones (He et al. 2022, arXiv 2111.06377).
+"""MAE: predict something of the hidden patches from the visible ones (He et al. 2022, arXiv 2111.06377).
 
+What is predicted is the pixels, as in the paper, or another `Target` (vssl/objectives/targets.py, bands.py, hog.py).
 Polarity: `keep` are the indices of patches that the backbone sees, `hidden` the indices of those it must predict.
 """
 
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
-from timm.layers import build_sincos2d_pos_embed
-from timm.models.vision_transformer import Block
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vssl.draws import Draws
 from vssl.learner.backbone import TimmBackbone
+from vssl.learner.schedules import cosine
+from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
+from vssl.objectives.decoder import TokenDecoder
 from vssl.objectives.masks import random_mask
+from vssl.objectives.targets import Pixels, Target
+from vssl.parts import build_part
 from vssl.views.crops import Views
+
+PIXELS = {"type": Pixels}
 
 
 class MAE(Objective):
     """Masked autoencoder with a light transformer decoder.
 
+    The loss of an image is the mean of its targets' components, weighted by the targets' weights; a component's is the
+    mean square over hidden patches and values.
+
     Args:
-        backbone: read for its width, patch size and number of prefix tokens only.
+        backbone: read for its width, patch size and number of prefix tokens, and by targets that start as its copy.
         mask_ratio: share of the patches that is hidden, in (0, 1).
         decoder_dim, decoder_depth, decoder_heads: size of the decoder (the paper's by default); `decoder_dim` is a
             multiple of 4 and of `decoder_heads`.
-        normalize_pixels: predict each patch's pixels after subtracting its mean and dividing by its deviation.
+        target: what to predict: ``dict(type=Target, **settings)``, a `Target`, or several of them, which are then
+            predicted together. ``dict(type=Pixels)``, the default, is the paper's.
         target_graph: whether a gradient reaches the views through the target too. The target is made of the view, so
             leaving this path out makes the gradient to φ inexact; it does not change the learner's gradient.
+        teacher_momentum_start, teacher_momentum_end: for targets of the EMA teacher; its momentum follows a cosine
+            between the two.
 
     Raises:
-        ValueError: `mask_ratio` outside (0, 1), or `decoder_dim` of a wrong size.
+        ValueError: `mask_ratio` outside (0, 1), `decoder_dim` of a wrong size, two components with one name, or no
+            component with a weight above 0.
     """
 
     n_global_crops = 1
@@ -52,93 +63,93 @@ class MAE(Objective):
         decoder_dim: int = 512,
         decoder_depth: int = 8,
         decoder_heads: int = 16,
-        normalize_pixels: bool = True,
+        target: Mapping | Target | Sequence[Mapping | Target] = PIXELS,
         target_graph: bool = True,
+        teacher_momentum_start: float = 0.996,
+        teacher_momentum_end: float = 1.0,
     ):
         super().__init__()
         if not 0.0 < mask_ratio < 1.0:
             raise ValueError(f"MAE mask_ratio={mask_ratio} must be in (0, 1), the share of hidden patches, e.g. 0.75")
-        if decoder_dim % 4 or decoder_dim % decoder_heads:
-            raise ValueError(
-                f"MAE decoder_dim={decoder_dim} must be a multiple of 4 and of decoder_heads={decoder_heads}"
-            )
-        self.mask_ratio, self.normalize_pixels, self.target_graph = mask_ratio, normalize_pixels, target_graph
-        self.patch_size, self.num_prefix_tokens, self.decoder_dim = (
-            backbone.patch_size,
-            backbone.num_prefix_tokens,
-            decoder_dim,
-        )
-        norm = partial(nn.LayerNorm, eps=1e-6)
-        self.embed = nn.Linear(backbone.embed_dim, decoder_dim)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_dim))
-        self.blocks = nn.Sequential(
-            *[Block(decoder_dim, decoder_heads, qkv_bias=True, norm_layer=norm) for _ in range(decoder_depth)]
-        )
-        self.norm = norm(decoder_dim)
-        self.predict = nn.Linear(decoder_dim, 3 * self.patch_size**2)
-        self.apply(_initialise)
-        nn.init.normal_(self.mask_token, std=0.02)
+        self.mask_ratio, self.target_graph = mask_ratio, target_graph
+        self.momentum_start, self.momentum_end = teacher_momentum_start, teacher_momentum_end
+        targets = [target] if isinstance(target, Mapping | Target) else target
+        built = [build_part(node, Target, "MAE: target", backbone) for node in targets]
+        self.components, self.weights = _components(built)
+        self.uses_teacher = any(target.uses_teacher for target in built)
+        size, values = (decoder_dim, decoder_depth, decoder_heads), sum(self.components.values())
+        self.decoder = TokenDecoder(backbone.embed_dim, backbone.num_prefix_tokens, *size, values, "MAE decoder")
+        self.decoder.apply(_initialise)
+        nn.init.normal_(self.decoder.mask_token, std=0.02)
+        self.targets = nn.ModuleList(built)
 
     def transformer_blocks(self) -> Iterable[nn.Module]:
-        return self.blocks
+        return [*self.decoder.blocks, *(block for target in self.targets for block in target.transformer_blocks())]
 
-    def begin(self, student: TimmBackbone, teacher: None, views: Views, draws: Draws) -> State:
+    def begin(self, student: TimmBackbone, teacher: EMATeacher | None, views: Views, draws: Draws) -> State:
         images = self.crops_of(views)[0]
         rows, columns = student.grid(images)
         keep, hidden = random_mask(draws, len(images), rows * columns, self.mask_ratio)
-        positions = build_sincos2d_pos_embed([rows, columns], self.decoder_dim, device=images.device).to(images.dtype)
-        target = self.target(student, images).gather(1, _rows(hidden, 3 * self.patch_size**2))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.target_graph):
+            whole = [target(student, teacher, images) for target in self.targets]
+            observed = {
+                f"observed{i}.{name}": entry
+                for i, (target, values) in enumerate(zip(self.targets, whole, strict=True))
+                for name, entry in target.observe(values.detach()).items()
+            }
+            values = torch.cat(whole, dim=-1)
+            values = values.gather(1, hidden.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
         return {
             **pack(student.trunk(images, keep), "visible"),
             "keep": keep,
             "hidden": hidden,
-            "positions": positions,
-            "target": target if self.target_graph else target.detach(),
+            "positions": self.decoder.positions((rows, columns), images),
+            "target": values,
+            **observed,
         }
 
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
-        predicted = self.decode(student.tail(unpack(state, "visible")), state)
-        target = state["target"]
-        losses = F.mse_loss(predicted.to(target.dtype), target, reduction="none").mean(dim=(1, 2))
+        losses = 0.0
+        for name, errors in self.squared_errors(student, state).items():
+            losses = losses + self.weights[name] * errors.mean(dim=(1, 2))
         return mean_over_images(losses, state)
 
-    def decode(self, tokens: Float[Tensor, "batch tokens dim"], state: State) -> Float[Tensor, "batch hidden pixels"]:
-        """Predicted pixels of the hidden patches, in the order of ``state["hidden"]``.
+    def losses(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch hidden"]]:
+        """The loss of each hidden patch by component. An image's loss is their mean, weighted by `weights`."""
+        return {name: errors.mean(-1) for name, errors in self.squared_errors(student, state).items()}
 
-        The tokens are not put back into image order: attention does not see the order, only the positions added here.
-        """
-        x = self.embed(tokens)
-        prefix, visible = x[:, : self.num_prefix_tokens], x[:, self.num_prefix_tokens :]
-        visible = visible + state["positions"][state["keep"]]
-        hidden = self.mask_token + state["positions"][state["hidden"]]
-        x = torch.cat([prefix, visible, hidden.to(visible.dtype)], dim=1)
-        return self.predict(self.norm(self.blocks(x))[:, -hidden.shape[1] :])
+    def squared_errors(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch hidden values"]]:
+        """By component; those without a weight are left out."""
+        tokens = student.tail(unpack(state, "visible"))
+        predicted = self.decoder(tokens, state["keep"], state["hidden"].unsqueeze(1), state["positions"]).squeeze(1)
+        errors = (predicted.to(state["target"].dtype) - state["target"]).square()
+        parts = errors.split(list(self.components.values()), dim=-1)
+        return {name: part for name, part in zip(self.components, parts, strict=True) if self.weights[name]}
 
-    def target(
-        self, student: TimmBackbone, images: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch patches pixels"]:
-        """What is to be predicted at each patch; pixels in (row, column, channel) order.
+    def update(self, state: State) -> None:
+        for i, target in enumerate(self.targets):
+            prefix = f"observed{i}."
+            observed = {name.removeprefix(prefix): entry for name, entry in state.items() if name.startswith(prefix)}
+            target.update(observed)
 
-        Made from the images as the backbone sees them (channels normalised), as in the authors' code.
-        """
-        pixels = patchify((images - student.mean) / student.std, self.patch_size)
-        if not self.normalize_pixels:
-            return pixels
-        # The constant inside the root keeps the gradient finite at a flat patch.
-        return (pixels - pixels.mean(-1, keepdim=True)) / (pixels.var(-1, keepdim=True) + 1e-6).sqrt()
+    def teacher_momentum(self, progress: float) -> float:
+        if not self.uses_teacher:
+            return super().teacher_momentum(progress)
+        return cosine(self.momentum_start, self.momentum_end, progress)
 
 
-def patchify(
-    images: Float[Tensor, "batch channels height width"], patch_size: int
-) -> Float[Tensor, "batch patches pixels"]:
-    """Patches in row-major order, each flattened as (row, column, channel)."""
-    # named axes: b batch, c channel, h/w patch row/column, p/q pixel row/column within the patch
-    bchpwq = images.unflatten(3, (-1, patch_size)).unflatten(2, (-1, patch_size))
-    return bchpwq.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
-
-
-def _rows(index: Int[Tensor, "batch n"], width: int) -> Int[Tensor, "batch n width"]:
-    return index.unsqueeze(-1).expand(-1, -1, width)
+def _components(targets: Sequence[Target]) -> tuple[dict[str, int], dict[str, float]]:
+    """(number of values, share of the loss) of each component of all targets; shares add up to 1."""
+    components, weights = {}, {}
+    for target in targets:
+        if twice := components.keys() & target.components.keys():
+            raise ValueError(f"MAE: two targets have a component {sorted(twice)[0]!r}; give each kind of target once")
+        components |= target.components
+        weights |= target.weights
+    total = sum(weights.values())
+    if not total > 0:
+        raise ValueError(f"MAE: no component of the target has a weight above 0, got {weights}")
+    return components, {name: weight / total for name, weight in weights.items()}
 
 
 def _initialise(module: nn.Module) -> None:

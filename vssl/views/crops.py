@@ -11,12 +11,17 @@ class Views:
     """The views of one batch, in [0, 1]; normalisation is the backbone's business.
 
     `global_crops[v, b]` is view v of image b. `local_crops` is None for recipes without small crops.
+
+    Boxes say where a crop lies in its image: (left, top, right, bottom) as shares of the image's sides, left > right
+    where the crop is mirrored. They are None where an op moved the pixels of a crop (rotation, shear, …), or where
+    whoever made the views does not say.
     """
 
     global_crops: Float[Tensor, "views batch 3 height width"]
     local_crops: Float[Tensor, "local_views batch 3 local_height local_width"] | None = None
+    global_boxes: Float[Tensor, "views batch 4"] | None = None
+    local_boxes: Float[Tensor, "local_views batch 4"] | None = None
 
     def detach(self) -> "Views":
         """The same views without a graph: what the learner is trained on."""
-        local = None if self.local_crops is None else self.local_crops.detach()
-        return replace(self, global_crops=self.global_crops.detach(), local_crops=local)
+        return replace(self, **{name: None if t is None else t.detach() for name, t in vars(self).items()})

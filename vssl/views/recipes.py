@@ -20,9 +20,9 @@ from vssl.draws import Draws
 from vssl.views.crops import Views
 from vssl.views.filtering import BLUR
 from vssl.views.photometric import BRIGHTNESS, CONTRAST, GRAYSCALE, HUE, SATURATION
-from vssl.views.plan import GatedOp, ViewPlan
+from vssl.views.plan import Distribution, GatedOp, Numbers, ViewPlan
 from vssl.views.relaxed import SOLARIZE
-from vssl.views.render import render
+from vssl.views.render import box, render
 
 # DINO's and torchvision's values.
 JITTER = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1, "p": 0.8}
@@ -57,15 +57,23 @@ class Recipe(nn.Module):
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Views:
         """The views of a batch; the same for the same draws."""
-        views = []
-        for plan in self.plans:
-            views.append(render(images, plan, plan.draw(len(images), draws), plan.distribution(images.device)))
-        return self.stack(views)
+        numbers = [plan.draw(len(images), draws) for plan in self.plans]
+        return self.make(images, numbers, [plan.distribution(images.device) for plan in self.plans])
 
-    def stack(self, views: Sequence[Float[Tensor, "batch 3 size size"]]) -> Views:
-        """Views in the order of `plans`, as `Views`."""
+    def make(
+        self,
+        images: Float[Tensor, "batch 3 height width"],
+        numbers: Sequence[Numbers],
+        distributions: Sequence[Distribution],
+        temperature: float | None = None,
+    ) -> Views:
+        """Views from the random numbers and the distribution of each plan, in the order of `plans`; see `render`."""
+        made, boxes = [], []
+        for plan, drawn, distribution in zip(self.plans, numbers, distributions, strict=True):
+            made.append(render(images, plan, drawn, distribution, temperature))
+            boxes.append(box(plan, drawn, distribution, *images.shape[-2:]))
         split = len(self.global_plans)
-        return Views(torch.stack(list(views[:split])), torch.stack(list(views[split:])) if views[split:] else None)
+        return Views(_stack(made[:split]), _stack(made[split:]), _stack(boxes[:split]), _stack(boxes[split:]))
 
 
 class MultiCrop(Recipe):
@@ -133,6 +141,11 @@ class MultiCrop(Recipe):
             [plan(view, global_size, global_scale) for view in range(n_global)],
             [plan(n_global, local_size, local_scale) for _ in range(n_local)],
         )
+
+
+def _stack(tensors: Sequence[Tensor | None]) -> Tensor | None:
+    """None where there are none, or one is missing."""
+    return torch.stack(list(tensors)) if tensors and all(t is not None for t in tensors) else None
 
 
 def _probability(p: PerView, view: int, n_global: int, n_local: int, what: str) -> float:

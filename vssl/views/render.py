@@ -39,6 +39,22 @@ def render(
         return views
 
 
+def box(
+    plan: ViewPlan, numbers: Numbers, distribution: Distribution, height: int, width: int
+) -> Float[Tensor, "batch 4"] | None:
+    """Where the view lies in images of this size, as in `Views`, differentiable in the distribution.
+
+    None where the plan has an op that moves pixels: a box would not say where they come from.
+    """
+    if any(gated.op.geometric for gated in plan.ops):
+        return None
+    window = Window(*distribution.magnitudes(numbers)[:, :4].unbind(1))
+    left, top, across, down = window.edges(height, width).unbind(1)
+    left, right, top, bottom = left / width, (left + across) / width, top / height, (top + down) / height
+    mirrored = sample_gates(numbers.gates, distribution.probability).open[:, 0]
+    return torch.stack([torch.where(mirrored, right, left), top, torch.where(mirrored, left, right), bottom], dim=1)
+
+
 @torch.no_grad()
 def follow(
     maps: Float[Tensor, "batch channels height width"], plan: ViewPlan, numbers: Numbers, distribution: Distribution

@@ -1,0 +1,124 @@
+"""I-JEPA: predict the EMA teacher's features of target blocks from a context block (Assran et al. 2023).
+
+arXiv 2301.08243, section 3; defaults from the authors' ``in1k_vith14_ep300.yaml``.
+"""
+
+import math
+from collections.abc import Iterable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vssl.draws import Draws
+from vssl.learner.backbone import TimmBackbone
+from vssl.learner.schedules import linear
+from vssl.learner.teacher import EMATeacher
+from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
+from vssl.objectives.decoder import TokenDecoder
+from vssl.objectives.heads import full_precision
+from vssl.objectives.multiblock import MultiBlockMasks
+from vssl.views.crops import Views
+
+
+class IJEPA(Objective):
+    """The student sees the context block alone; a predictor is asked for each target block, position by position.
+
+    The targets are the teacher's patch features of the whole image, each normalised over its values (a layer norm
+    without weights). The loss is smooth-L1 (bound at 1), a mean over targets, patches and values.
+
+    The authors' ViTs have no class token. Where there are prefix tokens, they enter the predictor without a position.
+
+    Args:
+        backbone: read for its width and number of prefix tokens only.
+        predictor_dim, predictor_depth, predictor_heads: size of the predictor, the authors' for ViT-H/14;
+            `predictor_dim` is a multiple of 4 and of `predictor_heads`.
+        context_scale, target_scale, target_aspect, n_targets, min_keep: see `MultiBlockMasks`. `min_keep` is the
+            authors' for a grid of 16×16; on 8×8 targets have 9 to 12 patches, and 4 is a good choice.
+        teacher_momentum_start, teacher_momentum_end: the EMA momentum follows a line between the two.
+        flow_through_teacher: let the gradient to the views flow through the teacher's targets too. It does not change
+            the learner's gradient.
+
+    Raises:
+        ValueError: a setting is out of range.
+    """
+
+    n_global_crops = 1
+    uses_teacher = True
+    paper = "Assran et al. 2023, arXiv 2301.08243, and its code"
+    works_on = "patches of the context block"
+
+    @classmethod
+    def small(cls, embed_dim: int) -> dict[str, Any]:
+        return {"predictor_dim": embed_dim // 2, "predictor_depth": 1, "predictor_heads": 2, "min_keep": 0}
+
+    def __init__(
+        self,
+        backbone: TimmBackbone,
+        predictor_dim: int = 384,
+        predictor_depth: int = 12,
+        predictor_heads: int = 16,
+        context_scale: tuple[float, float] = (0.85, 1.0),
+        target_scale: tuple[float, float] = (0.15, 0.2),
+        target_aspect: tuple[float, float] = (0.75, 1.5),
+        n_targets: int = 4,
+        min_keep: int = 10,
+        teacher_momentum_start: float = 0.996,
+        teacher_momentum_end: float = 1.0,
+        flow_through_teacher: bool = False,
+    ):
+        super().__init__()
+        dim = backbone.embed_dim
+        self.masks = MultiBlockMasks(context_scale, target_scale, target_aspect, n_targets, min_keep)
+        self.momentum_start, self.momentum_end = teacher_momentum_start, teacher_momentum_end
+        self.flow_through_teacher = flow_through_teacher
+        size = (predictor_dim, predictor_depth, predictor_heads)
+        self.predictor = TokenDecoder(dim, backbone.num_prefix_tokens, *size, dim, "IJEPA predictor")
+        _initialise(self.predictor)
+
+    def transformer_blocks(self) -> Iterable[nn.Module]:
+        return self.predictor.blocks
+
+    def begin(self, student: TimmBackbone, teacher: EMATeacher, views: Views, draws: Draws) -> State:
+        images = self.crops_of(views)[0]
+        grid = student.grid(images)
+        context, targets = self.masks(draws, len(images), grid)
+        with nullcontext() if self.flow_through_teacher else torch.no_grad():
+            patches = full_precision(teacher.backbone.patch_tokens(teacher.backbone(images)))
+            patches = F.layer_norm(patches, patches.shape[-1:])
+            of_targets = patches.gather(1, targets.flatten(1).unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
+        return {
+            **pack(student.trunk(images, context), "context"),
+            "context": context,
+            "targets": targets,
+            "positions": self.predictor.positions(grid, images),
+            "features": of_targets.unflatten(1, targets.shape[1:]),
+        }
+
+    def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
+        return mean_over_images(self.losses(student, state).mean(dim=(1, 2)), state)
+
+    def losses(self, student: TimmBackbone, state: State) -> Float[Tensor, "batch targets patches"]:
+        """The loss of each patch of each target."""
+        tokens = student.tail(unpack(state, "context"))
+        predicted = self.predictor(tokens, state["context"], state["targets"], state["positions"])
+        return F.smooth_l1_loss(full_precision(predicted), state["features"], reduction="none").mean(-1)
+
+    def teacher_momentum(self, progress: float) -> float:
+        return linear(self.momentum_start, self.momentum_end, progress)
+
+
+def _initialise(predictor: TokenDecoder) -> None:
+    """As in the authors' code: normal weights of deviation 0.02, smaller in what later blocks add to the stream."""
+    for module in predictor.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.zeros_(module.bias)
+    nn.init.trunc_normal_(predictor.mask_token, std=0.02)
+    with torch.no_grad():
+        for number, block in enumerate(predictor.blocks, start=1):
+            block.attn.proj.weight.div_(math.sqrt(2.0 * number))
+            block.mlp.fc2.weight.div_(math.sqrt(2.0 * number))
