@@ -8,8 +8,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "vssl"
 
-# room -> the rooms of vssl that it may import from. "draws", "distributed", "options", "parts", "processes" and
-# "progress" are modules of their own.
+# room -> the rooms of vssl that it may import from. "draws", "distributed", "options", "parts", "processes", "progress"
+# and "scores" are modules of their own.
 MAY_IMPORT = {
     "datasets": {"compat", "processes", "progress"},
     "views": {"draws"},
@@ -22,8 +22,8 @@ MAY_IMPORT = {
         "compat", "datasets", "designers", "distributed", "draws", "feedback", "learner", "objectives", "options",
         "parts", "probes", "progress", "value", "views",
     },
-    "probes": {"compat", "datasets", "learner"},
-    "reports": set(),
+    "probes": {"compat", "datasets", "learner", "scores"},
+    "reports": {"scores"},
     "comparison": {"compat", "engine", "probes", "processes", "progress", "reports"},
     "commands": {"benchmarks", "comparison", "datasets", "engine", "options", "probes", "reports"},
     "benchmarks": {"datasets", "designers", "draws", "engine", "learner", "objectives", "probes", "value", "views"},

@@ -26,7 +26,7 @@ def build_part(node: Any, base: type, key: str, *arguments: Any) -> Any:
     kind = settings.pop("type", None)
     kind = named(kind, key) if isinstance(kind, str) else kind
     if not (isinstance(kind, type) and issubclass(kind, base)):
-        raise ValueError(f"{key} needs type=a {base.__name__}, got {kind if settings or kind else node!r}")
+        raise ValueError(f"{key} needs type=a {base.__name__}, got {kind if isinstance(node, Mapping) else node!r}")
     return kind(*arguments, **settings)
 
 

@@ -132,7 +132,7 @@ def test_losses_that_do_not_fit_are_refused(vit):
     for loss, complaint in cases:
         with pytest.raises(ValueError, match=complaint):
             build(vit, loss)
-    with pytest.raises(ValueError, match=r"NTXentLoss remembers earlier batches .*memory_bank_size=0"):
+    with pytest.raises(ValueError, match=r"NTXentLoss remembers earlier batches.*memory_bank_size=0"):
         JointEmbedding(vit, {"type": losses.NTXentLoss, "memory_bank_size": (16, 8)}, PROJECTOR)
     with pytest.raises(ValueError, match="pool='dense' needs cells=7 of 1 or more and a loss of two batches"):
         build(vit, losses.LeJEPALoss, pool="dense")

@@ -15,7 +15,9 @@ from mmengine.config import Config
 
 from vssl.commands.probe import main
 from vssl.learner import export_backbone
+from vssl.probes.depth import DepthProbe
 from vssl.probes.run import run_probes
+from vssl.probes.segmentation import SegmentationProbe
 from vssl.probes.table import table
 
 ROOT = Path(__file__).parents[2]
@@ -155,9 +157,9 @@ def test_the_table_says_what_a_score_leaves_out():
     result = {"name": "a", "scores": {"mIoU": 50.0}, "seconds": 1.0}
     lines = table(
         [
-            {**result, "counts": {"classes_seen": 3, "classes": 150}},
-            {**result, "counts": {"classes_seen": 150, "classes": 150}},
-            {**result, "counts": {"images": 5, "images_without_valid_depth": 2}},
+            {**result, "left_out": SegmentationProbe.left_out(None, {"classes_seen": 3, "classes": 150})},
+            {**result, "left_out": SegmentationProbe.left_out(None, {"classes_seen": 150, "classes": 150})},
+            {**result, "left_out": DepthProbe.left_out(None, {"images": 5, "images_without_valid_depth": 2})},
             result,
         ]
     ).splitlines()

@@ -1,25 +1,19 @@
-from vssl.reports.metrics import describe_metrics, format_difference, format_number, format_p
+from dataclasses import asdict
+
+from vssl.reports.metrics import Metric, describe_metrics, format_difference, format_number, format_p
+from vssl.scores import Score
 
 
-def test_direction_and_headline_of_every_probe_score():
-    scores = {
-        "segmentation": {"mIoU": 1.0, "aAcc": 1.0},
-        "depth": {"RMSE": 1.0, "AbsRel": 1.0, "delta1": 1.0, "delta2": 1.0, "delta3": 1.0},
-        "classification": {"top1": 1.0},
-        "knn": {"knn_top1": 1.0, "knn_top1@20": 1.0},
+def test_metrics_say_what_the_results_say():
+    info = {
+        "normals": {"count": asdict(Score("images", better=None)), "angle": asdict(Score("error", "°", "lower", 1))},
+        "embedding": {"rankme": asdict(Score("RankMe", better=None))},
     }
-    metrics = {metric.key: metric for metric in describe_metrics(scores)}
-    lower = {key for key, metric in metrics.items() if metric.lower_is_better}
-    assert lower == {"depth/RMSE", "depth/AbsRel"}
-    assert all(metric.lower_is_better is not None for metric in metrics.values())
-    assert metrics["knn/knn_top1@20"].title == "kNN top-1, k = 20"
-    headline = [key for key, metric in metrics.items() if metric.headline]
-    assert headline == ["segmentation/mIoU", "depth/RMSE", "classification/top1", "knn/knn_top1"]
-
-
-def test_an_unknown_score_has_no_direction():
-    (metric,) = describe_metrics({"new": {"surprise": 1.0}})
-    assert metric.lower_is_better is None and metric.headline
+    assert describe_metrics(info) == [
+        Metric("normals/count", "normals images", "", None, 4, headline=False),
+        Metric("normals/angle", "normals error", "°", True, 1, headline=True),
+        Metric("embedding/rankme", "embedding RankMe", "", None, 4, headline=True),
+    ]
 
 
 def test_numbers_use_a_minus_sign_and_no_negative_zero():

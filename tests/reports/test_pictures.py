@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from vssl.reports import collect
 from vssl.reports.markup import image
-from vssl.reports.pictures import class_colours, depth_colours, paint, predictions_section, read_arrays, views_section
+from vssl.reports.pictures import class_colours, paint, predictions_section, read_arrays, scale_colours, views_section
 
 
 def decode(tag):
@@ -33,8 +33,8 @@ def test_class_colours_differ_and_ignored_pixels_are_grey():
     np.testing.assert_array_equal(painted[1, 0], [225, 225, 225])
 
 
-def test_depth_scale_ends_are_clamped_and_unmeasured_is_grey():
-    colours = depth_colours(np.array([[1.0, 3.0], [0.0, 99.0]]), near=1.0, far=3.0)
+def test_scale_ends_are_clamped_and_unmeasured_is_grey():
+    colours = scale_colours(np.array([[1.0, 3.0], [0.0, 99.0]]), low=1.0, high=3.0)
     np.testing.assert_array_equal(colours[0, 1], colours[1, 1])
     assert tuple(colours[1, 0]) == (225, 225, 225) and tuple(colours[0, 0]) != tuple(colours[0, 1])
 
@@ -45,6 +45,17 @@ def test_predictions_stand_beside_each_other_with_legend_and_scale(folder, layou
     assert html.count("<img") == 2 * 3 * 7
     assert [html.count(f"</i>{name}</span>") for name in ("wall", "sphere", "lamp", "no label")] == [1, 1, 1, 1]
     assert "1.00 m" in html and "3.94 m" in html
+
+
+def test_a_kind_of_prediction_that_nobody_knows_is_drawn_with_its_own_title_and_unit(folder, layout):
+    for path in folder.glob("*/*/probes/predictions.npz"):
+        arrays = read_arrays(path)
+        path.unlink()
+        flow = {"flow_label": arrays["depth_label"], "flow_pred": arrays["depth_pred"]}
+        np.savez(path, image=arrays["image"], **flow, flow_title="Flow <speed>", flow_unit="px")
+    html = predictions_section(collect(folder, layout), folder)
+    assert "<h3>Flow &lt;speed&gt;</h3>" in html and "1.00 px" in html and "3.94 px" in html
+    assert html.count("<img") == 3 * 7 and "Segmentation" not in html and "Depth" not in html
 
 
 def test_an_arm_probed_on_other_images_is_not_shown_beside_the_others(folder, layout):

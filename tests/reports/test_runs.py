@@ -60,6 +60,24 @@ def test_scores_that_are_not_finite_become_none(folder):
     assert read_probes(path.parent)["depth"]["scores"] == {"RMSE": None, "AbsRel": None, "delta1": 0.5}
 
 
+def test_older_results_are_described_and_strange_ones_name_the_way_out(folder):
+    probes = folder / "fixed" / "seed0" / "probes"
+    found = read_probes(probes)
+    assert list(found) == ["segmentation", "depth"]
+    assert found["depth"]["score_info"]["RMSE"] == {"title": "RMSE", "unit": "m", "better": "lower", "digits": 4}
+    (probes / "depth.json").write_text('{"task": "depth", "scores": {"RMSE": 1, "surprise": 2}}')
+    with pytest.raises(ValueError, match=r"depth\.json: no unit .*\['surprise'\].*probed\.json.*tools/compare\.py"):
+        read_probes(probes)
+
+
+def test_probes_come_in_the_order_of_their_set(tmp_path):
+    for position, name in enumerate(("zebra", "ant", "mole")):
+        info = {"speed": {"title": "speed", "unit": "m/s", "better": "higher", "digits": 1}}
+        result = {"task": name, "position": position, "scores": {"speed": 1.0}, "score_info": info}
+        (tmp_path / f"{name}.json").write_text(json.dumps(result))
+    assert list(read_probes(tmp_path)) == ["zebra", "ant", "mole"]
+
+
 def test_phase_seconds_are_weighted_by_steps():
     # 10 steps at 0.1 s and 30 steps at 0.2 s: (1 + 6) / 40; the designer ran in the second row only
     rows = [{"step": 10, "time/learner": 0.1}, {"step": 40, "time/learner": 0.2, "time/designer": 0.04}]

@@ -22,7 +22,7 @@ _KEYS = {"config", "probes", "only", "interval", "count", "cache"}
 
 
 class OnlineProbesHook(Hook):
-    """Rows of ``online_probes.jsonl``: step, seconds, probe, scores, card; and the scores to the visualizer.
+    """Rows of ``online_probes.jsonl``: step, seconds, probe, scores, score_info, card; scores go to the visualizer too.
 
     Probes run before the first step, every `interval` steps or at `count` even shares of the budget, and at the end, on
     rank 0 with the run's seed. The other ranks wait in their next collective operation, so that a probe must end within
@@ -90,7 +90,7 @@ class OnlineProbesHook(Hook):
             )
         for result in results:
             row = {"step": loop.step, "seconds": loop.budget.elapsed, "probe": result["name"]}
-            row |= {key: result[key] for key in ("scores", "card")} | {"cost_seconds": result["seconds"]}
+            row |= {key: result[key] for key in ("scores", "score_info", "card")} | {"cost_seconds": result["seconds"]}
             append_line(self.file, row)
             scalars = {f"probe/{result['name']}/{score}": value for score, value in result["scores"].items()}
             runner.visualizer.add_scalars(scalars, step=loop.step)

@@ -101,6 +101,13 @@ RANGES: dict[str, Range] = {
     **_all("mask_min_patches gram_start gram_updates", COUNT_OR_0),
     **_all("koleo_weight gram_weight patch_weight", NOT_NEGATIVE),
     "patch_temperature": POSITIVE,
+    **_all("context_scale target_scale", Range(0, 1, open_low=True, ordered=True)),
+    "target_aspect": Range(0, open_low=True, ordered=True),
+    **_all("predictor_dim predictor_depth predictor_heads n_targets references", COUNT),
+    **_all("min_keep teacher_crops", COUNT_OR_0),
+    "cells": Range(2, whole=True),
+    "min_overlap": BELOW_1,
+    **_all("student_steepness teacher_steepness", POSITIVE),
     "mask_probability": SHARE,
     "keep_ratio": POSITIVE_SHARE,
     **_all("sparsity smoothness blur_sigma divergence entropy strengths learning_rate", NOT_NEGATIVE),
@@ -120,7 +127,12 @@ ANY_NUMBER = {
 }
 # Pairs of arguments of one node, where the first must stay below the second.
 _BELOW = (("min_depth", "max_depth"),)
-_DIVIDES = (("embed_dim", "num_heads"), ("dim", "heads"), ("decoder_dim", "decoder_heads"))
+_DIVIDES = (
+    ("embed_dim", "num_heads"),
+    ("dim", "heads"),
+    ("decoder_dim", "decoder_heads"),
+    ("predictor_dim", "predictor_heads"),
+)
 _NOT_OURS = ("probes", "visualizer", "compile")  # they check their own
 
 

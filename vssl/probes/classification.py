@@ -1,6 +1,7 @@
 """Probes of one vector per image: a linear classifier and k nearest neighbours."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter
 
 import torch
@@ -12,9 +13,13 @@ from vssl.probes.backbone import FrozenBackbone
 from vssl.probes.data import FolderSplit, ProbeData, require_disjoint, source_card
 from vssl.probes.fit import build_schedule
 from vssl.probes.outcome import Outcome, ProbeRun
+from vssl.probes.probe import Probe
+from vssl.scores import Score
+
+TOP1 = Score("top-1", "%", digits=2)
 
 
-class FolderProbe:
+class FolderProbe(Probe):
     """What both share: an ImageNet folder's two splits and their pooled features.
 
     Args:
@@ -105,6 +110,9 @@ class LinearProbe(FolderProbe):
         super().__init__(**settings)
         self.schedule, self.init_std = build_schedule(schedule), init_std
 
+    def score_info(self) -> dict[str, Score]:
+        return {"top1": TOP1}
+
     def run(self, run: ProbeRun) -> Outcome:
         train, val = self.load(run.data)
         start = perf_counter()
@@ -121,16 +129,7 @@ class LinearProbe(FolderProbe):
             **self.schedule.card(),
         }
         scores = {"top1": top1(predicted, val.targets)}
-        return Outcome(
-            {
-                "task": self.task,
-                "scores": scores,
-                "per_class": accuracy_per_class(predicted, val),
-                "card": card,
-                "seconds": perf_counter() - start,
-            },
-            {},
-        )
+        return self.outcome(scores, card, start, per_class=accuracy_per_class(predicted, val))
 
     def build(self, dim: int, classes: int, seed: int) -> nn.Module:
         return nn.Sequential(nn.BatchNorm1d(dim, affine=False), linear_classifier(dim, classes, self.init_std, seed))
@@ -158,6 +157,9 @@ class KNNProbe(FolderProbe):
         super().__init__(**settings)
         self.k, self.temperature = list(k), temperature
 
+    def score_info(self) -> dict[str, Score]:
+        return {"knn_top1": TOP1, **{f"knn_top1@{k}": replace(TOP1, title=f"top-1, k = {k}") for k in self.k}}
+
     def load(self, data: ProbeData) -> tuple[FolderSplit, FolderSplit]:
         train, val = super().load(data)
         if not 1 <= min(self.k) <= max(self.k) <= len(train):
@@ -179,7 +181,7 @@ class KNNProbe(FolderProbe):
         scores = {"knn_top1": accuracy[f"knn_top1@{self.k[0]}"], **accuracy}
         card = {**self.card(train, val, run), "head": "none", "k": self.k, "temperature": self.temperature}
         card |= {"features": "L2-normalised", "seed_matters": False}
-        return Outcome({"task": self.task, "scores": scores, "card": card, "seconds": perf_counter() - start}, {})
+        return self.outcome(scores, card, start)
 
 
 def knn_votes(

@@ -1,7 +1,7 @@
 """What segmentation and depth share: an mmseg segmentor of a frozen backbone and a small head, fitted and scored."""
 
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 
@@ -18,11 +18,12 @@ from vssl.probes.fit import FullBatch, build_schedule
 from vssl.probes.inference import inference_settings
 from vssl.probes.outcome import Outcome, ProbeRun
 from vssl.probes.padding import MeanPadding
+from vssl.probes.probe import Probe
 from vssl.probes.runner import fit_runner
 from vssl.probes.settings import check_settings
 
 
-class DenseProbe(ABC):
+class DenseProbe(Probe):
     """Fit a small head on a frozen backbone's patch features, then score the whole validation split.
 
     With `path="cached"` the backbone sees every training image once and the head trains on the features in memory;
@@ -42,7 +43,6 @@ class DenseProbe(ABC):
         checkpoint_interval: steps of the Runner between two checkpoints.
     """
 
-    task: str
     segmentor: type[nn.Module]
     head_type: type[nn.Module]
     label_fill: int  # padded label pixels: 255 is ignored as a class, but is a valid number of metres
@@ -113,16 +113,11 @@ class DenseProbe(ABC):
         metric = self.metric()
         pictures = self.score(model, val, metric)
         values = metric.evaluate(len(val))
-        result = {
-            "task": self.task,
-            "scores": {name: value for name, value in values.items() if isinstance(value, float)},
-            "counts": {name: value for name, value in values.items() if isinstance(value, int)},
-            "card": self.card(train, val, run),
-            "seconds": perf_counter() - start,
-        }
+        scores = {name: value for name, value in values.items() if isinstance(value, float)}
+        more = {"counts": {name: value for name, value in values.items() if isinstance(value, int)}}
         if hasattr(metric, "per_class"):
-            result["per_class"] = metric.per_class
-        return Outcome(result, pictures)
+            more["per_class"] = metric.per_class
+        return self.outcome(scores, self.card(train, val, run), start, pictures, **more)
 
     def build(self, backbone: TimmBackbone, train: DenseSplit, seed: int) -> nn.Module:
         """The mmseg segmentor, its head freshly initialised from `seed`."""

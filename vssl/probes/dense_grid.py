@@ -28,11 +28,13 @@ from vssl.probes.grid import (
     with_learning_rate,
 )
 from vssl.probes.outcome import Outcome, ProbeRun
+from vssl.probes.probe import Probe
 from vssl.probes.runner import Draws, SeededDraws
 from vssl.probes.settings import check_settings
+from vssl.scores import Score
 
 
-class DenseGrid:
+class DenseGrid(Probe):
     """The score of the best of several heads; every one is reported.
 
     A head ends where the same probe with this learning rate, these layers and this seed would end on the same
@@ -70,6 +72,12 @@ class DenseGrid:
         self.learning_rates, self.seeds = list(learning_rates), list(seeds)
         self.select, self.holdout, self.task = select, holdout, self.probe.task
 
+    def score_info(self) -> dict[str, Score]:
+        return self.probe.score_info()
+
+    def left_out(self, counts: dict[str, int]) -> str:
+        return self.probe.left_out(counts)
+
     def load(self, data: ProbeData) -> tuple[DenseSplit, DenseSplit, DenseSplit | None]:
         """Training images without the held-out ones, validation images, held-out images."""
         probe, whole = self._fitted(), data.dense(self.probe.train, keep=False)
@@ -90,24 +98,17 @@ class DenseGrid:
         main = next(iter(on_val[0].evaluated))
         judged = on_val if held is None else self.score(models, shared, held)
         found = [score.evaluated[main] for score in judged]
-        best = choose(members, found, lower_is_better=self.task == "depth")
+        best = choose(members, found, self.score_info()[main].better)
         reported = [
             {**m.about, **score.floats(), "final_training_loss": finite_or_none(m.final_loss)}
             | ({} if held is None else {f"held_out_{main}": f})
             for m, score, f in zip(members, on_val, found, strict=True)
         ]
-        result = {
-            "task": self.task,
-            "scores": on_val[best].floats(),
-            "counts": on_val[best].counts(),
-            "chosen": reported[best],
-            "members": reported,
-            "card": self.card(train, val, held, run),
-            "seconds": perf_counter() - start,
-        }
+        more = {"counts": on_val[best].counts(), "chosen": reported[best], "members": reported}
         if on_val[best].per_class is not None:
-            result["per_class"] = on_val[best].per_class
-        return Outcome(result, self.pictures(models[best], shared, val))
+            more["per_class"] = on_val[best].per_class
+        pictures = self.pictures(models[best], shared, val)
+        return self.outcome(on_val[best].floats(), self.card(train, val, held, run), start, pictures, **more)
 
     def build(self, run: ProbeRun, train: DenseSplit, shared: "SharedLook") -> tuple[list[Member], list[nn.Module]]:
         """A member and its segmentor for every combination; all segmentors look through `shared`."""

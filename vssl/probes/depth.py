@@ -14,6 +14,7 @@ from vssl.probes.inference import DepthSegmentor
 from vssl.probes.losses import DepthLoss, SigLoss, ValidDepthLoss
 from vssl.probes.metrics import DepthErrors
 from vssl.probes.settings import check_settings
+from vssl.scores import Score
 
 
 class DepthProbe(DenseProbe):
@@ -49,6 +50,18 @@ class DepthProbe(DenseProbe):
             raise ValueError("FullBatch minimises one loss; SigLoss changes after its warm-up: set its warmup_steps=0")
         for pipeline in (self.train["pipeline"], self.val["pipeline"]):
             _check_pipeline(pipeline)
+
+    def score_info(self) -> dict[str, Score]:
+        return {
+            "RMSE": Score("RMSE", "m", "lower"),
+            "RMSE_pooled": Score("RMSE, pooled", "m", "lower"),
+            "AbsRel": Score("AbsRel", better="lower"),
+            **{f"delta{i}": Score(f"δ{i}") for i in (1, 2, 3)},
+        }
+
+    def left_out(self, counts: dict[str, int]) -> str:
+        without = counts["images_without_valid_depth"]
+        return f"{without} images have no valid depth" if without else ""
 
     def load(self, data: ProbeData) -> tuple[DenseSplit, DenseSplit]:
         splits = super().load(data)
@@ -91,6 +104,8 @@ class DepthProbe(DenseProbe):
                 k: np.stack([s[v]["data"][0].cpu().numpy() for _, s in shown]).astype(np.float32)
                 for k, v in maps.items()
             },
+            "depth_title": np.array("Depth"),
+            "depth_unit": np.array("m"),
         }
 
 

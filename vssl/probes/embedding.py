@@ -13,9 +13,11 @@ from vssl.learner.rankme import rankme
 from vssl.probes.backbone import FrozenBackbone
 from vssl.probes.data import ProbeData, source_card
 from vssl.probes.outcome import Outcome, ProbeRun
+from vssl.probes.probe import Probe
+from vssl.scores import Score
 
 
-class EmbeddingProbe:
+class EmbeddingProbe(Probe):
     """RankMe, effective dimension and norms of the features of unlabeled images, and PCA maps of their patch tokens.
 
     Scores: ``rankme`` and ``effective_dimension`` of the pooled features, both in [1, min(images, dim)];
@@ -49,6 +51,18 @@ class EmbeddingProbe:
             raise ValueError(f"limit={limit}; at least 2 images are needed")
         self.root, self.size, self.limit, self.pool = root, size, limit, pool
         self.final_norm, self.pictures, self.batch_size = final_norm, pictures, batch_size
+
+    def score_info(self) -> dict[str, Score]:
+        """None of them is better higher or lower by itself."""
+        names = (
+            "rankme",
+            "effective_dimension",
+            "pooled_norm",
+            "patch_norm",
+            "patch_norm_spread",
+            "patch_norm_outlier",
+        )
+        return {name: Score(name, better=None) for name in names}
 
     def load(self, data: ProbeData) -> UnlabeledImages:
         return UnlabeledImages(self.root, self.size)
@@ -91,12 +105,12 @@ class EmbeddingProbe:
             "dim": features.shape[1],
             **run.card(),
         }
-        result = {"task": self.task, "scores": scores, "card": card, "seconds": perf_counter() - start}
-        pictures = {}
+        pictures, sheets = {}, {}
         if self.pictures:
             pictures["pca_image"] = torch.cat(images).permute(0, 2, 3, 1).numpy()
             pictures["pca_map"] = pca_maps(torch.cat(maps)).numpy()
-        return Outcome(result, pictures)
+            sheets["pca"] = pca_sheet(pictures["pca_image"], pictures["pca_map"])
+        return self.outcome(scores, card, start, pictures, sheets)
 
 
 def effective_dimension(features: Float[Tensor, "images dim"]) -> float:

@@ -56,8 +56,11 @@ def with_learning_rate(schedule: Schedule, lr: float) -> Schedule:
     return replace(schedule, optimizer={**schedule.optimizer, "lr": lr})
 
 
-def choose(members: Sequence[Member], scores: Sequence[float | None], lower_is_better: bool = False) -> int:
+def choose(members: Sequence[Member], scores: Sequence[float | None], better: str | None) -> int:
     """Index of the best score among members that did not diverge; the first of equals.
+
+    Args:
+        better: ``"higher"`` or ``"lower"``, the direction of the scores.
 
     Raises:
         FloatingPointError: all diverged.
@@ -68,7 +71,7 @@ def choose(members: Sequence[Member], scores: Sequence[float | None], lower_is_b
             f"all {len(members)} heads of the grid diverged; lower the learning rates "
             f"({sorted({m.about['lr'] for m in members})})"
         )
-    return min(sound, key=lambda i: scores[i] if lower_is_better else -scores[i])
+    return min(sound, key=lambda i: scores[i] if better == "lower" else -scores[i])
 
 
 def check_grid(select: str, holdout: float, learning_rates: Sequence[float], schedule: object) -> None:

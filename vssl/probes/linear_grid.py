@@ -19,7 +19,7 @@ from torchvision.transforms import v2 as T
 
 from vssl.datasets import PositionSampler
 from vssl.probes.backbone import FrozenBackbone
-from vssl.probes.classification import FolderProbe, accuracy_per_class, linear_classifier, top1
+from vssl.probes.classification import TOP1, FolderProbe, accuracy_per_class, linear_classifier, top1
 from vssl.probes.data import FolderSplit, decode
 from vssl.probes.fit import build_schedule
 from vssl.probes.grid import (
@@ -33,6 +33,7 @@ from vssl.probes.grid import (
     with_learning_rate,
 )
 from vssl.probes.outcome import Outcome, ProbeRun
+from vssl.scores import Score
 
 POOLS = ("class", "class+avg", "avg")
 Look = Callable[[UInt8[Tensor, "batch 3 size size"]], Float[Tensor, "batch dim"]]
@@ -87,6 +88,9 @@ class LinearGridProbe(FolderProbe):
         self.augment, self.crop_scale, self.cached_epochs = augment, tuple(crop_scale), cached_epochs
         self.select, self.holdout = select, holdout
 
+    def score_info(self) -> dict[str, Score]:
+        return {"top1": TOP1}
+
     def run(self, run: ProbeRun) -> Outcome:
         train, val = self.load(run.data)
         start = perf_counter()
@@ -98,22 +102,20 @@ class LinearGridProbe(FolderProbe):
         if held:
             predicted = predict(members, self.summaries(train, held, look, run), run.device)
             judged = [top1(p, train.targets[held]) for p in predicted]
-        best = choose(members, judged)
+        best = choose(members, judged, TOP1.better)
         reported = [
             {**m.about, "top1": a, "final_training_loss": finite_or_none(m.final_loss)}
             | ({"held_out_top1": j} if held else {})
             for m, a, j in zip(members, accuracy, judged, strict=True)
         ]
-        result = {
-            "task": self.task,
-            "scores": {"top1": accuracy[best]},
-            "chosen": reported[best],
-            "members": reported,
-            "per_class": accuracy_per_class(on_val[best], val),
-            "card": self.grid_card(train, val, run, len(kept), len(held)),
-            "seconds": perf_counter() - start,
-        }
-        return Outcome(result, {})
+        return self.outcome(
+            {"top1": accuracy[best]},
+            self.grid_card(train, val, run, len(kept), len(held)),
+            start,
+            chosen=reported[best],
+            members=reported,
+            per_class=accuracy_per_class(on_val[best], val),
+        )
 
     def build(self, run: ProbeRun, classes: int) -> list[Member]:
         backbone = run.backbone

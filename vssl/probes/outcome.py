@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from vssl.learner import TimmBackbone
@@ -69,7 +70,12 @@ class ProbeRun:
 
 
 class Outcome(NamedTuple):
-    """A probe's result (docs/probes.md has its format) and arrays for pictures, keyed as in the npz file."""
+    """What a probe hands back.
+
+    result: docs/probes.md has its format. pictures: arrays for the reports, keyed as in the npz file. sheets: images by
+    name, written beside the results as ``<results>.<name>.png``.
+    """
 
     result: dict
     pictures: dict[str, np.ndarray]
+    sheets: dict[str, Image.Image]

@@ -15,6 +15,8 @@ from vssl.datasets.files import read_image
 from vssl.probes.backbone import FrozenBackbone
 from vssl.probes.data import ProbeData, source_card
 from vssl.probes.outcome import Outcome, ProbeRun
+from vssl.probes.probe import Probe
+from vssl.scores import Score
 
 # name → (positives, junk: taken out of the ranking as if it were not in the database)
 PROTOCOLS = {
@@ -37,7 +39,7 @@ class RetrievalData(Protocol):
     ground_truth: Sequence[dict[str, Int[np.ndarray, " images"]]]
 
 
-class RetrievalProbe:
+class RetrievalProbe(Probe):
     """Mean average precision of ranking the database by cosine similarity, for the easy, medium and hard protocols.
 
     Args:
@@ -67,6 +69,11 @@ class RetrievalProbe:
         self.dataset, self.size, self.scales, self.k = dict(dataset), size, tuple(scales), tuple(k)
         self.pool, self.final_norm = pool, final_norm
 
+    def score_info(self) -> dict[str, Score]:
+        names = {"M": "medium", "E": "easy", "H": "hard"}
+        info = {f"mAP_{name}": Score(f"mAP, {title}") for name, title in names.items()}
+        return info | {f"mP@{k}_{name}": Score(f"mP@{k}, {title}") for name, title in names.items() for k in self.k}
+
     def load(self, data: ProbeData) -> RetrievalData:
         settings = dict(self.dataset)
         return settings.pop("type")(**settings)
@@ -92,14 +99,7 @@ class RetrievalProbe:
             "averaging": "trapezoidal AP, mean over queries; junk taken out of the ranking",
             **run.card(),
         }
-        result = {
-            "task": self.task,
-            "scores": scores,
-            "counts": counts,
-            "card": card,
-            "seconds": perf_counter() - start,
-        }
-        return Outcome(result, {})
+        return self.outcome(scores, card, start, counts=counts)
 
     def embed(
         self, entries: Sequence[tuple[str | Path, Box | None]], frozen: FrozenBackbone, run: ProbeRun

@@ -1,6 +1,5 @@
 """A probe set on one backbone: from a config and a file to scored results."""
 
-import inspect
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,11 +11,12 @@ from vssl.learner import TimmBackbone
 from vssl.probes.backbone import open_backbone
 from vssl.probes.cache import FeatureCache
 from vssl.probes.data import ProbeData
-from vssl.probes.embedding import pca_sheet
 from vssl.probes.outcome import ProbeRun
+from vssl.probes.probe import Probe
 from vssl.probes.results import load_results, pictures_path, save_pictures, save_results
 from vssl.probes.resume import protocol_digest
 from vssl.probes.settings import check_settings
+from vssl.scores import described
 
 
 def run_probes(
@@ -51,7 +51,7 @@ def run_probes(
             probe that was interrupted go on from its checkpoint (``checkpoints/`` beside `out`).
 
     Returns:
-        One dict per probe: name, task, backbone, scores, per_class (some), card, seconds.
+        One dict per probe; docs/probes.md has its format.
     """
     probes = build_probes(cfg, only)
     loaded = open_backbone(backbone)
@@ -68,7 +68,7 @@ def run_probes(
     configs = _resolved(cfg["probes"])
     halves = {"features_kept_as": "float16"} if cache_half else {}
     protocols = {name: protocol_digest({**configs[name], **halves}, seed, run.weights) for name in probes}
-    finished = {name: kept.get((name, label, protocols[name])) if resume else None for name in probes}
+    finished = {name: _finished(kept.get((name, label, protocols[name]))) if resume else None for name in probes}
     for probe in (probe for name, probe in probes.items() if not finished[name]):
         probe.load(data)
     results: list[dict] = []
@@ -79,13 +79,13 @@ def run_probes(
         if out is not None:
             run.checkpoint = Path(out).parent / "checkpoints" / f"{name}-{protocols[name]}.pth"
         outcome = probe.run(run)
-        results.append({"name": name, "backbone": label, "protocol": protocols[name], **outcome.result})
+        about = {"name": name, "position": list(configs).index(name), "backbone": label, "protocol": protocols[name]}
+        results.append({**about, **outcome.result})
         if out is not None:
             if outcome.pictures:
                 save_pictures(outcome.pictures, pictures_path(out))
-            if "pca_map" in outcome.pictures:
-                sheet = pca_sheet(outcome.pictures["pca_image"], outcome.pictures["pca_map"])
-                sheet.save(Path(out).with_suffix(".pca.png"))
+            for sheet, image in outcome.sheets.items():
+                image.save(Path(out).with_suffix(f".{sheet}.png"))
             save_results(results[-1:], out)
             run.checkpoint.unlink(missing_ok=True)  # the score is safe
             with suppress(OSError):  # not there, or another probe's checkpoint is
@@ -93,11 +93,18 @@ def run_probes(
     return results
 
 
+def _finished(result: dict | None) -> dict | None:
+    try:
+        return result and described(result)
+    except ValueError as error:
+        raise ValueError(f"probe '{result['name']}': {error}. Start without --resume to measure it again") from error
+
+
 def _measurement(result: dict) -> tuple:
     return result.get("name"), result.get("backbone"), result.get("protocol")
 
 
-def build_probes(cfg: Config | dict, only: Sequence[str] | None = None) -> dict:
+def build_probes(cfg: Config | dict, only: Sequence[str] | None = None) -> dict[str, Probe]:
     """The config's probes by name, every key checked against what the probe takes.
 
     Raises:
@@ -113,11 +120,11 @@ def build_probes(cfg: Config | dict, only: Sequence[str] | None = None) -> dict:
     return {name: _build(name, configs[name]) for name in names}
 
 
-def _build(name: str, config: dict):
+def _build(name: str, config: dict) -> Probe:
     settings = dict(config)
     kind = settings.pop("type", None)
-    if not inspect.isclass(kind):
-        raise ValueError(f"probe '{name}': type={kind!r}; a probe class is needed, e.g. type=SegmentationProbe")
+    if not (isinstance(kind, type) and issubclass(kind, Probe)):
+        raise ValueError(f"probe '{name}': type={kind!r}; a subclass of `Probe` is needed, e.g. type=SegmentationProbe")
     check_settings(kind, settings, f"probe '{name}'")
     try:
         return kind(**settings)

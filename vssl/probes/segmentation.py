@@ -8,12 +8,21 @@ from vssl.probes.dense import DenseProbe, rgb
 from vssl.probes.heads import LinearSegHead
 from vssl.probes.inference import Segmentor
 from vssl.probes.metrics import ClassIoU
+from vssl.scores import Score
 
 
 class SegmentationProbe(DenseProbe):
     """mIoU of a linear head on frozen patch features."""
 
     task, segmentor, head_type, label_fill = "segmentation", Segmentor, LinearSegHead, 255
+
+    def score_info(self) -> dict[str, Score]:
+        titles = {"mIoU": "mIoU", "aAcc": "pixel accuracy", "mAcc": "class accuracy"}
+        return {name: Score(title, "%", digits=2) for name, title in titles.items()}
+
+    def left_out(self, counts: dict[str, int]) -> str:
+        seen, classes = counts["classes_seen"], counts["classes"]
+        return "" if seen == classes else f"only {seen} of {classes} classes are in the labels"
 
     def head_settings(self, train: DenseSplit) -> dict:
         return dict(num_classes=len(train.classes))
@@ -34,4 +43,5 @@ class SegmentationProbe(DenseProbe):
                 k: np.stack([s[v]["data"][0].cpu().numpy() for _, s in shown]).astype(np.int16) for k, v in maps.items()
             },
             "classes": np.array(val.classes),
+            "seg_title": np.array("Segmentation"),
         }

@@ -9,7 +9,7 @@ def table(results: list[dict]) -> str:
         name, values = result["name"], result["scores"].items()
         scores = "  ".join(_mean(score, spread) if spread else f"{score} {value:.4g}" for score, value in values)
         seconds = f"{result['seconds']:.1f} s" + (f" a seed, {len(spread['seeds'])} seeds" if spread else "")
-        line = f"{name:<16} {scores}  ({seconds}){_left_out(result.get('counts', {}))}"
+        line = f"{name:<16} {scores}  ({seconds}){_left_out(result)}"
         lines[name if spread else len(lines)] = line  # one for all seeds
     return "\n".join(lines.values())
 
@@ -19,8 +19,5 @@ def _mean(score: str, spread: dict) -> str:
     return f"{score} {about['mean']:.4g} ± {about['half_range']:.2g}" if about else f"{score} –"
 
 
-def _left_out(counts: dict[str, int]) -> str:
-    if counts.get("classes_seen") != counts.get("classes"):
-        return f"  only {counts['classes_seen']} of {counts['classes']} classes are in the labels"
-    without = counts.get("images_without_valid_depth")
-    return f"  {without} images have no valid depth" if without else ""
+def _left_out(result: dict) -> str:
+    return f"  {result['left_out']}" if result.get("left_out") else ""

@@ -105,12 +105,12 @@ def probe_curves_figure(results: dict, logs: Logs) -> Figure | None:
 
 def _online_metrics(logs: Logs) -> list[dict]:
     """Headline metrics of the probes that only ran during training."""
-    scores: dict[str, dict[str, float]] = {}
+    info: dict[str, dict[str, dict]] = {}
     for row in (row for by_seed in logs.values() for log in by_seed.values() for row in log):
         for key in (key for key in row if key.startswith("online/")):
             _, probe, name = key.split("/")
-            scores.setdefault(probe, {})[name] = row[key]
-    return [metric.as_dict() for metric in describe_metrics(scores) if metric.headline]
+            info.setdefault(probe, {})[name] = row["score_info"][name]
+    return [metric.as_dict() for metric in describe_metrics(info) if metric.headline]
 
 
 def _probe_curve(axes: Axes, results: dict, logs: Logs, metric: dict) -> None:

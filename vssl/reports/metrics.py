@@ -1,25 +1,8 @@
-"""What a probe's scores are called, their unit, and which way is better."""
+"""Scores as metrics of a comparison, and numbers as text."""
 
 from dataclasses import asdict, dataclass
 
-# score name → (title, unit, lower is better, digits). Units as the probes write them.
-_KNOWN = {
-    "mIoU": ("mIoU", "%", False, 2),
-    "aAcc": ("pixel accuracy", "%", False, 2),
-    "mAcc": ("class accuracy", "%", False, 2),
-    "RMSE": ("RMSE", "m", True, 4),
-    "RMSE_pooled": ("RMSE, pooled", "m", True, 4),
-    "AbsRel": ("AbsRel", "", True, 4),
-    "delta1": ("δ1", "", False, 4),
-    "delta2": ("δ2", "", False, 4),
-    "delta3": ("δ3", "", False, 4),
-    "top1": ("top-1", "%", False, 2),
-    "top5": ("top-5", "%", False, 2),
-    "knn_top1": ("kNN top-1", "%", False, 2),
-    "mAP_M": ("mAP, medium", "", False, 4),
-    "mAP_E": ("mAP, easy", "", False, 4),
-    "mAP_H": ("mAP, hard", "", False, 4),
-}
+from vssl.scores import Score
 
 
 @dataclass(frozen=True)
@@ -27,7 +10,7 @@ class Metric:
     """One score of one probe.
 
     key: ``"<probe>/<score>"``, e.g. ``"segmentation/mIoU"``.
-    lower_is_better: None for a score this module does not know; it is then shown without a judgement.
+    lower_is_better: None for a score that is shown without a judgement.
     headline: whether it is its probe's main score, the one that the verdict is about.
     """
 
@@ -42,22 +25,19 @@ class Metric:
         return asdict(self)
 
 
-def _knn_of(name: str) -> tuple[str, str, bool, int] | None:
-    """``knn_top1@20``: one number of neighbours out of several."""
-    score, at, neighbours = name.partition("@")
-    return (f"kNN top-1, k = {neighbours}", "%", False, 2) if (score, at) == ("knn_top1", "@") else None
+def describe_metrics(info_by_probe: dict[str, dict[str, dict]]) -> list[Metric]:
+    """The metrics behind ``{probe: {score: its score_info}}``, in that order.
 
-
-def describe_metrics(scores_by_probe: dict[str, dict[str, float]]) -> list[Metric]:
-    """The metrics behind ``{probe: {score: value}}``, in that order; each probe's first known score is its headline."""
+    A probe's headline is its first score with a direction; its first one where none has.
+    """
     metrics = []
-    for probe, scores in scores_by_probe.items():
-        known = [name for name in scores if name in _KNOWN]
-        main = known[0] if known else next(iter(scores), None)
-        for name in scores:
-            title, unit, lower, digits = _KNOWN.get(name) or _knn_of(name) or (name, "", None, 4)
-            full_title = title if title.startswith("kNN") else f"{probe} {title}"
-            metrics.append(Metric(f"{probe}/{name}", full_title, unit, lower, digits, headline=name == main))
+    for probe, info in info_by_probe.items():
+        scores = {name: Score(**about) for name, about in info.items()}
+        main = next((name for name, score in scores.items() if score.better), next(iter(scores), None))
+        for name, score in scores.items():
+            lower = None if score.better is None else score.better == "lower"
+            title = f"{probe} {score.title}"
+            metrics.append(Metric(f"{probe}/{name}", title, score.unit, lower, score.digits, headline=name == main))
     return metrics
 
 

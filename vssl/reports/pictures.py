@@ -12,10 +12,11 @@ from matplotlib.colors import hsv_to_rgb
 
 from vssl.reports.markup import absent, image, table
 from vssl.reports.runs import PREDICTIONS_FILE
+from vssl.scores import FORMER_PICTURES
 
 IGNORED = 255
 _NO_LABEL = (225, 225, 225)
-_DEPTH_COLOURS = colormaps["viridis_r"]  # near is bright
+_SCALE_COLOURS = colormaps["viridis_r"]  # low is bright
 _SAMPLES = 4
 
 
@@ -65,20 +66,42 @@ def _grey(mask: Float[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height 
 
 
 def predictions_section(results: dict, work_dir: Path) -> str:
-    """Segmentation and depth of the same images by the start checkpoint and by every arm."""
+    """Predictions of the same images by the start checkpoint and by every arm.
+
+    Every ``<kind>_pred`` of the files is a kind of prediction: integers are classes (255: no label), floats a positive
+    quantity (0 or not finite: no label).
+    """
     arms = [results["start"], *results["arms"].values()]
     found = {arm["label"]: _first_file(arm, work_dir, f"probes/{PREDICTIONS_FILE}") for arm in arms}
     kept = {label: read_arrays(file[0]) for label, file in found.items() if file is not None}
     if not kept:
         return absent(f"No predictions (probes/{PREDICTIONS_FILE}) were kept by the runs.")
     parts = []
-    for title, kind, draw in (("Segmentation", "seg", _segmentation), ("Depth", "depth", _depth)):
+    for kind in _kinds(kept):
         columns, skipped = _columns(kept, kind)
         skipped += [f"{label} kept no predictions" for label in found if label not in kept]
-        parts.append(f"<h3>{title}</h3>")
-        parts.append(draw(columns) if columns else absent(f"No {title.lower()} predictions were kept."))
+        title, unit = next(_title_and_unit(arrays, kind) for arrays in kept.values() if f"{kind}_pred" in arrays)
+        parts.append(f"<h3>{escape(title)}</h3>")
+        if not columns:
+            parts.append(absent(f"No images were kept beside the predictions of {escape(title.lower())}."))
+        elif np.issubdtype(next(iter(columns.values()))["pred"].dtype, np.integer):
+            parts.append(_classes(columns, title.lower()))
+        else:
+            parts.append(_quantity(columns, title.lower(), unit))
         parts.append(absent(f"Not shown: {'; '.join(skipped)}.") if columns and skipped else "")
     return "\n".join(filter(None, parts))
+
+
+def _kinds(kept: dict[str, dict]) -> list[str]:
+    """Kinds of predictions, in the order of the files."""
+    return list(
+        dict.fromkeys(name[: -len("_pred")] for arrays in kept.values() for name in arrays if name.endswith("_pred"))
+    )
+
+
+def _title_and_unit(arrays: dict[str, np.ndarray], kind: str) -> tuple[str, str]:
+    title, unit = FORMER_PICTURES.get(kind, (kind, ""))
+    return str(arrays.get(f"{kind}_title", title)), str(arrays.get(f"{kind}_unit", unit))
 
 
 def _columns(kept: dict[str, dict], kind: str) -> tuple[dict[str, dict], list[str]]:
@@ -94,7 +117,9 @@ def _columns(kept: dict[str, dict], kind: str) -> tuple[dict[str, dict], list[st
             skipped.append(f"{label} kept no images beside its predictions")
             continue
         column = {"image": arrays[image_key], "label": arrays.get(f"{kind}_label"), "pred": arrays[f"{kind}_pred"]}
-        column["classes"] = [str(name) for name in arrays.get("classes", arrays.get("class_names", ()))]
+        column["classes"] = [
+            str(name) for name in arrays.get(f"{kind}_classes", arrays.get("classes", arrays.get("class_names", ())))
+        ]
         first = next(iter(columns.values()), column)
         if np.array_equal(first["image"], column["image"]):
             columns[label] = column
@@ -103,7 +128,7 @@ def _columns(kept: dict[str, dict], kind: str) -> tuple[dict[str, dict], list[st
     return columns, skipped
 
 
-def _segmentation(columns: dict[str, dict]) -> str:
+def _classes(columns: dict[str, dict], title: str) -> str:
     first, maps = _label_and_predictions(columns)
     names = first["classes"]
     shown = sorted({int(c) for _, classes in maps for c in np.unique(classes)} - {IGNORED})
@@ -111,7 +136,7 @@ def _segmentation(columns: dict[str, dict]) -> str:
     rows = [
         [
             image(first["image"][i], "image"),
-            *(image(paint(c[i], palette), f"{label}, segmentation") for label, c in maps),
+            *(image(paint(c[i], palette), f"{label}, {title}") for label, c in maps),
         ]
         for i in range(min(_SAMPLES, len(first["image"])))
     ]
@@ -121,22 +146,22 @@ def _segmentation(columns: dict[str, dict]) -> str:
     return table(header, rows, "tiles") + f'<div class="legend">{"".join(legend)}</div>'
 
 
-def _depth(columns: dict[str, dict]) -> str:
+def _quantity(columns: dict[str, dict], title: str, unit: str) -> str:
     first, maps = _label_and_predictions(columns)
     known = maps[0][1][maps[0][1] > 0]
-    near, far = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     rows = [
         [
             image(first["image"][i], "image"),
-            *(image(depth_colours(d[i], near, far), f"{label}, depth") for label, d in maps),
+            *(image(scale_colours(d[i], low, high), f"{label}, {title}") for label, d in maps),
         ]
         for i in range(min(_SAMPLES, len(first["image"])))
     ]
-    stops = ",".join(f"rgb{tuple(int(255 * c) for c in _DEPTH_COLOURS(x)[:3])}" for x in np.linspace(0, 1, 9))
+    stops = ",".join(f"rgb{tuple(int(255 * c) for c in _SCALE_COLOURS(x)[:3])}" for x in np.linspace(0, 1, 9))
     ramp = f'<div class="ramp" style="background:linear-gradient(90deg,{stops})"></div>'
-    ends = f'<div class="ends soft"><span>{near:.2f} m</span><span>{far:.2f} m</span></div>'
+    ends = f'<div class="ends soft"><span>{low:.2f} {escape(unit)}</span><span>{high:.2f} {escape(unit)}</span></div>'
     header = ["image", *(escape(label) for label, _ in maps)]
-    return table(header, rows, "tiles") + ramp + ends + absent("One scale for all; grey: no depth measured.")
+    return table(header, rows, "tiles") + ramp + ends + absent("One scale for all; grey: no label.")
 
 
 def _label_and_predictions(columns: dict[str, dict]) -> tuple[dict, list[tuple[str, np.ndarray]]]:
@@ -168,13 +193,13 @@ def paint(
     return colours
 
 
-def depth_colours(
-    metres: Float[np.ndarray, "height width"], near: float, far: float
+def scale_colours(
+    values: Float[np.ndarray, "height width"], low: float, high: float
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Depth as colours between `near` and `far` metres; 0 and what is not finite (no measurement) are light grey."""
-    known = np.isfinite(metres) & (metres > 0)
-    scaled = np.clip((np.where(known, metres, near) - near) / max(far - near, 1e-6), 0, 1)
-    colours = (255 * _DEPTH_COLOURS(scaled)[..., :3]).round().astype(np.uint8)
+    """A positive quantity as colours between `low` and `high`; 0 and what is not finite (no label) are light grey."""
+    known = np.isfinite(values) & (values > 0)
+    scaled = np.clip((np.where(known, values, low) - low) / max(high - low, 1e-6), 0, 1)
+    colours = (255 * _SCALE_COLOURS(scaled)[..., :3]).round().astype(np.uint8)
     colours[~known] = _NO_LABEL
     return colours
 

@@ -39,7 +39,7 @@ def collect(work_dir: str | Path, layout: dict, environment: dict | None = None)
     start_runs = {seed: read_run(run_directory(work_dir, START, seed), trained=False) for seed in seeds}
     arm_runs = {arm: {seed: read_run(run_directory(work_dir, arm, seed)) for seed in seeds} for arm in layout["arms"]}
     everything = [*start_runs.values(), *(run for runs in arm_runs.values() for run in runs.values())]
-    metrics = describe_metrics(_score_names(everything))
+    metrics = describe_metrics(_score_info(everything))
 
     start = _arm_results(work_dir, layout["start"], start_runs, metrics)
     arms = {
@@ -115,13 +115,13 @@ def _run_results(work_dir: Path, run: Run) -> dict:
     }
 
 
-def _score_names(runs: list[Run]) -> dict[str, dict[str, float]]:
-    """Every probe and score that any run has, in the order of the first run that has it."""
-    names: dict[str, dict[str, float]] = {}
+def _score_info(runs: list[Run]) -> dict[str, dict[str, dict]]:
+    """What every score of every probe that any run has means, in the order of the first run that has it."""
+    info: dict[str, dict[str, dict]] = {}
     for run in runs:
         for probe, result in run.probes.items():
-            names.setdefault(probe, {}).update(result["scores"])
-    return names
+            info.setdefault(probe, {}).update({name: result["score_info"][name] for name in result["scores"]})
+    return info
 
 
 def _scores(runs: dict[int, Run]) -> Scores:

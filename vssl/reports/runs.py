@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vssl.scores import described
+
 START = "start"
 ORIGIN_FILE = "origin.json"
 PREDICTIONS_FILE = "predictions.npz"
@@ -16,6 +18,9 @@ CALIBRATION_FILE = "calibration.json"
 
 # The seed is the run's, and the head's last training loss is a measurement.
 _NOT_PROTOCOL = ("seed", "final_training_loss")
+
+_PROBE_AGAIN = "remove the run's probed.json, and tools/compare.py with the same arguments probes it again"
+_TRAIN_AGAIN = "remove this file to report without it, or the run's folder to train and probe it again"
 
 
 @dataclass(frozen=True)
@@ -62,20 +67,20 @@ def read_run(path: Path, trained: bool = True) -> Run:
 
 
 def read_probes(folder: Path) -> dict[str, dict]:
-    """``{name: result}`` of every ``<name>.json`` in `folder`, in the order segmentation, depth, classification, kNN.
+    """``{name: result}`` of every ``<name>.json`` in `folder`, in the order of the probe set.
 
-    Scores come back as float, None where a score is not finite.
+    Scores come back as float, None where a score is not finite, and each with its ``score_info``.
     """
     probes = {}
-    for path in sorted(folder.glob("*.json"), key=_reading_order):
+    for path in sorted(folder.glob("*.json")):
         result = read_json(path)
         _require(result, ("task", "scores"), path, "a probe result")
         try:
             scores = {name: _finite_or_none(value) for name, value in result["scores"].items()}
         except (TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path}: the scores are not numbers: {result['scores']!r}") from error
-        probes[path.stem] = {**result, "scores": scores}
-    return probes
+        probes[path.stem] = _described({"name": path.stem, **result, "scores": scores}, path, _PROBE_AGAIN)
+    return dict(sorted(probes.items(), key=lambda probe: probe[1].get("position", len(probes))))
 
 
 def read_metrics(path: Path) -> list[dict]:
@@ -100,16 +105,17 @@ def read_online_probes(path: Path, cards: dict[str, dict]) -> list[dict]:
     """Rows of online_probes.jsonl as log rows: step, seconds, ``probe/<probe>/<score>``.
 
     A probe with another protocol than the final one of its name (`cards`) is another measurement; its scores come as
-    ``online/<probe>/<score>``. An unfinished last line is dropped.
+    ``online/<probe>/<score>``, and `score_info` says what they mean. An unfinished last line is dropped.
     """
     text, rows = path.read_text(encoding="utf-8"), []
     for line in text.splitlines(keepends=True):
         if not line.endswith("\n"):
             break
         row = json.loads(line)
+        info = _described({"task": row["probe"], **row}, path, _TRAIN_AGAIN)["score_info"]
         kind = "probe" if protocol_of(row) == cards.get(row["probe"]) else "online"
         scores = {f"{kind}/{row['probe']}/{name}": value for name, value in row["scores"].items()}
-        rows.append({"step": row["step"], "seconds": row["seconds"], **scores})
+        rows.append({"step": row["step"], "seconds": row["seconds"], "score_info": info, **scores})
     return rows
 
 
@@ -164,9 +170,11 @@ def protocol_of(result: dict) -> dict:
     return {key: value for key, value in result.get("card", {}).items() if key not in _NOT_PROTOCOL}
 
 
-def _reading_order(path: Path) -> tuple[int, str]:
-    known = ("segmentation", "depth", "classification", "knn")
-    return (known.index(path.stem) if path.stem in known else len(known), path.stem)
+def _described(result: dict, path: Path, again: str) -> dict:
+    try:
+        return described(result)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; {again}") from error
 
 
 def _require(content: dict, keys: tuple[str, ...], path: Path, what: str) -> None:
