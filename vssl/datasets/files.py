@@ -15,8 +15,10 @@ from PIL import Image, ImageOps
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff")  # in capitals too
 
 # Pixels of the largest image that is decoded. Pillow itself warns above its own limit and refuses at twice that.
-MAX_PIXELS = int(os.environ.get("VSSL_MAX_PIXELS", 2**28))
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+_LIMIT = os.environ.get("VSSL_MAX_PIXELS", str(2**28))
+if not _LIMIT.isdecimal():
+    raise ValueError(f"environment variable VSSL_MAX_PIXELS={_LIMIT!r}: give a whole number of pixels")
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS = int(_LIMIT)
 # From Pillow's names of modes to what a pixel is; what is not here cannot be read as 8-bit RGB without guessing.
 _EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 # What lies beside images in folders of images, and is nobody's picture.
