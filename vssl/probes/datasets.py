@@ -76,8 +76,11 @@ class NYUDepth(_Checked, NYUDataset):
         self.depths = check_depth_labels(paths)
 
     def _entry(self, folder: Path, name: Path) -> dict:
-        # mmseg takes it from the name, and fails without a digit (nyu.py:89); probes have no use for it.
-        return {**super()._entry(folder, name), "category_id": -1}
+        return {**super()._entry(folder, name), "category_id": self._get_category_id_from_filename(name.name)}
+
+    def _get_category_id_from_filename(self, image_fname: str) -> int:
+        # mmseg/datasets/nyu.py:89 raises StopIteration on a name without a digit; probes have no use for the category.
+        return -1
 
 
 class ClassFolder(ImageFolder):

@@ -66,8 +66,6 @@ class DepthProbe(DenseProbe):
     def load(self, data: ProbeData) -> tuple[DenseSplit, DenseSplit]:
         splits = super().load(data)
         for split in splits:
-            if (found := getattr(split.dataset, "depths", None)) is not None:
-                found.check_metres(f"{split.config.get('data_root')}", **self._metres(), per_metre=_per_metre(split))
             depths = [item["data_samples"].gt_depth_map.data for item in split.first(8)]
             if not any(self.built_losses[0].valid(depth).any() for depth in depths):
                 raise ValueError(
@@ -75,6 +73,8 @@ class DepthProbe(DenseProbe):
                     f"{len(depths)} images as the pipeline gives them (up to {max(d.max() for d in depths):g}); files "
                     "hold millimetres, so that LoadDepthAnnotation needs depth_rescale_factor=1e-3"
                 )
+            if (found := getattr(split.dataset, "depths", None)) is not None:
+                found.check_metres(f"{split.config.get('data_root')}", **self._metres(), per_metre=_per_metre(split))
         return splits
 
     def _metres(self) -> dict[str, float]:
