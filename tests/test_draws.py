@@ -37,6 +37,17 @@ def test_stratified_numbers_are_uniform_and_one_lies_in_each_nth_of_the_range():
     assert abs(first.mean() - 0.5) < 0.02 and abs(first.std() - 12**-0.5) < 0.01
 
 
+def test_what_is_drawn_for_the_whole_batch_is_the_same_on_all_ranks_and_dealt_as_the_rest():
+    ranks = [Draws(0, "test", rank=rank, world_size=2) for rank in (0, 1)]
+    wholes = [draws.whole().uniform(6, 2) for draws in ranks]
+    assert torch.equal(*wholes) and torch.equal(wholes[0], Draws(0, "test").uniform(6, 2))
+    for rank, draws in enumerate(ranks):
+        assert torch.equal(draws.share(wholes[0]), wholes[0][rank::2])
+    following = Draws(0, "test")
+    following.uniform(6, 2)
+    assert torch.equal(ranks[0].uniform(3), following.uniform(6)[0::2])  # one stream
+
+
 def test_numbers_on_another_device_go_on_with_the_same_stream():
     draws, expected = Draws(0, "test"), Draws(0, "test").uniform(4, 2)
     first = draws.on("cpu").uniform(4, 1)

@@ -1,6 +1,7 @@
 """Parts of parts in a config: ``dict(type=Class, **settings)`` inside the settings of a designer or an objective."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any
 
@@ -40,14 +41,14 @@ def named(name: str, key: str) -> Any:
     try:
         return resolve_name(name)
     except ModuleNotFoundError as error:
-        raise ImportError(f"{key}: {name} needs {error.name}, which is not installed{install_hint(error)}") from error
+        raise ImportError(f"{key}: {name} needs {error.name}, which is not installed{install_hint(name)}") from error
     except AttributeError as error:
         raise ValueError(f"{key}: there is no {name} ({error})") from error
 
 
-def install_hint(error: ImportError) -> str:
-    """How to install the optional package that is missing, or nothing where another one is."""
+def install_hint(text: str) -> str:
+    """How to install the optional package that `text` (a dotted name, an error) names; nothing where it is there."""
     for extra in EXTRAS:
-        if error.name == extra or f"No module named '{extra}" in str(error):
+        if extra in text and find_spec(extra) is None:
             return f": python -m pip install 'vssl[{extra}]'"
     return ""

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from vssl.engine import ConfigError, load_config
@@ -64,6 +66,19 @@ def test_a_wrong_config_is_refused_before_anything_is_built(path, tmp_path, line
     with pytest.raises(ConfigError, match=message):
         train(load_config(path), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["VICRegLoss", '"lightly.loss.VICRegLoss"'])
+def test_a_missing_optional_package_is_named_with_its_extra(path, monkeypatch, kind):
+    for name in [name for name in sys.modules if name.split(".")[0] == "lightly"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "lightly", None)  # as if it were not installed
+    text = CONFIG.replace("type=SimCLR", f"type=JointEmbedding, loss=dict(type={kind})").replace(
+        "SimCLR", "JointEmbedding"
+    )
+    path.write_text(("from lightly.loss import VICRegLoss\n" if kind == "VICRegLoss" else "") + text)
+    with pytest.raises(ConfigError, match=r"lightly.*pip install 'vssl\[lightly\]'"):
+        check_training_config(load_config(path))
 
 
 def test_arguments_that_a_class_passes_on_to_its_base_are_checked_too(path, tmp_path):

@@ -16,6 +16,7 @@ from mmengine.utils import get_object_from_string
 from vssl.engine import ranges
 from vssl.engine.budget import Budget
 from vssl.options import read_option
+from vssl.parts import install_hint
 
 # What a training config may hold at its top level, and what is needed.
 REQUIRED = ("backbone", "objective", "recipe", "designer", "optimizer", "unlabeled", "batch_size", "budget")
@@ -79,6 +80,11 @@ def check_training_config(config: Config) -> None:
     missing = [key for key in REQUIRED if key not in config]
     if missing:
         raise ConfigError(f"{name} has no {', '.join(missing)}; see configs/scenes/ for complete examples")
+    try:
+        for key in config:
+            config[key]  # what a config names is imported when it is looked at
+    except ImportError as error:
+        raise ConfigError(f"{name}: {error}{install_hint(str(error))}") from error
     for key in config:
         imported = inspect.ismodule(config[key]) or callable(config[key])
         if key not in REQUIRED + OPTIONAL and not imported:
@@ -109,6 +115,8 @@ def resolve(kind: Any, key: str) -> Callable[..., Any]:
     """A class from a config; saved configs hold its dotted name instead."""
     found = get_object_from_string(kind) if isinstance(kind, str) else kind
     if not callable(found):
+        if hint := install_hint(str(kind)):
+            raise ConfigError(f"{key}: {kind} is of an optional package{hint}")
         raise ConfigError(f"{key}: {kind!r} is not a class; give the class itself or its full dotted name")
     return found
 

@@ -107,6 +107,8 @@ RANGES: dict[str, Range] = {
     **_all("min_keep teacher_crops", COUNT_OR_0),
     "cells": Range(2, whole=True),
     "min_overlap": BELOW_1,
+    "bins": Range(2, whole=True),
+    "cell": COUNT,
     **_all("student_steepness teacher_steepness", POSITIVE),
     "mask_probability": SHARE,
     "keep_ratio": POSITIVE_SHARE,

@@ -1,0 +1,17 @@
+"""VICReg on scenes with a U-Net mask on both crops, designed by segmentation and depth feedback.
+
+Command:  python tools/train.py configs/scenes/vicreg_vpretraining.py --cfg-options backbone.checkpoint=START
+          (START: backbone.safetensors of configs/scenes/mae_start.py)
+Expected: not yet measured
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.scenes_feedback import *
+    from .vicreg_fixed import *
+
+from vssl.designers import UNetMask
+
+designer = dict(type=UNetMask, width=8, stem=4, keep_ratio=0.6, sparsity=0.131, smoothness=0.144)
+value.update(period=4, g_down_every=4, freeze_after=None)
