@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vssl.learner.backbone import TimmBackbone
 from vssl.objectives.heads import full_precision
+from vssl.views.chunks import clamp
 
 
 def gram(patches: Float[Tensor, "rows patches dim"]) -> Float[Tensor, "rows patches patches"]:
@@ -26,7 +27,7 @@ def enlarged_patches(
     if scale == 1:
         return backbone.patch_tokens(backbone(images))
     grid = backbone.grid(images)
-    large = F.interpolate(images, scale_factor=scale, mode="bicubic", align_corners=False).clamp(0, 1)
+    large = clamp(F.interpolate(images, scale_factor=scale, mode="bicubic", align_corners=False))
     patches = full_precision(backbone.patch_tokens(backbone(large)))
     maps = patches.transpose(1, 2).unflatten(2, backbone.grid(large))
     return F.interpolate(maps, size=grid, mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
