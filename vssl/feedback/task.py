@@ -55,7 +55,7 @@ class FeedbackTask(nn.Module, ABC):
         self, labels: Tensor, grid: tuple[int, int]
     ) -> tuple[Float[Tensor, "batch values r c"], Bool[Tensor, "batch r c"]]:
         """Real values on the grid (r, c) of `regressed`, and which of them count; for the ridge evaluator alone."""
-        raise NotImplementedError(f"{type(self).__name__} has no targets for evaluator='ridge'; use 'heads'")
+        raise TypeError(f"{type(self).__name__} has no targets for evaluator='ridge'; use 'heads'")
 
     @property
     def has_targets(self) -> bool:
