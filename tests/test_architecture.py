@@ -8,10 +8,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "vssl"
 
-# room -> the rooms of vssl that it may import from. "draws", "distributed", "options", "parts", "processes", "progress"
-# and "scores" are modules of their own.
+# room -> the rooms of vssl that it may import from. "draws", "distributed", "files", "options", "parts", "processes",
+# "progress" and "scores" are modules of their own.
 MAY_IMPORT = {
-    "datasets": {"compat", "processes", "progress"},
+    "datasets": {"compat", "files", "processes", "progress"},
     "views": {"draws"},
     "designers": {"draws", "parts", "views"},
     "learner": {"draws", "objectives", "views"},  # objectives: for type annotations only
@@ -19,14 +19,16 @@ MAY_IMPORT = {
     "feedback": {"datasets", "distributed", "draws", "learner"},
     "value": set(),
     "engine": {
-        "compat", "datasets", "designers", "distributed", "draws", "feedback", "learner", "objectives", "options",
-        "parts", "probes", "progress", "value", "views",
+        "compat", "datasets", "designers", "distributed", "draws", "feedback", "files", "learner", "objectives",
+        "options", "parts", "probes", "progress", "value", "views",
     },
-    "probes": {"compat", "datasets", "learner", "scores"},
-    "reports": {"scores"},
-    "comparison": {"compat", "engine", "probes", "processes", "progress", "reports"},
+    "probes": {"compat", "datasets", "files", "learner", "scores"},
+    "reports": {"files", "scores"},
+    "comparison": {"compat", "engine", "files", "probes", "processes", "progress", "reports"},
     "commands": {"benchmarks", "comparison", "datasets", "engine", "options", "probes", "reports"},
-    "benchmarks": {"datasets", "designers", "draws", "engine", "learner", "objectives", "probes", "value", "views"},
+    "benchmarks": {
+        "datasets", "designers", "draws", "engine", "files", "learner", "objectives", "probes", "value", "views",
+    },
 }  # fmt: skip
 OPENMMLAB = {"mmengine", "mmseg", "mmcv"}
 WITHOUT_OPENMMLAB = {"views", "designers", "objectives", "learner", "feedback", "value", "reports"}

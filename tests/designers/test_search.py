@@ -3,9 +3,9 @@ import torch
 
 from vssl.designers import CandidateSearch
 from vssl.draws import Draws
+from vssl.views.ops.relaxed import EQUALIZE
 from vssl.views.plan import GatedOp
 from vssl.views.recipes import MultiCrop
-from vssl.views.relaxed import EQUALIZE
 
 
 def recipe() -> MultiCrop:

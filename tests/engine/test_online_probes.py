@@ -20,9 +20,9 @@ INLINE = """
 from torch.optim import AdamW
 from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadDepthAnnotation, PackSegInputs, Resize
-from vssl.probes.classification import KNNProbe
+from vssl.probes.image.classification import KNNProbe
 from vssl.probes.datasets import NYUDepth
-from vssl.probes.depth import DepthProbe
+from vssl.probes.dense.depth import DepthProbe
 
 steps = [
     dict(type=LoadImageFromFile), dict(type=LoadDepthAnnotation, depth_rescale_factor=1e-3),

@@ -36,12 +36,12 @@ from torch.nn import functional as F
 from vssl.probes.backbone import FrozenBackbone
 from vssl.probes.data import ProbeData
 from vssl.probes.datasets import NYUDepth
-from vssl.probes.depth import DepthProbe
-from vssl.probes.heads import LinearSegHead
-from vssl.probes.losses import ValidDepthLoss
-from vssl.probes.metrics import DepthErrors
-from vssl.probes.segmentation import SegmentationProbe
-from vssl.probes.transforms import NYUCrop
+from vssl.probes.dense.depth import DepthProbe
+from vssl.probes.dense.heads import LinearSegHead
+from vssl.probes.dense.losses import ValidDepthLoss
+from vssl.probes.dense.metrics import DepthErrors
+from vssl.probes.dense.segmentation import SegmentationProbe
+from vssl.probes.dense.transforms import NYUCrop
 
 
 def depth_map(size=(40, 60), metres: float = 2.0) -> dict:

@@ -11,8 +11,9 @@ from typing import Any
 from vssl.comparison.plan import Arm, Comparison
 from vssl.comparison.refusal import refuse_other_settings
 from vssl.comparison.state import is_trained
-from vssl.comparison.workers import Workers, write_json
+from vssl.comparison.workers import Workers
 from vssl.engine.settings import flat_settings
+from vssl.files import write_json
 from vssl.reports import CALIBRATION_FILE, read_json, run_directory
 
 
@@ -72,7 +73,7 @@ class Calibration:
         budget = self._comparison.arms[name].budget
         measured = self._measure(name, budget)
         about = {"baseline": self._comparison.baseline, "clock": "elapsed", **budget, "steps": measured["steps"]}
-        write_json({**about, "begin": measured, "end": None, "made_with": made_with}, file)
+        write_json(file, {**about, "begin": measured, "end": None, "made_with": made_with})
         return measured["steps"]
 
     def check(self, name: str) -> float | None:
@@ -88,7 +89,7 @@ class Calibration:
         designer = self._run(name, seeds[0]) / "checkpoint.pth"
         measured = self._measure(name, self._comparison.arms[name].budget, made["steps"], designer)
         drift = measured["cost"] - 1
-        write_json({**made, "end": {**measured, "seeds": seeds, "drift": drift}}, file)
+        write_json(file, {**made, "end": {**measured, "seeds": seeds, "drift": drift}})
         return drift
 
     def _measure(self, name: str, budget: dict, steps: int | None = None, designer: Path | None = None) -> dict:

@@ -3,12 +3,12 @@
 They are passed in rather than imported, so that collecting results needs neither data nor the training code.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vssl.files import write_json
 from vssl.reports import PREDICTIONS_FILE
 
 
@@ -84,13 +84,5 @@ class _Probes:
             stale.unlink()
         together = (folder / PREDICTIONS_FILE).with_suffix(".list")  # the pictures go beside it, as predictions.npz
         for result in run_probes(backbone, config, together, seed=seed, data=self._data):
-            write_json(result, folder / f"{result['name']}.json")
+            write_json(folder / f"{result['name']}.json", result)
         together.unlink()
-
-
-def write_json(content: dict, path: Path) -> None:
-    """Write JSON under its final name only when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)

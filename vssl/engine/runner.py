@@ -1,7 +1,6 @@
 """mmengine's Runner, with a checkpoint that resumes exactly and a start that also works on CPUs."""
 
 import importlib.util
-import json
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,10 +20,10 @@ from vssl.engine.hooks import CheckpointHook, MetricsHook, ProgressHook, SampleV
 from vssl.engine.loop import PretrainLoop
 from vssl.engine.one_step import one_step_hooks
 from vssl.engine.online_probes import online_probe_hooks
-from vssl.engine.record_files import write_text
 from vssl.engine.run_directory import check_free, claimed, clear
 from vssl.engine.snapshots import SnapshotHook
 from vssl.feedback import Feedback
+from vssl.files import write_json
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.export import export_backbone
 from vssl.learner.learner import Learner
@@ -185,7 +184,7 @@ class PretrainRunner(Runner):
             "finished": finished,
             "vssl_version": __version__,
         }
-        write_text(Path(self.work_dir) / "run.json", json.dumps(summary, indent=2))
+        write_json(Path(self.work_dir) / "run.json", summary)
 
     def export(self) -> None:
         """``backbone.safetensors``: the weights that probes and users load."""

@@ -19,8 +19,8 @@ from torchvision.transforms.v2 import functional as T
 
 from vssl.datasets.files import read_image
 from vssl.probes.datasets import ClassFolder, read_dataset_json
-from vssl.probes.metrics import check_labels
-from vssl.probes.reading import with_own_reader
+from vssl.probes.dense.metrics import check_labels
+from vssl.probes.dense.reading import with_own_reader
 
 DETERMINISTIC = (
     "LoadImageFromFile",

@@ -9,7 +9,7 @@ from vssl.value.metagradient import (
     functional_tail,
     parameter_gradient,
 )
-from vssl.value.prediction import Correlation, adam_update, pearson, predicted_drop, sgd_update
+from vssl.value.prediction import adam_update, predicted_drop, sgd_update
 from vssl.value.products import cosine, dot, norm
 from vssl.value.rules import Adam, AdamPreconditioner, Bound, Cosine, Dot, NormGrowth, Rule, Valued
 
@@ -17,7 +17,6 @@ __all__ = [
     "Adam",
     "AdamPreconditioner",
     "Bound",
-    "Correlation",
     "Cosine",
     "Dot",
     "GradientAverage",
@@ -37,7 +36,6 @@ __all__ = [
     "functional_tail",
     "norm",
     "parameter_gradient",
-    "pearson",
     "predicted_drop",
     "sgd_update",
 ]
