@@ -8,8 +8,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "vssl"
 
-# room -> the rooms of vssl that it may import from. "draws", "distributed", "files", "options", "parts", "processes",
-# "progress" and "scores" are modules of their own.
+# room -> the rooms of vssl that it may import from. Modules of their own: "config_files", "draws", "distributed",
+# "files", "options", "parts", "processes", "progress" and "scores".
 MAY_IMPORT = {
     "datasets": {"compat", "files", "processes", "progress"},
     "views": {"draws"},
@@ -19,15 +19,16 @@ MAY_IMPORT = {
     "feedback": {"datasets", "distributed", "draws", "learner"},
     "value": set(),
     "engine": {
-        "compat", "datasets", "designers", "distributed", "draws", "feedback", "files", "learner", "objectives",
-        "options", "parts", "probes", "progress", "value", "views",
+        "compat", "config_files", "datasets", "designers", "distributed", "draws", "feedback", "files", "learner",
+        "objectives", "options", "parts", "probes", "progress", "value", "views",
     },
     "probes": {"compat", "datasets", "files", "learner", "scores"},
     "reports": {"files", "scores"},
-    "comparison": {"compat", "engine", "files", "probes", "processes", "progress", "reports"},
-    "commands": {"benchmarks", "comparison", "datasets", "engine", "options", "probes", "reports"},
+    "comparison": {"compat", "config_files", "engine", "files", "probes", "processes", "progress", "reports"},
+    "commands": {"benchmarks", "comparison", "config_files", "datasets", "engine", "options", "probes", "reports"},
     "benchmarks": {
-        "datasets", "designers", "draws", "engine", "files", "learner", "objectives", "probes", "value", "views",
+        "config_files", "datasets", "designers", "draws", "engine", "files", "learner", "objectives", "probes", "value",
+        "views",
     },
 }  # fmt: skip
 OPENMMLAB = {"mmengine", "mmseg", "mmcv"}

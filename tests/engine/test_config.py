@@ -139,9 +139,19 @@ def test_a_value_where_settings_belong_is_refused(path, options, message):
     assert message in str(caught.value)
 
 
-def test_a_config_copied_away_from_its_bases_is_told_where_to_lie(tmp_path):
+def test_a_config_copied_away_from_its_bases_is_told_how_to_import_them(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from mmengine.config import read_base\nwith read_base():\n    from .._base_.runtime import *\n"
     )
-    with pytest.raises(ConfigError, match="must lie beside it"):
+    with pytest.raises(ConfigError, match="imports by full name"):
         load_config(tmp_path / "mine.py")
+
+
+def test_a_config_may_lie_anywhere_and_have_variables_of_its_own(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from mmengine.config import read_base\nwith read_base():\n    from vssl.configs.scenes.mae_start import *\n"
+        "_half = 24\nbatch_size = _half\n"
+    )
+    config = load_config(tmp_path / "mine.py")
+    check_training_config(config)
+    assert config.batch_size == 24

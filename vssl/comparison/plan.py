@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vssl.comparison.budget import check_baseline_steps, check_budget, check_start_budget
+from vssl.config_files import config_file
 from vssl.engine.config import ConfigError
 from vssl.reports import START
 
@@ -209,7 +210,7 @@ def _read_arm(name: str, about: Mapping, default_budget: Mapping | None, source:
     return Arm(
         name=name,
         label=about.get("label", LABELS.get(name, name.replace("_", " "))),
-        config=_existing(about["config"], where),
+        config=_config(about["config"], where),
         cfg_options=dict(about.get("cfg_options") or {}),
         budget=budget,
         steps_of=steps_of,
@@ -231,9 +232,11 @@ def _read_start(about: Mapping, seeds: list[int], source: str) -> Start:
         stray = set(about) - {"backbone", "probe_seeds", "label"}
         if stray:
             raise ValueError(f"{where}: {', '.join(sorted(stray))} only apply to a start that is trained from a config")
-        return Start(backbone=_existing(about["backbone"], where), **common)
+        if not Path(about["backbone"]).is_file():
+            raise FileNotFoundError(f"{where}: {about['backbone']} does not exist (paths are relative to {Path.cwd()})")
+        return Start(backbone=Path(about["backbone"]), **common)
     return Start(
-        config=_existing(about["config"], where),
+        config=_config(about["config"], where),
         cfg_options=dict(about.get("cfg_options") or {}),
         budget=check_start_budget(about["budget"], where) if "budget" in about else None,
         seed=about.get("seed", 0),
@@ -278,7 +281,8 @@ def _check_references(arms: Mapping[str, Arm], source: str) -> None:
             following = arms[following.steps_of]
 
 
-def _existing(path: str, where: str) -> Path:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{where}: {path} does not exist (paths are relative to {Path.cwd()})")
-    return Path(path)
+def _config(path: str, where: str) -> Path:
+    try:
+        return config_file(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{where}: {error} (paths are relative to {Path.cwd()})") from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vssl.config_files import config_file, read_config
 from vssl.files import write_json
 from vssl.reports import PREDICTIONS_FILE
 
@@ -70,7 +71,7 @@ class _Probes:
 
         from vssl.probes.run import build_probes
 
-        config = Config.fromfile(probes) if isinstance(probes, str | Path) else Config(probes)
+        config = read_config(config_file(probes, below="probes/")) if isinstance(probes, str | Path) else Config(probes)
         for probe in build_probes(config).values():
             probe.load(self._data)
         return config

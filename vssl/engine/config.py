@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import get_object_from_string
 
+from vssl.config_files import read_config
 from vssl.engine import ranges
 from vssl.engine.budget import Budget
 from vssl.options import read_option
@@ -50,10 +51,13 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     if not path.is_file():
         raise ConfigError(f"config {path} does not exist; the configs are under configs/")
     try:
-        config = Config.fromfile(str(path))
+        config = read_config(path)
     except Exception as error:  # a config is a program: anything can go wrong in it
         moved = (
-            "; a copy of a config must lie beside it, for its imports are relative" if "_base_" in str(error) else ""
+            "; elsewhere than beside the config that it was copied from, a config imports by full name: "
+            "from vssl.configs.dino.vitb_ade20k import *"
+            if "not found! It means" in str(error)
+            else ""
         )
         raise ConfigError(f"config {path} cannot be read ({type(error).__name__}: {error}){moved}") from error
     try:
@@ -74,7 +78,8 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
 def check_training_config(config: Config) -> None:
     """Raises ConfigError for a missing or unknown key anywhere in a training config.
 
-    So do numbers outside their range; all of them are listed at once.
+    So do numbers outside their range; all of them are listed at once. Names that begin with an underscore are the
+    config's own variables.
     """
     name = config.filename or "config"
     missing = [key for key in REQUIRED if key not in config]
@@ -87,7 +92,7 @@ def check_training_config(config: Config) -> None:
         raise ConfigError(f"{name}: {error}{install_hint(str(error))}") from error
     for key in config:
         imported = inspect.ismodule(config[key]) or callable(config[key])
-        if key not in REQUIRED + OPTIONAL and not imported:
+        if key not in REQUIRED + OPTIONAL and not imported and not key.startswith("_"):
             raise ConfigError(f"{name}: unknown key {key!r}{_suggest(key, REQUIRED + OPTIONAL)}")
     if config.get("precision", "fp32") not in PRECISIONS:
         raise ConfigError(f"{name}: precision={config.precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")

@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from vssl.config_files import read_config
 from vssl.engine.config import ConfigError
 from vssl.engine.settings import flat_settings
 
@@ -94,7 +95,7 @@ def check_same_run(config: Config, work_dir: Path) -> None:
         if (work_dir / "checkpoint.pth").exists():
             raise ConfigError(f"{work_dir} has a checkpoint, but the config.py that it was made with is gone")
         return  # nothing was begun there
-    before, now = flat_settings(Config.fromfile(file)), flat_settings(config)
+    before, now = flat_settings(read_config(file)), flat_settings(config)
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key) and key.split(".")[0] not in FREE]
     limits = {key for key in changed if key in ("budget.steps", "budget.seconds") and key in before and key in now}
     lowered = sorted(key for key in limits if now[key] < before[key])
