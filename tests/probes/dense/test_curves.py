@@ -14,7 +14,7 @@ from vssl.probes.dense.curves import MMCV
 from vssl.probes.fit import Schedule, build_schedule
 from vssl.probes.grid import Member, fit_together
 
-CONFIGS = Path(__file__).parents[2] / "configs/probes"
+CONFIGS = Path(__file__).parents[3] / "configs/probes"
 
 
 def preset(dataset: str, name: str) -> Schedule:

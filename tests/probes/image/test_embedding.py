@@ -13,7 +13,7 @@ from vssl.probes.image.embedding import EmbeddingProbe, effective_dimension, pca
 from vssl.probes.outcome import ProbeRun
 from vssl.probes.run import run_probes
 
-CONFIG = Path(__file__).parents[2] / "configs/probes/embedding.py"
+CONFIG = Path(__file__).parents[3] / "configs/probes/embedding.py"
 CPU = torch.device("cpu")
 
 

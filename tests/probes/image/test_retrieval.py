@@ -17,7 +17,7 @@ from vssl.probes.image.retrieval import RetrievalProbe, average_precision, evalu
 from vssl.probes.outcome import ProbeRun
 from vssl.probes.run import run_probes
 
-CONFIGS = Path(__file__).parents[2] / "configs/probes/retrieval"
+CONFIGS = Path(__file__).parents[3] / "configs/probes/retrieval"
 CPU = torch.device("cpu")
 EMPTY = np.array([], dtype=np.int64)
 

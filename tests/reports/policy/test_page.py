@@ -19,7 +19,7 @@ from vssl.reports.policy.panel import difference, difference_gain, mask_colours,
 from vssl.reports.policy.snapshots import read_record
 from vssl.reports.value_figures import moving_mean, whole_run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STEPS, IMAGES = [0, 50, 100], 4
 PARAMETERS = [{"group": "global", "name": "hue", "end": end} for end in ("centre", "spread", "probability")]
 
