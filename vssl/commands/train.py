@@ -1,6 +1,7 @@
 """Continue self-supervised pretraining of a backbone (docs/training.md)."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,7 +34,9 @@ def execute(options: argparse.Namespace) -> None:
     if options.resume and not (work_dir / "checkpoint.pth").exists():
         print(f"no checkpoint in {work_dir}: starting from step 0")
     train(config, work_dir, seed, options.resume, options.launcher, options.overwrite)
-    print(f"finished: {work_dir} (backbone.safetensors, metrics.jsonl, views.npz)")
+    said = "; ".join(warning["text"] for warning in json.loads((work_dir / "run.json").read_text())["warnings"])
+    files = f"{work_dir} (backbone.safetensors, metrics.jsonl, views.npz)"
+    print(f"finished, with warnings: {files}: {said}" if said else f"finished: {files}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

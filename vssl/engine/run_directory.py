@@ -25,7 +25,7 @@ FOLDERS = ("snapshots", "probes")
 FREE = (
     "log_interval", "checkpoint_interval", "rankme_interval", "sample_views", "snapshots", "snapshot_images", "probes",
     "num_workers", "threads", "device", "compile", "visualizer", "custom_hooks", "find_unused_parameters",
-    "designer_checkpoint",
+    "designer_checkpoint", "collapse",
 )  # fmt: skip
 
 

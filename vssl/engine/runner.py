@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vssl import __version__, distributed
 from vssl.engine import checkpoint
+from vssl.engine.collapse import CollapseHook
 from vssl.engine.hooks import CheckpointHook, MetricsHook, ProgressHook, SampleViewsHook
 from vssl.engine.loop import PretrainLoop
 from vssl.engine.one_step import one_step_hooks
@@ -28,6 +29,7 @@ from vssl.feedback import Feedback
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.export import export_backbone
 from vssl.learner.learner import Learner
+from vssl.progress import say
 
 # mmengine's own hooks assume epochs, message-hub logging and its checkpoint format; ours take their place.
 _NO_DEFAULT_HOOKS = dict.fromkeys(["runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"])
@@ -63,6 +65,7 @@ class PretrainRunner(Runner):
         measuring: Feedback | None = None,
     ):
         self.device_of_run, self.about = device, about
+        self.warnings: list[dict[str, Any]] = list(saved.get("warnings", ())) if saved else []
         self.checkpoint_path, self.saved = Path(work_dir) / "checkpoint.pth", saved
         self.claim = ExitStack()  # held while the run is trained
         if distributed.rank_and_size()[0] == 0:
@@ -81,6 +84,7 @@ class PretrainRunner(Runner):
             optim_wrapper=OptimWrapper(optimizer),
             default_hooks=_NO_DEFAULT_HOOKS,
             custom_hooks=[
+                *([CollapseHook(collapse)] if (collapse := config.get("collapse", "warn")) != "off" else []),
                 MetricsHook(every, config.get("rankme_interval", 0)),
                 self._progress,
                 SampleViewsHook(config.get("sample_views", 8)),
@@ -162,6 +166,7 @@ class PretrainRunner(Runner):
             "meta_stream": None if loop.meta_stream is None else loop.meta_stream.state_dict(),
             "designer_update": None if loop.designer_update is None else loop.designer_update.state_dict(),
             "random_states": random_states,
+            "warnings": self.warnings,
         }
         checkpoint.save(self.checkpoint_path, content)
 
@@ -175,6 +180,13 @@ class PretrainRunner(Runner):
             loop.meta_stream.load_state_dict(content["meta_stream"])
         checkpoint.restore_random_state(content["random_states"][distributed.rank_and_size()[0]])
 
+    def warn(self, text: str, step: int, **about: Any) -> None:
+        """Say what is wrong with a run that goes on: now, in ``metrics.jsonl`` and in ``run.json``."""
+        if text not in [warning["text"] for warning in self.warnings]:  # a run that goes on may say the same again
+            self.warnings.append({"step": step, "text": text, **about})
+        if distributed.rank_and_size()[0] == 0:
+            say(f"{self.about['arm']}, seed {self.about['seed']}: warning: {text}")
+
     def write_summary(self, finished: bool) -> None:
         """``run.json``: which run this is and how far it came."""
         loop: PretrainLoop = self.train_loop
@@ -183,6 +195,7 @@ class PretrainRunner(Runner):
             "steps": loop.step,
             "seconds": round(loop.budget.elapsed, 3),
             "finished": finished,
+            "warnings": self.warnings,
             "vssl_version": __version__,
         }
         write_text(Path(self.work_dir) / "run.json", json.dumps(summary, indent=2))

@@ -17,6 +17,7 @@ from vssl.datasets.stream import Stream
 from vssl.designers import CandidateSearch, Designer
 from vssl.draws import Draws
 from vssl.engine import checkpoint, run_directory
+from vssl.engine.batches import check_batches
 from vssl.engine.budget import Budget
 from vssl.engine.compiling import compile_learner, compile_options
 from vssl.engine.config import ConfigError, build, check_training_config, load_config, resolve
@@ -25,7 +26,6 @@ from vssl.engine.runner import PretrainRunner
 from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
 from vssl.learner.schedules import warmup_cosine
-from vssl.objectives import SimCLR
 from vssl.value.metagradient import central_difference
 
 
@@ -96,7 +96,7 @@ def build_runner(
     if config.get("designer_checkpoint"):
         _load_designer(designer, Path(config.designer_checkpoint))
     placement = dict(rank=rank, world_size=world_size, num_workers=config.get("num_workers", 0), device=device)
-    _check_batch(config, learner, len(dataset), world_size)
+    check_batches(config, learner.objective, dataset, world_size)
     stream = Stream(dataset, config.batch_size, seed, **placement)
     groups = parameter_groups(learner, config.optimizer, config.get("decay_tokens", False))
     optimizer = build(_optimizer_settings(config.optimizer), groups)
@@ -311,19 +311,6 @@ def _load_designer(designer: Designer, path: Path) -> None:
         designer.load_state_dict(content["designer"])
     except RuntimeError as error:
         raise ConfigError(f"designer_checkpoint {path} holds another designer: {error}") from error
-
-
-def _check_batch(config: Config, learner: Learner, images: int, world_size: int) -> None:
-    """Raises ConfigError where an image would be its own negative in a batch, or would have none."""
-    if not isinstance(learner.objective, SimCLR):
-        return
-    if config.batch_size < 2:
-        raise ConfigError("batch_size=1: SimCLR's negatives are the other images of a batch; give at least 2")
-    if images < config.batch_size * world_size:
-        raise ConfigError(
-            f"batch_size={config.batch_size} on {world_size} rank(s), but unlabeled has {images} image(s): SimCLR "
-            f"would take an image as its own negative; give batch_size <= {images // world_size}, or more images"
-        )
 
 
 def _device(config: Config) -> torch.device:
