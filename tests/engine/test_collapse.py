@@ -64,11 +64,18 @@ def test_entropy_in_nats():
     assert entropy(torch.eye(4)).tolist() == [0, 0, 0, 0]
 
 
-def test_targets_that_say_nothing_and_targets_that_are_the_same_for_all():
-    sharp = torch.eye(64)  # each image its own prototype: entropy 0 each, ln K together
-    assert of_targets(sharp) == []
-    assert [sign.name for sign in of_targets(torch.full((8, 64), 1 / 64))] == ["targets uniform"]
-    assert [sign.name for sign in of_targets(sharp[:1].expand(8, -1))] == ["one prototype"]
+@pytest.mark.parametrize(
+    ("logits", "kind"),
+    [
+        (torch.zeros(64), "uniform"),
+        (80 * torch.eye(64)[3], "one prototype"),
+        (5 * torch.eye(64)[3], "one distribution"),
+    ],
+)
+def test_targets_that_are_the_same_for_all_images(logits, kind):
+    assert of_targets(torch.eye(64)) == []  # each image its own prototype: entropy 0 each, ln K together
+    (sign,) = of_targets(logits.softmax(0).expand(8, -1))
+    assert kind in sign.text and "ln K = 4.1589" in sign.text
 
 
 def test_simclr_to_which_all_images_are_alike_guesses_among_all_other_views(fixed_config, tmp_path):

@@ -115,16 +115,18 @@ def signs_of_collapse(loop, panel: Float[Tensor, "images 3 height width"]) -> li
 
 
 def of_targets(targets: Float[Tensor, "rows prototypes"]) -> list[Sign]:
-    """Whether a batch of distributions tells images apart. Each may be sharp, if all together use many prototypes."""
+    """Whether a batch of distributions tells images apart.
+
+    What a target says about its image is the entropy of their mean less their mean entropy. Each may be sharp, if all
+    together use many prototypes.
+    """
     most = math.log(targets.shape[1])
     each, together = entropy(targets).mean().item(), entropy(targets.mean(0)).item()
-    if each > (1 - LEAST_SHARE) * most:
-        text = f"the teacher's targets say nothing: their entropy is {each:.4f} of at most ln K = {most:.4f}"
-        return [Sign("targets uniform", text)]
-    if together < LEAST_SHARE * most:
-        text = f"the teacher gives all images the same of {targets.shape[1]} prototypes (entropy {together:.4f})"
-        return [Sign("one prototype", text)]
-    return []
+    if together - each >= LEAST_SHARE * most:
+        return []
+    kind = "uniform" if each > 0.99 * most else "one prototype" if together < 0.01 * most else "one distribution"
+    text = f"the teacher's targets are the same for all images: {kind}, entropy {each:.4f} of at most ln K = {most:.4f}"
+    return [Sign("targets alike", text)]
 
 
 @torch.no_grad()

@@ -115,6 +115,7 @@ RANGES: dict[str, Range] = {
     **_all("sparsity smoothness blur_sigma divergence entropy strengths learning_rate", NOT_NEGATIVE),
     # feedback and value
     "head_lr": POSITIVE,
+    "depth_scale": POSITIVE,
     **_all("head_weight_decay ridge_l2 min_depth weight", NOT_NEGATIVE),
     **_all("max_depth relative_step", POSITIVE),
     "momentum": BELOW_1,

@@ -1,8 +1,9 @@
 """From a config to a finished run directory."""
 
 import os
-from collections.abc import Callable
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from vssl import compat, distributed
+from vssl.datasets.files import DataWarning
 from vssl.datasets.stream import Stream
 from vssl.designers import CandidateSearch, Designer
 from vssl.draws import Draws
@@ -26,6 +28,7 @@ from vssl.engine.runner import PretrainRunner
 from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
 from vssl.learner.schedules import warmup_cosine
+from vssl.progress import say
 from vssl.value.metagradient import central_difference
 
 
@@ -67,7 +70,10 @@ def train(
     if config.get("threads"):
         torch.set_num_threads(config.threads)
     with distributed.process_group(launcher):
-        runner = build_runner(config, work_dir, seed, resume=resume, launcher=launcher, overwrite=overwrite)
+        with data_warnings() as said:
+            runner = build_runner(config, work_dir, seed, resume=resume, launcher=launcher, overwrite=overwrite)
+        for text in said:
+            runner.warn(text, step=0)
         with runner.claim:
             runner.train()
     return work_dir
@@ -84,7 +90,9 @@ def build_runner(
     """Build every part of a run and try them on two images. The run directory is not touched before all are built."""
     compat.prepare_mmseg()
     dataset = build_dataset(config.unlabeled)  # data first: weights may have to be downloaded
-    _check_labels(config)
+    for name, line in _check_labels(config).items():
+        if distributed.rank_and_size()[0] == 0:
+            say(f"{name}: {line}")
     device, compiling = _device(config), compile_options(config)
     rank, world_size = distributed.rank_and_size()
     torch.manual_seed(seed)  # the same initial weights on every rank
@@ -259,10 +267,27 @@ def check_data(config: Config) -> None:
     _check_labels(config)
 
 
-def _check_labels(config: Config) -> None:
-    if config.get("feedback"):
-        alone = dict(rank=0, world_size=1, num_workers=0, device="cpu")
-        _build_feedback(config.feedback, 1, 0, alone).check_pools()
+def _check_labels(config: Config) -> dict[str, str]:
+    """Reads every label; a line for the log about each task's."""
+    if not config.get("feedback"):
+        return {}
+    alone = dict(rank=0, world_size=1, num_workers=0, device="cpu")
+    return _build_feedback(config.feedback, 1, 0, alone).check_pools()
+
+
+@contextmanager
+def data_warnings() -> Iterator[list[str]]:
+    """Collects what is said about data in the block, each text once; other warnings are shown as usual."""
+    said: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        try:
+            yield said
+        finally:
+            said += dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, DataWarning))
+    for other in caught:
+        if not issubclass(other.category, DataWarning):
+            warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
 
 
 def _build_feedback(node: dict[str, Any], embed_dim: int, seed: int, placement: dict[str, Any]) -> Feedback:
