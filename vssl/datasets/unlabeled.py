@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vssl.datasets.files import EXTENSIONS, UnreadableImage, found_in, image_paths, next_step, read_image
+from vssl.datasets.label_folders import refuse_labels
 from vssl.datasets.sampler import index_and_position
 from vssl.datasets.shards import open_index, read_member
 
@@ -88,7 +89,7 @@ class UnlabeledImages(_Unlabeled):
 
     Raises:
         FileNotFoundError: no such folder, or no images in it.
-        ValueError: the folder of a labeled set, with its annotations.
+        ValueError: some of its images are the label files of others.
         UnreadableImage: (when an item is read) more than `skip_corrupt` files are unreadable.
     """
 
@@ -102,13 +103,7 @@ class UnlabeledImages(_Unlabeled):
                 f"{root}: no images ({', '.join(EXTENSIONS)}) in it or below (found: {found_in(self.root)}){shards}. "
                 f"{next_step(root)}"
             )
-
-        labels = int((np.char.find(self._paths, b"annotations/") >= 0).sum())
-        if labels and (self.root / "images").is_dir():
-            raise ValueError(
-                f"{root} holds labels too: {labels} of its {len(self._paths)} images are below annotations/. Give "
-                f"{self.root / 'images'}"
-            )
+        refuse_labels(self.root, [os.fsdecode(bytes(path)) for path in self._paths])
 
     def __len__(self) -> int:
         return len(self._paths)

@@ -9,6 +9,7 @@ from mmseg.datasets import ADE20KDataset, BaseSegDataset, NYUDataset
 from torchvision.datasets import ImageFolder
 
 from vssl.datasets import conventions
+from vssl.datasets.class_folders import class_folders
 from vssl.datasets.conventions import IGNORE
 from vssl.datasets.files import EXTENSIONS, image_paths, next_step, require_one_image_a_label
 from vssl.datasets.label_checks import check_class_labels, check_depth_labels
@@ -133,28 +134,19 @@ class NYUDepth(_Checked, NYUDataset):
 
 
 class ClassFolder(ImageFolder):
-    """ImageNet's layout, ``root/<class>/*.jpg``; classes are the folders in alphabetical order, hidden ones apart."""
+    """ImageNet's layout, ``root/<class>/*.jpg``, listed by `class_folders`."""
 
     def __init__(self, root: str | Path, transform=None):
         require_folder(Path(root), Path(root).parent)
-        if not any(entry.is_dir() for entry in Path(root).iterdir()):
-            raise FileNotFoundError(f"{root}: no class folders in it. {next_step(root)}")
-        super().__init__(str(root), transform=transform, is_valid_file=_is_image)
-        if {name.lower() for name in self.classes} <= _SPLITS:
-            raise ValueError(
-                f"{root}: its class folders are {', '.join(self.classes)}, which are splits; give one of them"
-            )
+        self._listed = class_folders(Path(root))
+        super().__init__(str(root), transform=transform)
 
     def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
-        classes = sorted(e.name for e in Path(directory).iterdir() if e.is_dir() and not e.name.startswith("."))
+        classes, _ = self._listed
         return classes, {name: number for number, name in enumerate(classes)}
 
-
-_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
-
-
-def _is_image(path: str) -> bool:
-    return path.lower().endswith(EXTENSIONS) and not Path(path).name.startswith(".")
+    def make_dataset(self, *args, **kwargs) -> list[tuple[str, int]]:
+        return [(str(path), label) for path, label in self._listed[1]]
 
 
 def require_folder(folder: Path, root: Path) -> None:
