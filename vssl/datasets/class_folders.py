@@ -20,7 +20,7 @@ def class_folders(root: Path, least: int = 1) -> tuple[list[str], list[tuple[Pat
 
     Raises:
         FileNotFoundError: no class folders, or a class without images.
-        ValueError: fewer than `least` classes, or a folder one level too high: its folders are splits, or kinds of files.
+        ValueError: fewer than `least` classes; or one level too high: the folders are splits, or kinds of files.
     """
     above = {os.path.realpath(place) for place in (root, *root.absolute().parents)}
     entries = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))

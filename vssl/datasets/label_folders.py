@@ -11,8 +11,8 @@ from PIL import Image
 # What folders of label files are called.
 _NAMES = {
     "annotation", "annotations", "label", "labels", "mask", "masks", "segmentation", "segmentations", "seg", "segs",
-    "gt", "gtfine", "gtcoarse", "groundtruth", "ground_truth", "segmentationclass", "segmentationobject", "depth", "depths",
-    "depthmap", "depthmaps", "depth_maps", "disparity", "normals",
+    "gt", "gtfine", "gtcoarse", "groundtruth", "ground_truth", "segmentationclass", "segmentationobject", "depth",
+    "depths", "depthmap", "depthmaps", "depth_maps", "disparity", "normals",
 }  # fmt: skip
 _SAMPLE = 8
 
