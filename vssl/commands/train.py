@@ -27,11 +27,12 @@ def execute(options: argparse.Namespace) -> None:
     if not options.config.is_file():
         raise FileNotFoundError(f"config {options.config} does not exist; the configs are under configs/")
     from vssl.engine import load_config, train
+    from vssl.engine.checkpoint import candidates
 
     config = load_config(options.config, options.cfg_options)
     seed = config.get("seed", 0) if options.seed is None else options.seed
     work_dir = options.work_dir or Path("runs") / options.config.stem / f"seed{seed}"
-    if options.resume and not (work_dir / "checkpoint.pth").exists():
+    if options.resume and not candidates(work_dir):
         print(f"no checkpoint in {work_dir}: starting from step 0")
     train(config, work_dir, seed, options.resume, options.launcher, options.overwrite)
     said = "; ".join(warning["text"] for warning in json.loads((work_dir / "run.json").read_text())["warnings"])

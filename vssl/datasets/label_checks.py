@@ -117,15 +117,13 @@ class ClassValues:
                 f"{where} hold 0 to {most} and 255, and never {classes}, as labels that count from 0 do. "
                 f'{_reads("0..C-1")}; or label_values="1..C", if 0 is unlabeled and class {classes} just does not occur'
             )
-        zero = f", and 0 on {100 * self.counts[0] / self.counts.sum():.1f} % of the pixels" if 0 in self.first else ""
-        hint = (
-            ': if 0 is a class, set label_values="0..C-1"; else state label_values="1..C"'
-            if zero
-            else f"; num_classes={classes} may be too many"
-        )
-        warnings.warn(
-            f"{where}: the largest label is {most} of {classes} classes{zero}{hint}", DataWarning, stacklevel=3
-        )
+        text = f"{where}: the largest label is {most} of {classes} classes"
+        if most < classes - 1 or 0 not in self.first:
+            text += f"; num_classes={classes} may be too many"
+        else:
+            zero = 100 * self.counts[0] / self.counts.sum()
+            text += f', and 0 is on {zero:.1f} % of the pixels. If 0 is a class, set label_values="0..C-1", else "1..C"'
+        warnings.warn(text, DataWarning, stacklevel=3)
 
     def check_published(self, classes: int, whole: bool = False) -> None:
         """For files as their authors published them: 0 = unlabeled, 1..`classes`, and no 255.
@@ -251,7 +249,7 @@ class DepthValues:
 
         Args:
             where: names the set.
-            farthest: metres that no surface lies beyond; None for any.
+            farthest: of a published set, metres that no surface lies beyond; None for any.
 
         Raises:
             ValueError: as above; the message says what other scales would make of the values.
@@ -264,7 +262,8 @@ class DepthValues:
             f"{near / self.scale.value:.4g} to {far / self.scale.value:.4g} m (values {near} to {far})"
         )
         if not self.scale.stated and (far <= 100 or (far <= 1100 and near < 250)):
-            raise ValueError(f"{read}. If that is not so, {self._other_scales()}; if it is, state depth_scale=1000")
+            fix = f"If that is not so, {self._other_scales()}; if it is, state depth_scale=1000"
+            raise ValueError(f"{read}. {fix if farthest is None else 'These files are published in millimetres'}")
         if farthest is not None and far > self.scale.value * farthest:
             raise ValueError(f"{read}, expected at most {farthest:g} m; the unit is another")
 

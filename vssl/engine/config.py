@@ -25,8 +25,8 @@ OPTIONAL = (
     "schedule", "clip_grad", "decay_tokens", "export", "feedback", "value",
     "designer_optimizer", "designer_learning_rates", "designer_checkpoint",
     "seed", "num_workers", "precision", "compile", "threads", "device", "find_unused_parameters",
-    "log_interval", "checkpoint_interval", "rankme_interval", "sample_views", "custom_hooks", "visualizer", "arm",
-    "snapshots", "snapshot_images", "one_step_probe", "probes", "collapse",
+    "log_interval", "checkpoint_interval", "checkpoint_keep", "rankme_interval", "sample_views", "custom_hooks",
+    "visualizer", "arm", "snapshots", "snapshot_images", "one_step_probe", "probes", "collapse",
 )  # fmt: skip
 CHOICES = {"precision": ("fp32", "bf16"), "collapse": ACTIONS}
 

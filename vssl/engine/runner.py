@@ -45,7 +45,7 @@ class PretrainRunner(Runner):
         config: the whole training config; written to ``config.py``.
         work_dir: the run directory.
         about: what ``run.json`` says of the run from its start.
-        saved: content of the checkpoint to continue from, or None.
+        saved: the checkpoint to continue from, or None.
         overwrite: replace the run that `work_dir` holds.
         measuring: feedback of the one-step probe alone, in a run whose designer is not trained.
     """
@@ -60,13 +60,14 @@ class PretrainRunner(Runner):
         about: dict[str, Any],
         device: torch.device,
         launcher: str = "none",
-        saved: dict[str, Any] | None = None,
+        saved: checkpoint.Found | None = None,
         overwrite: bool = False,
         measuring: Feedback | None = None,
     ):
         self.device_of_run, self.about = device, about
-        self.warnings: list[dict[str, Any]] = list(saved.get("warnings", ())) if saved else []
+        self.warnings: list[dict[str, Any]] = list(saved.content.get("warnings", ())) if saved else []
         self.checkpoint_path, self.saved = Path(work_dir) / "checkpoint.pth", saved
+        self._saved_step: int | None = None
         self.claim = ExitStack()  # held while the run is trained
         if distributed.rank_and_size()[0] == 0:
             self.claim.enter_context(claimed(Path(work_dir)))
@@ -128,7 +129,9 @@ class PretrainRunner(Runner):
         """Run the loop. mmengine's own `train` asks the model for a `train_step`; here the loop holds the algorithm."""
         loop = self.train_loop
         if self.saved is not None:
-            self.restore(self.saved)
+            self.restore(self.saved.content)
+            if distributed.rank_and_size()[0] == 0:
+                checkpoint.settle(self.saved)
             self.saved = None  # a second copy of all weights
         if distributed.rank_and_size()[0] == 0:
             self.cfg.dump(Path(self.work_dir) / "config.py")
@@ -168,7 +171,9 @@ class PretrainRunner(Runner):
             "random_states": random_states,
             "warnings": self.warnings,
         }
-        checkpoint.save(self.checkpoint_path, content)
+        keep, again = self.cfg.get("checkpoint_keep", 2), self._saved_step == loop.step
+        checkpoint.save(self.checkpoint_path, content, keep, replace=again)
+        self._saved_step = loop.step
 
     def restore(self, content: dict[str, Any]) -> None:
         """Continue from where `content` was saved; the parts have their states already (`checkpoint.restore_parts`)."""

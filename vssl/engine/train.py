@@ -48,8 +48,8 @@ def train(
     Args:
         config: a training config, see `load_config`.
         seed: overrides the config's seed.
-        resume: continue from ``work_dir/checkpoint.pth`` with the same settings (the budget may be raised); without a
-            checkpoint there the run starts anew.
+        resume: continue from the last whole checkpoint of `work_dir` with the same settings (the budget may be
+            raised); without a checkpoint there the run starts anew.
         overwrite: replace the run that `work_dir` holds.
 
     Raises:
@@ -65,7 +65,7 @@ def train(
     run_directory.check_free(work_dir, resume, overwrite)
     if resume:
         run_directory.check_same_run(config, work_dir)
-        resume = (work_dir / "checkpoint.pth").exists()
+        resume = bool(checkpoint.candidates(work_dir))
         overwrite = not resume  # the same run, stopped before its first checkpoint
     if config.get("threads"):
         torch.set_num_threads(config.threads)
@@ -132,10 +132,13 @@ def build_runner(
         compile_learner(learner, compiling, device)
     saved = None
     if resume:
-        saved = checkpoint.load(work_dir / "checkpoint.pth")
+        saved = checkpoint.load_latest(work_dir)
+        for path in saved.damaged:
+            text = f"{path} is damaged; the run goes on from {saved.path.name}, step {saved.content['step']}"
+            warnings.warn(text, DataWarning, stacklevel=2)
         checkpoint.restore_parts(
-            saved,
-            work_dir / "checkpoint.pth",
+            saved.content,
+            saved.path,
             seed,
             learner=learner,
             designer=designer,

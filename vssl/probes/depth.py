@@ -73,7 +73,8 @@ class DepthProbe(DenseProbe):
                 raise ValueError(
                     f"{split.config.get('data_root')}: no depth inside {list(self.range.values())} m in the first "
                     f"{len(depths)} images as the pipeline gives them (up to {max(d.max() for d in depths):g}). Set "
-                    "the dataset's depth_scale, the steps of the files' values in a metre (1000 for millimetres)"
+                    "the dataset's depth_scale, the steps of the files' values in a metre (or, for millimetres, "
+                    "LoadDepthAnnotation's depth_rescale_factor=1e-3)"
                 )
             if (found := getattr(split.dataset, "depths", None)) is not None:
                 found = copy.copy(found)
