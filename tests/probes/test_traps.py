@@ -126,9 +126,7 @@ def test_millimetres_need_float32_and_a_factor(depth):
     pipeline = depth["train"]["pipeline"]
     with pytest.raises(ValueError, match="to_float32=False"):
         probe(depth_rescale_factor=1e-3, to_float32=False)
-    with pytest.raises(
-        ValueError, match=r"no depth inside .* \(up to 4000\).*depth_rescale_factor=1e-3"
-    ):
+    with pytest.raises(ValueError, match=r"no depth inside .* \(up to 4000\).*depth_rescale_factor=1e-3"):
         probe().load(ProbeData())
     train, _ = probe(depth_rescale_factor=1e-3).load(ProbeData())
     assert train.items[0]["data_samples"].gt_depth_map.data.unique().tolist() == pytest.approx([0, 1.5, 2.5, 4])
@@ -166,9 +164,7 @@ def rewritten(config: dict, target, change) -> dict:
 
 def test_labels_shifted_beforehand_are_refused_before_the_work(segmentation, tmp_path):
     train = rewritten(segmentation["train"], tmp_path, lambda labels: labels - np.uint8(1))  # 0 becomes 255
-    with pytest.raises(
-        ValueError, match=r'and never 3, as labels that count from 0 do\. label_values="0'
-    ):
+    with pytest.raises(ValueError, match=r'and never 3, as labels that count from 0 do\. label_values="0'):
         SegmentationProbe(**{**segmentation, "train": train}, path="runner").load(ProbeData())
 
 

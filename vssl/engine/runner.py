@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vssl import __version__, distributed
 from vssl.engine import checkpoint
+from vssl.engine.bad_files import BadFilesHook
 from vssl.engine.collapse import CollapseHook
 from vssl.engine.hooks import CheckpointHook, MetricsHook, ProgressHook, SampleViewsHook
 from vssl.engine.loop import PretrainLoop
@@ -86,6 +87,7 @@ class PretrainRunner(Runner):
             default_hooks=_NO_DEFAULT_HOOKS,
             custom_hooks=[
                 *([CollapseHook(collapse)] if (collapse := config.get("collapse", "warn")) != "off" else []),
+                BadFilesHook(),
                 MetricsHook(every, config.get("rankme_interval", 0)),
                 self._progress,
                 SampleViewsHook(config.get("sample_views", 8)),
