@@ -197,6 +197,18 @@ def test_too_many_corrupt_images_are_named_and_the_run_can_go_on(fixed_config, t
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+def test_what_the_labels_hold_is_said_before_the_first_step_and_doubts_are_kept(designed_config, tmp_path, capsys):
+    designed_config.feedback.tasks.segmentation.num_classes = 9
+    designed_config.budget.steps = 1
+    run = train(designed_config, tmp_path / "run")
+    said = capsys.readouterr().out
+    assert 'segmentation: label_values="1..C": class 0 ' in said and "never: class 3, " in said
+    assert "depth: depth_scale=1000 steps a metre: 1 to 4 m, median 4 m; 3.12 % of the pixels without depth" in said
+    doubts = [warning["text"] for warning in json.loads((run / "run.json").read_text())["warnings"]]
+    assert any("the largest label is 3 of 9 classes; num_classes=9 may be too many" in text for text in doubts)
+    assert lines(run)[0]["warnings"][: len(doubts)] == doubts
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_corrupt_image_does_not_end_a_run_and_is_said(fixed_config, tmp_path, miniature, workers, capsys):
     images = shutil.copytree(miniature / "imagenet/train", tmp_path / "images")

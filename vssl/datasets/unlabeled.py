@@ -129,8 +129,8 @@ class UnlabeledImages(_Unlabeled):
         root: folder; ImageNet's ``train`` and any other tree will do. Links are followed.
         size: pixels.
         skip_corrupt: how many unreadable files to tolerate, on each rank: a share of all below 1, but one file at
-            least; a number of files from 1 on; or 0 for none. Each is replaced by the next file that can be read, always
-            the same one, and reported once by a warning.
+            least; a number of files from 1 on; or 0 for none. Each is replaced by the next file that can be read,
+            always the same one, and reported once by a warning.
 
     Raises:
         FileNotFoundError: no such folder, or no images in it.
