@@ -30,7 +30,7 @@ def test_label_files_are_refused_wherever_they_lie(tmp_path, folder, kind):
     for number in range(4):
         picture(tmp_path / "JPEGImages" / f"{number}.jpg")
         label(tmp_path / folder / f"{number}.png", kind)
-    with pytest.raises(ValueError, match=r"4 of its 8 images are below \w+/.*Give the folder of the other 4 images"):
+    with pytest.raises(ValueError, match=r"4 of its 8 images are below \w+/.*Give .*JPEGImages, or rename"):
         UnlabeledImages(tmp_path, 8)
 
 

@@ -35,8 +35,9 @@ def refuse_labels(root: Path, paths: Sequence[str]) -> None:
     for folder, files in suspects.items():
         chosen = np.linspace(0, len(files) - 1, min(_SAMPLE, len(files))).astype(int)
         if all(_like_labels(root / files[i]) for i in chosen):
-            others = len(paths) - len(files)
-            fix = f"Give the folder of the other {others} images" if others else f"Give {root.parent / 'images'}"
+            others = {os.path.dirname(path) for path in set(paths) - set(files)}
+            images = root / os.path.commonpath(others) if others else root.parent / "images"
+            fix = f"Give {images}" if images != root else "Give the folders of the others, one by one"
             raise ValueError(
                 f"{root} holds labels too: {len(files)} of its {len(paths)} images are below {folder}/, e.g. "
                 f"{files[0]}. {fix}, or rename {folder}/ if these are pictures"

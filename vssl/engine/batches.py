@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from vssl.engine.config import ConfigError
 from vssl.objectives.base import Objective
 
-SAMPLE = 256  # images that are compared; a smaller set is compared as a whole
+WHOLE, SAMPLE = 256, 64  # sets of up to WHOLE images are compared as a whole, of larger ones SAMPLE images
 
 
 def check_batches(config: Config, objective: Objective, dataset: Dataset, world_size: int) -> None:
@@ -18,7 +18,7 @@ def check_batches(config: Config, objective: Objective, dataset: Dataset, world_
     So it does where all unlabeled images are one and the same picture.
 
     Args:
-        dataset: the unlabeled images; up to `SAMPLE` of them, spread evenly, are decoded.
+        dataset: the unlabeled images; some of them, spread evenly, are decoded.
     """
     looked_at, distinct = _distinct(dataset)
     where = f"unlabeled ({getattr(dataset, 'root', type(dataset).__name__)})"
@@ -43,5 +43,6 @@ def check_batches(config: Config, objective: Objective, dataset: Dataset, world_
 
 def _distinct(dataset: Dataset) -> tuple[int, int]:
     """(images looked at, how many different pictures they are)."""
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), SAMPLE)).round().astype(int)).tolist()
+    count = len(dataset) if len(dataset) <= WHOLE else SAMPLE
+    chosen = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
     return len(chosen), len({hashlib.sha256(dataset[index, 0].numpy().tobytes()).digest() for index in chosen})
