@@ -19,7 +19,7 @@ from vssl.learner.rankme import rankme
 ACTIONS = ("warn", "stop", "off")
 
 # Below these, features or targets say nothing about an image. Healthy runs stay far away.
-LEAST_RANK = 1.01
+LEAST_RANK = 1.1
 LEAST_SPREAD = 1e-3
 LEAST_SHARE = 1e-3  # of ln K: how far a loss or an entropy must lie from its degenerate value
 
