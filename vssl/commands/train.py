@@ -1,6 +1,7 @@
 """Continue self-supervised pretraining of a backbone (docs/training.md)."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,14 +27,17 @@ def parser() -> argparse.ArgumentParser:
 def execute(options: argparse.Namespace) -> None:
     path = config_file(options.config)
     from vssl.engine import load_config, train
+    from vssl.engine.checkpoint import candidates
 
     config = load_config(path, options.cfg_options)
     seed = config.get("seed", 0) if options.seed is None else options.seed
     work_dir = options.work_dir or Path("runs") / path.stem / f"seed{seed}"
-    if options.resume and not (work_dir / "checkpoint.pth").exists():
+    if options.resume and not candidates(work_dir):
         print(f"no checkpoint in {work_dir}: starting from step 0")
     train(config, work_dir, seed, options.resume, options.launcher, options.overwrite)
-    print(f"finished: {work_dir} (backbone.safetensors, metrics.jsonl, views.npz)")
+    said = "; ".join(warning["text"] for warning in json.loads((work_dir / "run.json").read_text())["warnings"])
+    files = f"{work_dir} (backbone.safetensors, metrics.jsonl, views.npz)"
+    print(f"finished, with warnings: {files}: {said}" if said else f"finished: {files}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from mmengine.utils import get_object_from_string
 from vssl.config_files import read_config
 from vssl.engine import ranges
 from vssl.engine.budget import Budget
+from vssl.engine.collapse import ACTIONS
 from vssl.options import read_option
 from vssl.parts import install_hint
 
@@ -25,10 +26,10 @@ OPTIONAL = (
     "schedule", "clip_grad", "decay_tokens", "export", "feedback", "value",
     "designer_optimizer", "designer_learning_rates", "designer_checkpoint",
     "seed", "num_workers", "precision", "compile", "threads", "device", "find_unused_parameters",
-    "log_interval", "checkpoint_interval", "rankme_interval", "sample_views", "custom_hooks", "visualizer", "arm",
-    "snapshots", "snapshot_images", "one_step_probe", "probes",
+    "log_interval", "checkpoint_interval", "checkpoint_keep", "rankme_interval", "sample_views", "custom_hooks",
+    "visualizer", "arm", "snapshots", "snapshot_images", "one_step_probe", "probes", "collapse",
 )  # fmt: skip
-PRECISIONS = ("fp32", "bf16")
+CHOICES = {"precision": ("fp32", "bf16"), "collapse": ACTIONS}
 
 
 class ConfigError(ValueError):
@@ -94,8 +95,9 @@ def check_training_config(config: Config) -> None:
         imported = inspect.ismodule(config[key]) or callable(config[key])
         if key not in REQUIRED + OPTIONAL and not imported and not key.startswith("_"):
             raise ConfigError(f"{name}: unknown key {key!r}{_suggest(key, REQUIRED + OPTIONAL)}")
-    if config.get("precision", "fp32") not in PRECISIONS:
-        raise ConfigError(f"{name}: precision={config.precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")
+    for key, choices in CHOICES.items():
+        if config.get(key, choices[0]) not in choices:
+            raise ConfigError(f"{name}: {key}={config[key]!r} is unknown; choose one of {', '.join(choices)}")
     checked = {key: node for key, node in config.to_dict().items() if key != "probes"}  # probes check their own
     for key, node in _typed(checked, ""):
         kind = resolve(node["type"], key)

@@ -77,6 +77,8 @@ class PretrainLoop(BaseLoop):
         self.clock = PhaseClock(device, budget.now)
         self.step = 0
         self.recent: dict[str, list[Tensor]] = defaultdict(list)
+        self.last_loss: Tensor | None = None  # of the last step, with the teacher's targets: collapse.py looks at both
+        self.targets: Tensor | None = None
 
     # what mmengine's Runner asks of a loop
     epoch, max_epochs = 0, 1
@@ -130,6 +132,7 @@ class PretrainLoop(BaseLoop):
                 loss, state = self.runner.model(construction.views.detach(), self.draws("objective"))
             self.step_learner(loss)  # ... an ordinary SSL step on θ
             self.learner.update_teacher(state, progress)
+        self.last_loss, self.targets = loss.detach(), self.learner.objective.targets_of(state)
         self.record(loss=loss.detach(), **construction.statistics)
 
     def update_designer(self) -> None:

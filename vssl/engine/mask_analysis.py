@@ -15,7 +15,7 @@ from jaxtyping import Float, Integer
 from scipy import ndimage
 from torch import Tensor
 
-from vssl.datasets.label_checks import IGNORE
+from vssl.datasets.conventions import IGNORE
 from vssl.designers.base import Designer
 from vssl.engine.designer_parts import mask_of
 from vssl.files import write_json

@@ -1,8 +1,9 @@
 """From a config to a finished run directory."""
 
 import os
-from collections.abc import Callable
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from vssl import compat, distributed
+from vssl.datasets.files import DataWarning
 from vssl.datasets.stream import Stream
 from vssl.designers import CandidateSearch, Designer
 from vssl.draws import Draws
 from vssl.engine import checkpoint, run_directory
+from vssl.engine.batches import check_batches
 from vssl.engine.budget import Budget
 from vssl.engine.compiling import compile_learner, compile_options
 from vssl.engine.config import ConfigError, build, check_training_config, load_config, resolve
@@ -25,7 +28,7 @@ from vssl.engine.runner import PretrainRunner
 from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
 from vssl.learner.schedules import warmup_cosine
-from vssl.objectives import SimCLR
+from vssl.progress import say
 from vssl.value.metagradient import central_difference
 
 
@@ -45,8 +48,8 @@ def train(
     Args:
         config: a training config, see `load_config`.
         seed: overrides the config's seed.
-        resume: continue from ``work_dir/checkpoint.pth`` with the same settings (the budget may be raised); without a
-            checkpoint there the run starts anew.
+        resume: continue from the last whole checkpoint of `work_dir` with the same settings (the budget may be
+            raised); without a checkpoint there the run starts anew.
         overwrite: replace the run that `work_dir` holds.
 
     Raises:
@@ -62,12 +65,15 @@ def train(
     run_directory.check_free(work_dir, resume, overwrite)
     if resume:
         run_directory.check_same_run(config, work_dir)
-        resume = (work_dir / "checkpoint.pth").exists()
+        resume = bool(checkpoint.candidates(work_dir))
         overwrite = not resume  # the same run, stopped before its first checkpoint
     if config.get("threads"):
         torch.set_num_threads(config.threads)
     with distributed.process_group(launcher):
-        runner = build_runner(config, work_dir, seed, resume=resume, launcher=launcher, overwrite=overwrite)
+        with data_warnings() as said:
+            runner = build_runner(config, work_dir, seed, resume=resume, launcher=launcher, overwrite=overwrite)
+        for text in said:
+            runner.warn(text, step=0)
         with runner.claim:
             runner.train()
     return work_dir
@@ -84,7 +90,9 @@ def build_runner(
     """Build every part of a run and try them on two images. The run directory is not touched before all are built."""
     compat.prepare_mmseg()
     dataset = build_dataset(config.unlabeled)  # data first: weights may have to be downloaded
-    _check_labels(config)
+    for name, line in _check_labels(config).items():
+        if distributed.rank_and_size()[0] == 0:
+            say(f"{name}: {line}")
     device, compiling = _device(config), compile_options(config)
     rank, world_size = distributed.rank_and_size()
     torch.manual_seed(seed)  # the same initial weights on every rank
@@ -96,7 +104,7 @@ def build_runner(
     if config.get("designer_checkpoint"):
         _load_designer(designer, Path(config.designer_checkpoint))
     placement = dict(rank=rank, world_size=world_size, num_workers=config.get("num_workers", 0), device=device)
-    _check_batch(config, learner, len(dataset), world_size)
+    check_batches(config, learner.objective, dataset, world_size)
     stream = Stream(dataset, config.batch_size, seed, **placement)
     groups = parameter_groups(learner, config.optimizer, config.get("decay_tokens", False))
     optimizer = build(_optimizer_settings(config.optimizer), groups)
@@ -124,10 +132,13 @@ def build_runner(
         compile_learner(learner, compiling, device)
     saved = None
     if resume:
-        saved = checkpoint.load(work_dir / "checkpoint.pth")
+        saved = checkpoint.load_latest(work_dir)
+        for path in saved.damaged:
+            text = f"{path} is damaged; the run goes on from {saved.path.name}, step {saved.content['step']}"
+            warnings.warn(text, DataWarning, stacklevel=2)
         checkpoint.restore_parts(
-            saved,
-            work_dir / "checkpoint.pth",
+            saved.content,
+            saved.path,
             seed,
             learner=learner,
             designer=designer,
@@ -259,10 +270,27 @@ def check_data(config: Config) -> None:
     _check_labels(config)
 
 
-def _check_labels(config: Config) -> None:
-    if config.get("feedback"):
-        alone = dict(rank=0, world_size=1, num_workers=0, device="cpu")
-        _build_feedback(config.feedback, 1, 0, alone).check_pools()
+def _check_labels(config: Config) -> dict[str, str]:
+    """Reads every label; a line for the log about each task's."""
+    if not config.get("feedback"):
+        return {}
+    alone = dict(rank=0, world_size=1, num_workers=0, device="cpu")
+    return _build_feedback(config.feedback, 1, 0, alone).check_pools()
+
+
+@contextmanager
+def data_warnings() -> Iterator[list[str]]:
+    """Collects what is said about data in the block, each text once; other warnings are shown as usual."""
+    said: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        try:
+            yield said
+        finally:
+            said += dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, DataWarning))
+    for other in caught:
+        if not issubclass(other.category, DataWarning):
+            warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
 
 
 def _build_feedback(node: dict[str, Any], embed_dim: int, seed: int, placement: dict[str, Any]) -> Feedback:
@@ -311,19 +339,6 @@ def _load_designer(designer: Designer, path: Path) -> None:
         designer.load_state_dict(content["designer"])
     except RuntimeError as error:
         raise ConfigError(f"designer_checkpoint {path} holds another designer: {error}") from error
-
-
-def _check_batch(config: Config, learner: Learner, images: int, world_size: int) -> None:
-    """Raises ConfigError where an image would be its own negative in a batch, or would have none."""
-    if not isinstance(learner.objective, SimCLR):
-        return
-    if config.batch_size < 2:
-        raise ConfigError("batch_size=1: SimCLR's negatives are the other images of a batch; give at least 2")
-    if images < config.batch_size * world_size:
-        raise ConfigError(
-            f"batch_size={config.batch_size} on {world_size} rank(s), but unlabeled has {images} image(s): SimCLR "
-            f"would take an image as its own negative; give batch_size <= {images // world_size}, or more images"
-        )
 
 
 def _device(config: Config) -> torch.device:

@@ -78,12 +78,18 @@ class Feedback(nn.Module):
         self.control, self.seed, self.fitted_steps = control, seed, 0
         self.optimizer = torch.optim.AdamW(self.tasks.parameters(), lr=head_lr, weight_decay=head_weight_decay)
 
-    def check_pools(self) -> None:
-        """Read every labeled image once: a bad file or label is named here and not after an hour of training."""
+    def check_pools(self) -> dict[str, str]:
+        """Read every labeled image once: a bad file or label is named here and not after an hour of training.
+
+        Returns: for each task a line for the log about its labels, where there is something to say.
+        """
+        found = {}
         for name, task in self.tasks.items():
-            task.check_files(self.pools[name].label_files())
-            for label, path in self.pools[name].labels():
+            pool = self.pools[name]
+            found[name] = task.check_files(pool.label_files(), pool.dataset)
+            for label, path in pool.labels():
                 task.check(label, str(path))
+        return {name: line for name, line in found.items() if line}
 
     def fit_heads(self, backbone: TimmBackbone, autocast: Callable = nullcontext) -> dict[str, Tensor]:
         """2a: update the heads on the train pools, features frozen. Returns the last loss per task.

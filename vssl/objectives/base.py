@@ -41,6 +41,8 @@ class Objective(nn.Module):
     """Whether the loop must keep an `EMATeacher` of the backbone and of `teacher_modules()`."""
     twice_differentiable: bool = True
     """Whether `finish` has a second derivative in the state and θ_S, which `double_backward` needs."""
+    needs_other_images: bool = False
+    """Whether the loss sets each image against the others of its batch: two or more, and none of them twice."""
     weighs_images: bool = True
     """Whether `finish` takes weights of images; False where the loss is one number for the whole batch."""
 
@@ -91,6 +93,14 @@ class Objective(nn.Module):
     def answers(self, teacher: "EMATeacher", views: Views) -> Float[Tensor, "rows prototypes"]:
         """The teacher's logits for the global crops, with a graph to them; `recognisability` compares them."""
         raise TypeError(f"{type(self).__name__} has no teacher that could recognise a view; set recognisability=0")
+
+    def blind_loss(self, batch_size: int) -> float | None:
+        """The loss of a model to which all images are alike, with `batch_size` images a rank; None: no such number."""
+        return None
+
+    def targets_of(self, state: State) -> Float[Tensor, "rows prototypes"] | None:
+        """The teacher's targets, each a distribution over prototypes, in a step's state; None where it has none."""
+        return None
 
     def transformer_blocks(self) -> Iterable[nn.Module]:
         """The objective's own transformer blocks (MAE's decoder), which `compile=True` compiles with the backbone's."""

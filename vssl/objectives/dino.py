@@ -149,6 +149,9 @@ class DINO(Objective):
         logits = self._class_logits(teacher, teacher.backbone(self.crops_of(views).flatten(0, 1)))
         return (logits - self.center) / self.teacher_temperature
 
+    def targets_of(self, state: State) -> Float[Tensor, "rows prototypes"]:
+        return state["targets"].detach().flatten(0, 1)
+
     def _class_logits(
         self, teacher: EMATeacher, tokens: Float[Tensor, "rows tokens dim"]
     ) -> Float[Tensor, "rows prototypes"]:

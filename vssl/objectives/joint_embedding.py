@@ -65,6 +65,7 @@ class JointEmbedding(Objective):
     """
 
     n_global_crops = 2
+    needs_other_images = True
     weighs_images = False
     paper = "VICReg: Bardes et al. 2022, arXiv 2105.04906; the papers of lightly's losses"
     works_on = "mean of patch tokens, class token, or patches where crops overlap"

@@ -174,13 +174,13 @@ def test_labels_out_of_range_and_of_another_size_are_named(segmentation, scenes,
         train = {**segmentation["train"], "data_root": str(tmp_path)}
         SegmentationProbe(**{**segmentation, "train": train}).load(ProbeData())
 
-    load_with(np.full((32, 32), 3, np.uint8))
+    load_with(np.repeat(np.uint8([1, 3]), 16 * 32).reshape(32, 32))
     with pytest.raises(ValueError, match=r"s000\.png: label 7, but there are 3 classes"):
         load_with(np.full((32, 32), 7, np.uint8))
     # an image that mmseg itself would stretch onto labels of another shape
     segmentation["train"]["pipeline"] = [segmentation["train"]["pipeline"][i] for i in (0, 2, 1, 3)]
     with pytest.raises(ValueError, match=r"s000\.png: labels are \(8, 8\) px"):
-        load_with(np.full((8, 8), 1, np.uint8))
+        load_with(np.repeat(np.uint8([1, 3]), 32).reshape(8, 8))
 
 
 @pytest.mark.parametrize(

@@ -188,12 +188,17 @@ class DenseProbe(Probe):
             "inference": {k: v for k, v in self.inference.items() if k not in looks},
             "test_time_augmentation": looks if self.inference["flip"] or self.inference["scales"] != [1.0] else None,
             "scored_at": "the label files' own resolution",
+            **self.conventions(train),
             **run.card(),
             "precision": "fp32" if self.look["precision"] == "fp32" else "bf16 backbone, fp32 head and loss",
             **self.scoring(),
         }
 
     def head_settings(self, train: DenseSplit) -> dict:
+        return {}
+
+    def conventions(self, train: DenseSplit) -> dict:
+        """The card's lines about what the numbers in the label files mean."""
         return {}
 
     @abstractmethod

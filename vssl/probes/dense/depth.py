@@ -1,11 +1,13 @@
 """The depth probe."""
 
+import copy
 import inspect
 from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
 
+from vssl.datasets.conventions import Convention
 from vssl.probes.data import DenseSplit, ProbeData, transform_names
 from vssl.probes.dense.base import DenseProbe, rgb
 from vssl.probes.dense.heads import LinearDepthHead
@@ -70,15 +72,21 @@ class DepthProbe(DenseProbe):
             if not any(self.built_losses[0].valid(depth).any() for depth in depths):
                 raise ValueError(
                     f"{split.config.get('data_root')}: no depth inside {list(self.range.values())} m in the first "
-                    f"{len(depths)} images as the pipeline gives them (up to {max(d.max() for d in depths):g}); files "
-                    "hold millimetres, so that LoadDepthAnnotation needs depth_rescale_factor=1e-3"
+                    f"{len(depths)} images as the pipeline gives them (up to {max(d.max() for d in depths):g}). Set "
+                    "the dataset's depth_scale, the steps of the files' values in a metre (or, for millimetres, "
+                    "LoadDepthAnnotation's depth_rescale_factor=1e-3)"
                 )
             if (found := getattr(split.dataset, "depths", None)) is not None:
-                found.check_metres(f"{split.config.get('data_root')}", **self._metres(), per_metre=_per_metre(split))
+                found = copy.copy(found)
+                found.scale = Convention(_per_metre(split), stated=True)
+                found.check_metres(f"{split.config.get('data_root')}", **self._metres())
         return splits
 
     def _metres(self) -> dict[str, float]:
         return {"low": self.range["min_depth"], "high": self.range["max_depth"]}
+
+    def conventions(self, train: DenseSplit) -> dict:
+        return {"depth_scale": _per_metre(train)}
 
     def head_settings(self, train: DenseSplit) -> dict:
         takes = inspect.signature(self.head_type.__init__).parameters
@@ -121,7 +129,10 @@ _MMCV_LEAVES_DEPTH = ("RandomFlip", "Resize", "Pad", "CenterCrop")
 
 
 def _per_metre(split: DenseSplit) -> float:
-    """Steps of the files' values in one metre, as the pipeline reads them."""
+    """Steps of the files' values in one metre, as they are read: the dataset's, else the pipeline's."""
+    scale = getattr(split.dataset, "depth_scale", None)
+    if scale is not None and scale.stated:
+        return scale.value
     steps = zip(transform_names(split.config), split.config["pipeline"], strict=True)
     factors = [step.get("depth_rescale_factor", 1.0) for name, step in steps if name == "LoadDepthAnnotation"]
     return 1 / factors[0] if factors else 1000
@@ -140,6 +151,6 @@ def _check_pipeline(pipeline: Sequence[dict]) -> None:
                 "RandomRotate fills the corners of a depth map with 255 metres; give it seg_pad_val=0 (invalid)"
             )
         if name == "LoadDepthAnnotation" and not step.get("to_float32", True):
-            raise ValueError("LoadDepthAnnotation(to_float32=False) cannot turn millimetres into metres; leave it True")
+            raise ValueError("LoadDepthAnnotation(to_float32=False) cannot turn steps into metres; leave it True")
         if name == "RandomCrop" and step.get("cat_max_ratio", 1.0) != 1.0:
             raise ValueError("RandomCrop(cat_max_ratio=…) counts classes; a depth map has none")

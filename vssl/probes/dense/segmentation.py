@@ -24,6 +24,10 @@ class SegmentationProbe(DenseProbe):
         seen, classes = counts["classes_seen"], counts["classes"]
         return "" if seen == classes else f"only {seen} of {classes} classes are in the labels"
 
+    def conventions(self, train: DenseSplit) -> dict:
+        values = getattr(train.dataset, "label_values", None)
+        return {} if values is None else {"label_values": values.value}
+
     def head_settings(self, train: DenseSplit) -> dict:
         return dict(num_classes=len(train.classes))
 
