@@ -18,6 +18,7 @@ NAMES = {
     "imagenet": "ImageNet-1k",
     "roxford5k": "revisited Oxford5k",
     "rparis6k": "revisited Paris6k",
+    "folder": "your own images with masks or depth",
     "shards": "tar shards for streaming",
 }
 
