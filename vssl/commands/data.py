@@ -16,6 +16,7 @@ NAMES = {
     "ade20k": "ADE20K SceneParse150",
     "nyuv2": "NYU Depth v2",
     "imagenet": "ImageNet-1k",
+    "tiny_imagenet": "Tiny ImageNet",
     "roxford5k": "revisited Oxford5k",
     "rparis6k": "revisited Paris6k",
     "folder": "your own images with masks or depth",

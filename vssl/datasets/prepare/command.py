@@ -13,6 +13,7 @@ from vssl.datasets.prepare.nyuv2_lists import LISTS, prepare_nyuv2_lists
 from vssl.datasets.prepare.retrieval import ROXFORD5K, RPARIS6K, Benchmark, prepare_retrieval
 from vssl.datasets.prepare.shards import prepare_shards
 from vssl.datasets.prepare.splits import Split
+from vssl.datasets.prepare.tiny_imagenet import prepare_tiny_imagenet
 from vssl.datasets.scenes import DEFAULT_FAMILY, FAMILIES, SPLITS, write_retrieval, write_scenes, write_sheet
 
 AGAIN = "Run again, it completes what was interrupted and otherwise does nothing."
@@ -47,6 +48,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     imagenet.add_argument("--devkit", help="ILSVRC2012_devkit_t12(.tar.gz): sorts a flat val, and checks a sorted one")
     imagenet.add_argument("--in-place", action="store_true", help="move a flat val within the source; no --out")
     imagenet.set_defaults(prepare=lambda o: prepare_imagenet(o.source, None if o.in_place else o.out, o.devkit))
+
+    tiny = _command(commands, "tiny_imagenet", "Tiny ImageNet", "tiny-imagenet-200, unpacked; or class folders of it")
+    tiny.add_argument("--val-share", type=float, help="of class folders alone: hold back so much of each class for val")
+    tiny.set_defaults(prepare=lambda o: prepare_tiny_imagenet(o.source, o.out, o.val_share))
 
     for benchmark in (ROXFORD5K, RPARIS6K):
         source = f"folder with gnd_{benchmark.name}.mat and, anywhere below, the images of {benchmark.archives}"
