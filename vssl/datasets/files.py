@@ -33,7 +33,7 @@ _PREPARED_BY = {
     "benchmark_long": "scenes --seed 3 --out data/benchmark_long",
     **{
         name: f"{name} --source … --out data/{name}"
-        for name in ("ade20k", "nyuv2", "imagenet", "roxford5k", "rparis6k")
+        for name in ("ade20k", "nyuv2", "imagenet", "camvid", "tiny_imagenet", "roxford5k", "rparis6k")
     },
 }
 

@@ -6,11 +6,14 @@ from functools import partial
 from pathlib import Path
 
 from vssl.datasets.prepare.ade20k import prepare_ade20k
+from vssl.datasets.prepare.camvid import prepare_camvid
 from vssl.datasets.prepare.folder import Depth, Masks, prepare_folder
 from vssl.datasets.prepare.imagenet import prepare_imagenet
 from vssl.datasets.prepare.nyuv2 import prepare_nyuv2
+from vssl.datasets.prepare.nyuv2_folders import prepare_nyuv2_folders
 from vssl.datasets.prepare.nyuv2_lists import LISTS, prepare_nyuv2_lists
 from vssl.datasets.prepare.retrieval import ROXFORD5K, RPARIS6K, Benchmark, prepare_retrieval
+from vssl.datasets.prepare.seven_scenes import prepare_seven_scenes
 from vssl.datasets.prepare.shards import prepare_shards
 from vssl.datasets.prepare.splits import Split
 from vssl.datasets.prepare.tiny_imagenet import prepare_tiny_imagenet
@@ -31,10 +34,15 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         commands,
         "nyuv2",
         "NYU Depth v2",
-        "folder with nyu_depth_v2_labeled.mat and splits.mat, or of the 24k list files",
+        "folder with nyu_depth_v2_labeled.mat and splits.mat, of the 24k list files, or of {train,test}/{rgb,depth}",
     )
     nyuv2.add_argument(
-        "--depth", choices=("raw", "filled"), help=".mat only: as measured, or inpainted; RMSE differs (default: raw)"
+        "--depth",
+        choices=("raw", "filled"),
+        help="as measured, or inpainted; not for lists; RMSE differs (default: raw)",
+    )
+    nyuv2.add_argument(
+        "--labels", type=int, choices=(13, 40), help="folders only: write the segmentation in so many classes, no depth"
     )
     nyuv2.add_argument(
         "--images",
@@ -52,6 +60,17 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     tiny = _command(commands, "tiny_imagenet", "Tiny ImageNet", "tiny-imagenet-200, unpacked; or class folders of it")
     tiny.add_argument("--val-share", type=float, help="of class folders alone: hold back so much of each class for val")
     tiny.set_defaults(prepare=lambda o: prepare_tiny_imagenet(o.source, o.out, o.val_share))
+
+    camvid = _command(commands, "camvid", "CamVid, 11 classes", "the folder CamVid of the SegNet tutorial")
+    camvid.add_argument(
+        "--validation", choices=("val", "test"), default="val", help="split for scores (default: %(default)s)"
+    )
+    camvid.set_defaults(prepare=lambda o: prepare_camvid(o.source, o.out, o.validation))
+
+    seven = _command(commands, "seven_scenes", "a scene of 7-Scenes", "its folder, or one of frame-N.{color,depth}.png")
+    seven.add_argument("--every", type=int, default=10, help="take every n-th frame (default: %(default)s)")
+    seven.add_argument("--val-share", type=float, help="without lists: the last frames for test (default: 0.2)")
+    seven.set_defaults(prepare=lambda o: prepare_seven_scenes(o.source, o.out, o.every, o.val_share))
 
     for benchmark in (ROXFORD5K, RPARIS6K):
         source = f"folder with gnd_{benchmark.name}.mat and, anywhere below, the images of {benchmark.archives}"
@@ -211,7 +230,12 @@ def _command(
 
 
 def _nyuv2(options: argparse.Namespace) -> Path:
-    if not (Path(options.source) / LISTS["train"]).is_file():
+    source = Path(options.source)
+    if (source / "train/rgb").is_dir():
+        return prepare_nyuv2_folders(source, options.out, options.depth or "raw", options.labels)
+    if options.labels:
+        raise ValueError(f"--labels {options.labels}: {source} has no folder train/rgb; see data/README.md")
+    if not (source / LISTS["train"]).is_file():
         return prepare_nyuv2(options.source, options.out, options.depth or "raw", options.images)
     if options.depth:
         raise ValueError(f"--depth {options.depth}: list files name the depth that they have; leave the option away")

@@ -50,13 +50,16 @@ def files_by_name(root: Path, suffix: str = "", arrays: bool = False) -> dict[st
     return found
 
 
-def matched(images: Mapping[str, Path], annotations: Mapping[str, Path], suffix_option: str) -> dict[str, Pair]:
+def matched(
+    images: Mapping[str, Path], annotations: Mapping[str, Path], suffix_option: str | None = None
+) -> dict[str, Pair]:
     """The images that have an annotation of their name, in natural order. ValueError: an annotation has no image."""
     if strays := sorted(annotations.keys() - images.keys(), key=natural):
+        ending = f"; an ending that they add is given by {suffix_option}" if suffix_option else ""
         raise ValueError(
             f"{annotations[strays[0]]}: no image has this name (of {len(annotations)} files {len(strays)} are so); "
             f"images are called like {next(iter(images.values()))}. Annotations have the name and the folder of their "
-            f"image; an ending that they add is given by {suffix_option}"
+            f"image{ending}"
         )
     return {name: (images[name], annotations[name]) for name in sorted(annotations, key=natural)}
 
