@@ -113,6 +113,22 @@ def test_the_solution_is_that_of_the_closure_of_before(case):
     torch.testing.assert_close(solved[1][1], solved[0][1], rtol=5e-3, atol=5e-3)
 
 
+def test_threads_share_the_chunks_and_change_nothing(monkeypatch):
+    monkeypatch.setattr("vssl.probes.split_loss.CHUNK", {"cpu": 1})
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            head, maps, targets = problem("odd factors")
+            value = split_loss(head, maps, targets)()
+            value.backward()
+            found.append((value.detach(), *(p.grad for p in head.parameters())))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, three) for one, three in zip(*found, strict=True))
+
+
 def test_no_valid_pixel_costs_nothing():
     for case in ("enlarged", "depth"):
         head, maps, targets = problem(case)

@@ -13,7 +13,8 @@ connect a token with its eight neighbours, and UᵀMU is nine numbers a token.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import torch
@@ -81,7 +82,7 @@ class SplitLoss(ABC):
 
     def gathered(self, pixels: Float[Tensor, "*batch height width"]) -> Float[Tensor, "*batch rows columns"]:
         """Uᵀ: from label pixels to tokens."""
-        return self.down.T @ (pixels @ self.right)
+        return (self.down.T @ pixels) @ self.right
 
 
 class _Evaluated(torch.autograd.Function):
@@ -89,7 +90,7 @@ class _Evaluated(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, weight: Tensor, bias: Tensor, loss: SplitLoss) -> Tensor:
-        value, by_weight, by_bias = loss.evaluate(weight.flatten(1), bias)
+        value, by_weight, by_bias = loss.evaluate(weight.detach().flatten(1), bias.detach())
         ctx.save_for_backward(by_weight.reshape(weight.shape), by_bias)
         return value.to(weight.dtype)
 
@@ -121,20 +122,20 @@ class SplitCrossEntropy(SplitLoss):
         return self.gathered(classes.to(self.tokens)).flatten(1)
 
     def evaluate(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        value, by_weight, by_bias = 0, 0, 0
-        parts = self.tokens.split(self.wanted[0].shape[1], dim=1)
-        for tokens, wanted, chunk in zip(parts, self.wanted, self.chunks, strict=True):
-            labeled = self.labeled[chunk]
+        def chunk(tokens: Tensor, wanted: Tensor, labeled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             logits = weight @ tokens + bias[:, None]
             pixels = self.enlarged(logits.unflatten(1, (-1, *self.grid)))
             largest = pixels.amax(dim=0)
             total = pixels.sub_(largest).exp_().sum(dim=0)
             spread = (total.log() + largest) * labeled
-            value += spread.sum(dtype=torch.float64) - (wanted * logits).sum(dtype=torch.float64)
+            value = spread.sum(dtype=torch.float64) - (wanted * logits).sum(dtype=torch.float64)
             by_logits = self.gathered(pixels.mul_(labeled / total)).flatten(1) - wanted
-            by_weight += by_logits @ tokens.T
-            by_bias += by_logits.sum(dim=1)
-        return value * self.scale, by_weight * self.scale, by_bias * self.scale
+            return value, by_logits @ tokens.T, by_logits.sum(dim=1)
+
+        tokens = self.tokens.split(self.wanted[0].shape[1], dim=1)
+        labeled = self.labeled.split(len(self.labeled[self.chunks[0]]))
+        found = side_by_side(chunk, tokens, self.wanted, labeled)
+        return tuple(sum(parts) * self.scale for parts in zip(*found, strict=True))
 
 
 class SplitSquaredError(SplitLoss):
@@ -170,6 +171,23 @@ class SplitSquaredError(SplitLoss):
         value = (depths * (spread - 2 * self.wanted)).sum() + self.constant
         by_output = (2 * (spread - self.wanted)).flatten().to(output) * output.sigmoid()
         return value * self.scale, (self.tokens @ by_output)[None] * self.scale, by_output.sum()[None] * self.scale
+
+
+def side_by_side(work: Callable[..., tuple], *parts: Sequence[Tensor]) -> list[tuple]:
+    """`work` on each chunk, in order; on a CPU as many at a time as torch has threads, one thread each.
+
+    Chunks are small. Threads that share one would wait for each other after every operation, for seconds where other
+    processes take their turns.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1 or parts[0][0].is_cuda:
+        return [work(*chunk) for chunk in zip(*parts, strict=True)]
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as executor:
+            return list(executor.map(work, *parts))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def enlargement(tokens: int, pixels: int, align_corners: bool) -> Float[Tensor, "pixels tokens"]:
