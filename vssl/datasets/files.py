@@ -33,7 +33,7 @@ _PREPARED_BY = {
     "benchmark_long": "scenes --seed 3 --out data/benchmark_long",
     **{
         name: f"{name} --source … --out data/{name}"
-        for name in ("ade20k", "nyuv2", "imagenet", "roxford5k", "rparis6k")
+        for name in ("ade20k", "nyuv2", "imagenet", "camvid", "tiny_imagenet", "roxford5k", "rparis6k")
     },
 }
 
@@ -126,7 +126,7 @@ def read_image(path: Path, size: int | None = None, content: bytes | None = None
         UnreadableImage: the content is broken, of a kind that is refused, or has more than `MAX_PIXELS` pixels.
         OSError: the file could not be read (missing, no permission, disk or network).
     """
-    with _opened(path, content) as image:
+    with opened(path, content) as image:
         if size is not None:
             # Twice the size, so that what is left to resize still averages over real pixels. JPEG only, else no effect.
             image.draft("RGB", (2 * size, 2 * size))
@@ -158,7 +158,7 @@ def read_labels(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "
     Raises:
         UnreadableImage: broken, or not 8 bits in one channel.
     """
-    with _opened(path, content) as image:
+    with opened(path, content) as image:
         if image.mode not in ("L", "P"):
             raise UnreadableImage(f"{path}: expected 8-bit labels in one channel, got an image of mode {image.mode}")
         return np.asarray(image)
@@ -170,7 +170,7 @@ def read_depth(path: Path, content: bytes | None = None) -> np.ndarray:
     Raises:
         UnreadableImage: broken, or not 16 bits in one channel.
     """
-    with _opened(path, content) as image:
+    with opened(path, content) as image:
         if not image.mode.startswith("I"):
             raise UnreadableImage(
                 f"{path}: expected 16-bit depth, got an image of mode {image.mode}. Depth scaled to 8 bits has lost "
@@ -179,10 +179,10 @@ def read_depth(path: Path, content: bytes | None = None) -> np.ndarray:
         return np.asarray(image)
 
 
-class _opened:
+class opened:
     """Opens an image; turns what Pillow says about broken content into `UnreadableImage` with the file's name."""
 
-    def __init__(self, path: Path, content: bytes | None):
+    def __init__(self, path: Path, content: bytes | None = None):
         self.path, self.content, self.image = path, content, None
 
     def __enter__(self) -> Image.Image:

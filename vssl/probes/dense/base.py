@@ -17,6 +17,7 @@ from vssl.probes.data import DenseSplit, ProbeData, require_disjoint, source_car
 from vssl.probes.dense.inference import inference_settings
 from vssl.probes.dense.padding import MeanPadding
 from vssl.probes.dense.runner import fit_runner
+from vssl.probes.dense.split_loss import split_loss
 from vssl.probes.fit import FullBatch, build_schedule
 from vssl.probes.outcome import Outcome, ProbeRun
 from vssl.probes.probe import Probe
@@ -157,7 +158,13 @@ class DenseProbe(Probe):
         def loss(maps: Sequence[Tensor], labels: Tensor) -> Tensor:
             return sum(head.loss_on(head.forward(maps), labels).values())
 
-        self.schedule.fit(head, loss, features, targets, run.seed)
+        if isinstance(self.schedule, FullBatch):
+            features = [f.to(run.device, torch.float32) for f in features]
+            self.schedule.set_statistics(head, lambda: head.forward(features))
+            whole = split_loss(head, features, targets)
+            self.schedule.minimise(head, whole or (lambda: loss(features, targets)))
+        else:
+            self.schedule.fit(head, loss, features, targets, run.seed)
 
     @torch.no_grad()
     def score(self, model: nn.Module, val: DenseSplit, metric: BaseMetric) -> dict[str, np.ndarray]:

@@ -79,11 +79,14 @@ class LinearHead(BaseDecodeHead):
         """Nothing: a head is initialised when it is built, under its own seed. The Runner calls this once more."""
 
     def forward(self, inputs: Sequence[Float[Tensor, "batch dim rows columns"]]) -> Tensor:
+        output = self.conv_seg(self.decoder(self.normalised(inputs)))
+        return F.interpolate(output, scale_factor=self.upsample, mode="bilinear") if self.upsample > 1 else output
+
+    def normalised(self, inputs: Sequence[Float[Tensor, "batch dim rows columns"]]) -> Tensor:
+        """What the convolutions see: the layers' features concatenated, normalised, some dropped in training."""
         features = self._transform_inputs(inputs)
         drop = nn.Identity() if self.dropout is None else self.dropout
-        features = self.norm(drop(features)) if self.dropout_first else drop(self.norm(features))
-        output = self.conv_seg(self.decoder(features))
-        return F.interpolate(output, scale_factor=self.upsample, mode="bilinear") if self.upsample > 1 else output
+        return self.norm(drop(features)) if self.dropout_first else drop(self.norm(features))
 
     def targets(self, samples: Sequence[SegDataSample]) -> Tensor:
         """Labels of the samples, (batch, height, width), thinned by `label_stride`."""
