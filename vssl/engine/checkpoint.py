@@ -1,6 +1,8 @@
 """One file from which a run continues exactly."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +85,13 @@ def restore_random_state(state: dict[str, Any]) -> None:
     np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, cached))
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
+
+
+@contextmanager
+def same_random_state() -> Iterator[None]:
+    """Every global generator is afterwards where it was."""
+    before = random_state()
+    try:
+        yield
+    finally:
+        restore_random_state(before)
