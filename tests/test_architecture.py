@@ -26,7 +26,10 @@ MAY_IMPORT = {
     "reports": {"scores"},
     "comparison": {"compat", "engine", "probes", "processes", "progress", "reports"},
     "commands": {"benchmarks", "comparison", "datasets", "engine", "options", "probes", "reports"},
-    "benchmarks": {"datasets", "designers", "draws", "engine", "learner", "objectives", "probes", "value", "views"},
+    "benchmarks": {
+        "datasets", "designers", "draws", "engine", "feedback", "learner", "objectives", "options", "probes", "value",
+        "views",
+    },
 }  # fmt: skip
 OPENMMLAB = {"mmengine", "mmseg", "mmcv"}
 WITHOUT_OPENMMLAB = {"views", "designers", "objectives", "learner", "feedback", "value", "reports"}

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vssl.designers import GlobalPolicy, Identity
+from vssl.draws import Draws
 from vssl.engine import ConfigError
 from vssl.engine.checkpoint import random_state
 from vssl.engine.rollout import Course, Rollouts, Trial, Valuation, progress_ahead
@@ -87,15 +88,17 @@ def begun(config, tmp_path, steps=2):
 
 def rollouts_of(loop, steps, courses=1):
     """Rollouts from where a run stands, on images of its stream."""
-    valuation = Valuation(loop.designer_update.feedback, loop.learner.student, {"segmentation": 1, "depth": 1},
-                          loop.autocast)  # fmt: skip
+    feedback, student = loop.designer_update.feedback, loop.learner.student
+    feedback.fit_heads(student)
+    weights = {"segmentation": 1.0, "depth": 1.0}
+    valuation = Valuation(feedback, student, weights, loop.autocast, feedback.next_heldout())
     progress = progress_ahead(loop.budget, loop.step, steps)
     return Rollouts(
         [
             Course(
                 loop.learner_step,
                 [loop.meta_stream.next()[0] for _ in range(steps)],
-                lambda name, n=n: loop.draws(f"{name} {n}"),
+                lambda purpose, number, n=n: loop.draws(f"{purpose} {number} {n}"),
                 loop.step,
                 progress,
             )
@@ -131,14 +134,11 @@ def test_a_rollout_is_what_the_run_would_do(designed_config, tmp_path, name):
     stream.load_state_dict(loop.stream.state_dict())
     batches, start = [stream.next()[0] for _ in range(2)], loop.step
 
-    def draws(name):  # those of the step that a name of the course is about
-        purpose, number = name.rsplit(" ", 1)
-        loop.step = start + int(number)
-        return loop.draws(purpose.removeprefix("rollout "))
+    def draws(purpose, number):
+        return Draws(loop.seed, purpose, start + number)
 
     course = Course(loop.learner_step, batches, draws, start, progress_ahead(loop.budget, start, 2))
     trial = Trial(course, loop.designer).advance(2)
-    loop.step = start
     for _ in range(2):
         loop.run_iter(loop.budget.progress(loop.step))
         loop.step += 1

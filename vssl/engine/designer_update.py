@@ -7,7 +7,7 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
-from vssl.designers.base import Designer
+from vssl.designers.base import Construction, Designer
 from vssl.designers.regularisers import recognisability
 from vssl.distributed import average
 from vssl.draws import Draws
@@ -151,18 +151,22 @@ class DesignerUpdate(MetaSchedule):
 
     def _search(self, images: Tensor, g_down: list[Tensor], draws, autocast) -> tuple[list[Tensor], dict[str, Tensor]]:
         """2c and 2d by trial: value several constructions of the batch, all with the same random numbers."""
-        aligned, valued = self.learner.student.aligned_parameters(), []
+        valued = []
         for number in range(self.designer.begin_search(self.candidates)):
             construction = self.designer.candidate(number, images, draws("meta views"))
-            self.learner.objective.weigh(construction.loss_weights)
-            with torch.random.fork_rng():  # drop-path too is the same for every candidate
-                with torch.no_grad():
-                    state = self._begin(construction.views, draws("meta objective"), autocast)
-                g_pre = average(parameter_gradient(state, self.tail, aligned))
+            g_pre = self.step_gradient(construction, draws("meta objective"), autocast)
             valued.append((self.rule(g_down, g_pre, self.preconditioner).value, g_pre))
         values = torch.stack([value for value, _ in valued])
         self.designer.update(values)
         return valued[int(values.argmax())][1], {"value": values.mean(), "value/best": values.max()}
+
+    def step_gradient(self, construction: Construction, draws: Draws, autocast) -> list[Tensor]:
+        """g_pre of a construction, averaged over ranks; drop-path too is the same at every call."""
+        self.learner.objective.weigh(construction.loss_weights)
+        with torch.random.fork_rng():
+            with torch.no_grad():
+                state = self._begin(construction.views, draws, autocast)
+            return average(parameter_gradient(state, self.tail, self.learner.student.aligned_parameters()))
 
     def _rate_of_s(self) -> float:
         """The learner's present learning rate for S, which is 0 while only the SSL head learns."""

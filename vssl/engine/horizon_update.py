@@ -38,8 +38,8 @@ class HorizonUpdate(MetaSchedule):
         weights: by task, how much its loss counts.
         optimizer: of φ; None for a `CandidateDesigner`.
         horizon: H, learner steps in a rollout.
-        halvings: how often half of the candidates is left behind on the way: with 1, all go H/2 steps and the upper half
-            of them H; with 0, all go H.
+        halvings: how often half of the candidates is left behind on the way: with 1, all go H/2 steps, and the upper
+            half of them H; with 0, all go H.
         rollouts: batches and random numbers anew, over which a value is averaged; each costs as much again.
         candidates: how many a `CandidateDesigner` without a list of its own proposes.
         pairs: of perturbed φ in each meta step; each pair costs 2·H·rollouts learner steps.
@@ -98,13 +98,21 @@ class HorizonUpdate(MetaSchedule):
     ) -> dict[str, Tensor]:
         """One meta step; returns what is logged of it. `next_images` gives the unlabeled batches of the rollouts."""
         with clock("feedback"):
-            valuation = Valuation(self.feedback, self.learner_step.learner.student, self.weights, autocast)
+            student = self.learner_step.learner.student
+            self.feedback.fit_heads(student, autocast)
+            valuation = Valuation(self.feedback, student, self.weights, autocast, self.feedback.next_heldout())
         with clock("data"):
             batches = [[next_images() for _ in range(self.horizons[-1])] for _ in range(self.rollouts)]
         progress = progress_ahead(self.budget, step, self.horizons[-1])
         courses = [
-            Course(self.learner_step, images, lambda name, n=n: draws(f"{name} of rollout {n}"), step, progress)
-            for n, images in enumerate(batches)
+            Course(
+                self.learner_step,
+                images,
+                lambda purpose, number, course=course: draws(f"rollout {course} {purpose} {number}"),
+                step,
+                progress,
+            )
+            for course, images in enumerate(batches)
         ]
         rollouts = Rollouts(courses, valuation)
         with clock("rollout"):
@@ -163,7 +171,7 @@ class HorizonUpdate(MetaSchedule):
     def _penalty(self, course: Course, parameters: list[Tensor]) -> Tensor:
         """The designer's own penalty on the first batch; its gradient is left in ``.grad``."""
         with torch.enable_grad():
-            penalty = self.designer(course.batches[0], course.draws("rollout views 0")).penalty
+            penalty = self.designer(course.batches[0], course.draws("views", 0)).penalty
         if penalty.requires_grad:
             gradient = torch.autograd.grad(penalty, parameters, materialize_grads=True)
             _add_gradient(parameters, parameters_to_vector(average([g.contiguous() for g in gradient])))

@@ -33,25 +33,25 @@ class Course:
     Args:
         learner_step: the run's; trials take it on copies of their own.
         batches: the unlabeled images of each step.
-        draws: stream name -> random numbers; they depend on the run's seed and step alone.
+        draws: (purpose, number of the step from 0) -> random numbers, the same at every call.
         step: the learner step at which the run stands.
         progress: share of the budget that will be spent at each step, see `progress_ahead`.
     """
 
     learner_step: LearnerStep
     batches: Sequence[Images]
-    draws: Callable[[str], Draws]
+    draws: Callable[[str, int], Draws]
     step: int
     progress: Sequence[float]
 
     def take(self, learner_step: LearnerStep, construct: Construct, number: int) -> None:
         """Step `number` of the course, from 0."""
         # Drop-path and dropout draw from the global generator: they too are the same in every trial.
-        torch.manual_seed(int(self.draws(f"rollout generator {number}").whole().uniform(1, high=2**31)))
+        torch.manual_seed(int(self.draws("generator", number).whole().uniform(1, high=2**31)))
         learner_step.follow_schedules(self.step + number, self.progress[number])
         with torch.no_grad():
-            construction = construct(self.batches[number], self.draws(f"rollout views {number}"))
-        learner_step(construction, self.draws(f"rollout objective {number}"), self.progress[number])
+            construction = construct(self.batches[number], self.draws("views", number))
+        learner_step(construction, self.draws("objective", number), self.progress[number])
 
 
 class Trial:
@@ -83,22 +83,28 @@ class Trial:
 
 
 class Valuation:
-    """How far L_down falls: ridge heads on the train pools, losses on the meta pools, the same images for all learners.
+    """How far L_down falls from where a student stands; the same images for all learners.
 
     Args:
-        feedback: with evaluator ``"ridge"``; its pools go on by one draw of both parts.
+        feedback: with evaluator ``"ridge"``, after `fit_heads`: heads are solved on the train images that it drew.
         student: what L_down falls from.
         weights: by task, how much its drop counts.
         autocast: context of the forward passes.
+        heldout: by task, the labeled batches on which losses are taken.
 
     Attributes:
         before: L_down of each task for `student`.
     """
 
-    def __init__(self, feedback: Feedback, student: TimmBackbone, weights: Mapping[str, float], autocast: Callable):
-        feedback.fit_heads(student, autocast)
-        self._feedback, self._weights, self._autocast = feedback, weights, autocast
-        self._heldout = feedback.next_heldout()
+    def __init__(
+        self,
+        feedback: Feedback,
+        student: TimmBackbone,
+        weights: Mapping[str, float],
+        autocast: Callable,
+        heldout: dict[str, list[tuple[Tensor, ...]]],
+    ):
+        self._feedback, self._weights, self._autocast, self._heldout = feedback, weights, autocast, heldout
         self.before = self.losses(student)
 
     def losses(self, student: TimmBackbone) -> dict[str, Float[Tensor, ""]]:
