@@ -164,7 +164,9 @@ def test_weights_may_change_between_steps(backbone, images):
         torch.testing.assert_close(objective.finish(backbone, state), loss)
     objective.weigh(None)
     assert objective.weights == own
-    with pytest.raises(ValueError, match="MAE has no component 'hog'; it has pixels, raw_pixels"):
+    with pytest.raises(ValueError, match="the loss has no component 'hog'; it has pixels, raw_pixels"):
         objective.weigh({"hog": 1.0})
-    with pytest.raises(ValueError, match="0 or more, one of them above 0"):
+    with pytest.raises(ValueError, match="no component of the target has a weight above 0"):
         objective.weigh({"pixels": 0.0})
+    with pytest.raises(ValueError, match="the weight of pixels is -1; it must be 0 or more"):
+        objective.weigh({"pixels": -1, "raw_pixels": 2.0})

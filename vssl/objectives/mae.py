@@ -162,9 +162,11 @@ def _components(targets: Sequence[Target]) -> tuple[dict[str, int], dict[str, fl
 
 def _shares(weights: Mapping[str, float]) -> dict[str, float]:
     """Weights that add up to 1."""
+    if negative := [name for name, weight in weights.items() if not weight >= 0]:
+        raise ValueError(f"MAE: the weight of {negative[0]} is {weights[negative[0]]}; it must be 0 or more")
     total = sum(weights.values())
-    if not total > 0 or min(weights.values()) < 0:
-        raise ValueError(f"MAE: weights of components are 0 or more, one of them above 0, got {weights}")
+    if not total > 0:
+        raise ValueError(f"MAE: no component of the target has a weight above 0, got {weights}")
     return {name: weight / total for name, weight in weights.items()}
 
 
