@@ -227,10 +227,12 @@ def test_a_choice_among_targets_is_taken_and_kept(designed_config, tmp_path):
     assert resumed.designer.chosen == loop.designer.chosen
 
 
-def test_negated_feedback_takes_the_worst(designed_config, tmp_path):
+@pytest.mark.parametrize("halvings", [0, 1])
+def test_negated_feedback_takes_the_worst(designed_config, tmp_path, halvings):
     chosen = {}
     for control in (None, "negated"):
-        config = of_objective(with_horizon(copy.deepcopy(designed_config), burn_in=2, period=100), "mae")
+        value = dict(burn_in=2, period=100, halvings=halvings)
+        config = of_objective(with_horizon(copy.deepcopy(designed_config), **value), "mae")
         config.designer_optimizer, config.feedback.control = None, control
         options = {name: dict(loss_weights={name: 1.0}) for name in ("luma0", "chroma1")}
         config.designer = dict(type="vssl.designers.Choice", options=options)

@@ -33,19 +33,19 @@ def test_over_many_directions_the_estimate_is_the_gradient_of_the_smoothed_value
 def test_the_upper_half_goes_on():
     asked = []
 
-    def value(candidate, horizon):
-        asked.append((candidate, horizon))
-        return torch.tensor({4: [3.0, 1, 4, 1, 5], 8: [9.0, 0, 2, 0, 9]}[horizon][candidate])
+    def worth(candidates, horizon):
+        asked.append((list(candidates), horizon))
+        return torch.tensor({4: [3.0, 1, 4, 1, 5], 8: [9.0, 0, 2, 0, 9]}[horizon])[list(candidates)]
 
-    reached, values = halve(5, [4, 8], value)
-    assert asked == [(c, 4) for c in range(5)] + [(0, 8), (2, 8), (4, 8)]
+    reached, values = halve(5, [4, 8], worth)
+    assert asked == [([0, 1, 2, 3, 4], 4), ([0, 2, 4], 8)]
     assert reached == [8, 4, 8, 4, 8] and values.tolist() == [9, 1, 2, 1, 9]
     assert standing(reached, values).tolist() == [3.5, 0.5, 2, 0.5, 3.5]
-    assert standing(*halve(3, [2], lambda c, h: torch.tensor(float(c == 1)))).tolist() == [0.5, 2, 0.5]
+    assert standing(*halve(3, [2], lambda c, h: torch.tensor([0.0, 1, 0]))).tolist() == [0.5, 2, 0.5]
 
 
 def test_of_equals_the_first_goes_on():
-    reached, _ = halve(4, [1, 2, 3], lambda candidate, horizon: torch.tensor(0.0))
+    reached, _ = halve(4, [1, 2, 3], lambda candidates, horizon: torch.zeros(len(candidates)))
     assert reached == [3, 2, 1, 1]
 
 

@@ -4,7 +4,8 @@ It takes the place of `DesignerUpdate` where ``value.horizon`` is above 0. L_dow
 fitted no head, and nothing is differentiated: whatever changes what the learner does can be valued.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -122,18 +123,16 @@ class HorizonUpdate(MetaSchedule):
                 logged = self._evolve(rollouts, step, draws)
         return {f"feedback_loss/{task}": loss for task, loss in valuation.before.items()} | logged
 
-    def _search(self, rollouts: "Rollouts", step: int) -> dict[str, Tensor]:
+    def _search(self, rollouts: Rollouts, step: int) -> dict[str, Tensor]:
         """Successive halving over the designer's candidates."""
         count = self.designer.begin_search(self.candidates)
 
-        def value(candidate: int, horizon: int) -> Tensor:
-            def construct(images, draws):
-                return self.designer.candidate(candidate, images, draws)
+        def values_of(candidates: Sequence[int], horizon: int) -> Tensor:
+            goes_on = horizon < self.horizons[-1]
+            values = [rollouts.value(partial(self.designer.candidate, c), horizon, c, goes_on) for c in candidates]
+            return self.feedback.controlled_values(torch.stack(values), step, f"after {horizon}")
 
-            return rollouts.value(construct, horizon, candidate, keep=horizon < self.horizons[-1])
-
-        reached, values = halve(count, self.horizons, value)
-        values = self.feedback.controlled_values(values, step)
+        reached, values = halve(count, self.horizons, values_of)
         self.designer.update(standing(reached, values))
         furthest = values[torch.tensor(reached) == max(reached)]
         logged = {"value": values.mean(), "value/best": furthest.max()}
@@ -141,32 +140,34 @@ class HorizonUpdate(MetaSchedule):
             logged |= {f"value/{name}": v for name, v in zip(self.designer.names, values, strict=True)}
         return logged
 
-    def _evolve(self, rollouts: "Rollouts", step: int, draws: Callable[[str], Draws]) -> dict[str, Tensor]:
+    def _evolve(self, rollouts: Rollouts, step: int, draws: Callable[[str], Draws]) -> dict[str, Tensor]:
         """An optimizer step of φ on −value + penalty, its gradient by antithetic pairs."""
         self.follow_warmup(step)
         parameters = [p for p in self.designer.parameters() if p.requires_grad]
         phi = parameters_to_vector(parameters).detach().clone()
-        directions = draws("directions").whole().normal(self.pairs, len(phi))  # the same ones on every rank
+        horizon, directions = (
+            self.horizons[-1],
+            draws("directions").whole().normal(self.pairs, len(phi)),
+        )  # the same ones on every rank
         if self.directions == "signs":
             directions = torch.where(directions < 0, -1.0, 1.0)
-
         values = torch.empty(self.pairs, 2, dtype=torch.float64)
         try:
             for pair, direction in enumerate(directions):
                 for side, sign in enumerate((1, -1)):
                     _set(parameters, phi + sign * self.sigma * direction)
-                    values[pair, side] = rollouts.value(self.designer, self.horizons[-1])
+                    values[pair, side] = rollouts.value(self.designer, horizon)
         finally:
             _set(parameters, phi)
-        controlled = self.feedback.controlled_values(values.flatten(), step).view_as(values)
+        values = self.feedback.controlled_values(values.flatten(), step, f"after {horizon}").view_as(values)
         self.optimizer.zero_grad(set_to_none=True)
         penalty = self._penalty(rollouts.courses[0], parameters)
-        _add_gradient(parameters, -antithetic_gradient(controlled, directions, self.sigma))
+        _add_gradient(parameters, -antithetic_gradient(values, directions, self.sigma))
         gradient_norm = norm([p.grad for p in parameters])
         self.optimizer.step()
         self.designer.project()
-        logged = {"value": controlled.mean(), "designer_gradient_norm": gradient_norm, "penalty": penalty}
-        return logged | {"value/spread": (controlled[:, 0] - controlled[:, 1]).square().mean().sqrt()}
+        logged = {"value": values.mean(), "designer_gradient_norm": gradient_norm, "penalty": penalty}
+        return logged | {"value/spread": (values[:, 0] - values[:, 1]).square().mean().sqrt()}
 
     def _penalty(self, course: Course, parameters: list[Tensor]) -> Tensor:
         """The designer's own penalty on the first batch; its gradient is left in ``.grad``."""

@@ -242,15 +242,16 @@ def _horizon_update(
     optimizer: Optimizer | None,
 ) -> HorizonUpdate:
     horizon = settings["horizon"]
-    if weights := [key for key in ("recognisability", "norm_growth") if settings.get(key)]:
-        raise ConfigError(f"value.{weights[0]} is a penalty on one step, value.horizon={horizon}; set it to 0")
+    if penalties := [key for key in ("recognisability", "norm_growth") if settings.get(key)]:
+        raise ConfigError(f"value.{penalties[0]} is a penalty on one step, value.horizon={horizon}; set it to 0")
     still = learner_step.head_share * (budget.steps or 0)
     if settings.get("burn_in", 0) < still:
         raise ConfigError(
             f"value.burn_in={settings.get('burn_in', 0)}: a rollout is worth nothing while the backbone stands still, "
             f"which it does for schedule.head_share of the budget; give at least {math.ceil(still)}"
         )
-    weights = settings["combine"].weights
+    combine = settings.get("combine")
+    weights = dict.fromkeys(feedback.tasks, 1.0) if combine is None else combine.weights
     settings = {key: value for key, value in settings.items() if key not in OF_ONE_STEP}
     return HorizonUpdate(learner_step, budget, designer, feedback, weights, optimizer, **settings)
 

@@ -189,13 +189,17 @@ class Feedback(nn.Module):
         with _eval_mode(backbone), _eval_mode(task):
             return task.score(_features(backbone, images), labels)
 
-    def controlled_values(self, values: Float[Tensor, " n"], step: int) -> Float[Tensor, " n"]:
-        """Values of constructions under the control: as they are, negated, or random with their spread."""
+    def controlled_values(self, values: Float[Tensor, " n"], step: int, name: str) -> Float[Tensor, " n"]:
+        """Values of constructions under the control: as they are, negated, or random with their spread.
+
+        Args:
+            name: of these values among those of one step; other values are other random numbers.
+        """
         if self.control == "negated":
             return -values
         if self.control == "random":
             spread = values.std() if len(values) > 1 else values.abs().mean()
-            return Draws(self.seed, "random values", step).normal(len(values)).to(values) * spread
+            return Draws(self.seed, f"random values {name}", step).normal(len(values)).to(values) * spread
         return values
 
     def _controlled(self, gradient: list[Tensor], name: str, step: int) -> list[Tensor]:

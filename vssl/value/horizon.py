@@ -34,26 +34,26 @@ def antithetic_gradient(
 
 
 def halve(
-    candidates: int, horizons: Sequence[int], value: Callable[[int, int], Tensor]
+    candidates: int, horizons: Sequence[int], values: Callable[[Sequence[int], int], Tensor]
 ) -> tuple[list[int], Float[Tensor, " candidates"]]:
     """Successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943): the upper half goes on to the next horizon.
 
     Args:
         candidates: how many, 1 or more.
         horizons: rising; all candidates are valued at the first.
-        value: (candidate, horizon) -> what it is worth there.
+        values: (candidates, horizon) -> what each is worth there.
 
     Returns:
         For each candidate the horizon that it came to, and its value there.
     """
-    reached, values = [0] * candidates, torch.zeros(candidates, dtype=torch.float64)
+    reached, last = [0] * candidates, torch.zeros(candidates, dtype=torch.float64)
     alive = list(range(candidates))
     for horizon in horizons:
-        for candidate in alive:
-            reached[candidate], values[candidate] = horizon, float(value(candidate, horizon))
+        for candidate, value in zip(alive, values(alive, horizon).tolist(), strict=True):
+            reached[candidate], last[candidate] = horizon, value
         # sorted is stable: of equals, the one that stands first in the list goes on
-        alive = sorted(sorted(alive, key=lambda c: -values[c])[: (len(alive) + 1) // 2])
-    return reached, values
+        alive = sorted(sorted(alive, key=lambda c: -last[c])[: (len(alive) + 1) // 2])
+    return reached, last
 
 
 def standing(reached: Sequence[int], values: Float[Tensor, " candidates"]) -> Float[Tensor, " candidates"]:
