@@ -262,3 +262,25 @@ def test_what_cannot_be_valued_by_rollouts_is_refused(designed_config, tmp_path,
     with pytest.raises((ValueError, ConfigError), match=message):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run/metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize(("directions", "control"), [("gaussian", None), ("signs", None), ("signs", "negated")])
+def test_a_policy_climbs_the_value_of_rollouts(designed_config, tmp_path, monkeypatch, directions, control):
+    """With a value that says where φ should be, antithetic pairs bring it there; φ is not left perturbed."""
+    config = with_horizon(designed_config, pairs=8, sigma=0.3, directions=directions)
+    config.designer = dict(type="vssl.designers.GlobalPolicy", divergence=0.0)
+    config.designer_optimizer = dict(type="torch.optim.SGD", lr=0.05)
+    config.feedback.control = control
+    loop = build_runner(config, tmp_path / "run", seed=0).train_loop
+    (row,) = loop.designer.raw
+    target = torch.full_like(row, 0.2)
+    monkeypatch.setattr(loop.designer, "project", lambda: None)  # φ may go beyond the ranges of its numbers here
+    monkeypatch.setattr(Rollouts, "value", lambda *_: -(row - target).square().sum().detach())
+    distances = [(row - target).detach().norm()]
+    for loop.step in range(1, 9, 2):
+        before = row.detach().clone()
+        loop.update_designer()
+        torch.testing.assert_close(row, before - 0.05 * row.grad)
+        distances.append((row - target).detach().norm())
+    away = [b > a for a, b in zip(distances, distances[1:], strict=False)]
+    assert all(away) if control else not any(away)
