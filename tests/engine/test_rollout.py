@@ -2,6 +2,7 @@
 
 import copy
 import json
+from itertools import pairwise
 
 import pytest
 import torch
@@ -282,5 +283,5 @@ def test_a_policy_climbs_the_value_of_rollouts(designed_config, tmp_path, monkey
         loop.update_designer()
         torch.testing.assert_close(row, before - 0.05 * row.grad)
         distances.append((row - target).detach().norm())
-    away = [b > a for a, b in zip(distances, distances[1:], strict=False)]
+    away = [b > a for a, b in pairwise(distances)]
     assert all(away) if control else not any(away)
