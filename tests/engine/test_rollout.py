@@ -201,6 +201,22 @@ def test_designers_learn_by_rollouts_and_resume_exactly(designed_config, tmp_pat
     assert {"value", "feedback_loss/depth", "time/rollout", "time/feedback"} <= log[-1].keys()
 
 
+@pytest.mark.parametrize(
+    ("designer", "steps"), [("GlobalPolicy", 2 * 4 * 8 * 3), ("CandidateSearch", 3 * (5 * 2 + 3 * 2 + 2 * 4))]
+)
+def test_a_meta_step_takes_as_many_learner_steps_as_it_says(designed_config, tmp_path, monkeypatch, designer, steps):
+    config = with_horizon(designed_config, horizon=8, halvings=2, rollouts=3, candidates=5, pairs=4, period=100)
+    config.designer = dict(type=f"vssl.designers.{designer}")
+    if designer == "CandidateSearch":
+        config.designer_optimizer = None
+    with pytest.warns(UserWarning, match=f"rollouts will take {steps} learner steps, the run itself 6"):
+        loop = build_runner(config, tmp_path / "run", seed=0).train_loop
+    taken = []
+    monkeypatch.setattr(Course, "take", lambda self, learner_step, construct, number: taken.append(number))
+    loop.update_designer()
+    assert len(taken) == steps == loop.designer_update.learner_steps()
+
+
 def test_the_paper_is_horizon_zero(designed_config, tmp_path):
     plain = build_runner(copy.deepcopy(designed_config), tmp_path / "plain", seed=0)
     plain.train()

@@ -94,6 +94,16 @@ class HorizonUpdate(MetaSchedule):
         self.horizons = [horizon >> halving for halving in range(halvings, -1, -1)]
         self.pairs, self.sigma, self.directions = pairs, sigma, directions
 
+    def learner_steps(self) -> int:
+        """How many the rollouts of one meta step take."""
+        if not isinstance(self.designer, CandidateDesigner):
+            return 2 * self.pairs * self.horizons[-1] * self.rollouts
+        alive = len(self.designer.names) if isinstance(self.designer, Choice) else self.candidates
+        taken, before = 0, 0
+        for horizon in self.horizons:
+            taken, before, alive = taken + alive * (horizon - before), horizon, (alive + 1) // 2
+        return taken * self.rollouts
+
     def __call__(
         self, step: int, next_images: Callable[[], Tensor], draws: Callable[[str], Draws], clock: PhaseClock, autocast
     ) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -253,7 +254,14 @@ def _horizon_update(
     combine = settings.get("combine")
     weights = dict.fromkeys(feedback.tasks, 1.0) if combine is None else combine.weights
     settings = {key: value for key, value in settings.items() if key not in OF_ONE_STEP}
-    return HorizonUpdate(learner_step, budget, designer, feedback, weights, optimizer, **settings)
+    update = HorizonUpdate(learner_step, budget, designer, feedback, weights, optimizer, **settings)
+    if budget.steps and (tried := update.learner_steps() * sum(map(update.due, range(budget.steps)))) > budget.steps:
+        warnings.warn(
+            f"rollouts will take {tried} learner steps, the run itself {budget.steps}; a longer value.period makes "
+            "meta steps rarer",
+            stacklevel=2,
+        )
+    return update
 
 
 def _designer_optimizer(config: Config, designer: Designer) -> Optimizer:
