@@ -27,8 +27,8 @@ MAY_IMPORT = {
     "comparison": {"compat", "config_files", "engine", "files", "probes", "processes", "progress", "reports"},
     "commands": {"benchmarks", "comparison", "config_files", "datasets", "engine", "options", "probes", "reports"},
     "benchmarks": {
-        "config_files", "datasets", "designers", "draws", "engine", "files", "learner", "objectives", "probes", "value",
-        "views",
+        "config_files", "datasets", "designers", "draws", "engine", "feedback", "files", "learner", "objectives",
+        "options", "probes", "value", "views",
     },
 }  # fmt: skip
 OPENMMLAB = {"mmengine", "mmseg", "mmcv"}

@@ -7,6 +7,8 @@ entries carry a CRC-32; torch writes these sums and does not look at them.
 import os
 import random
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -194,3 +196,13 @@ def restore_random_state(state: dict[str, Any]) -> None:
     np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, cached))
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
+
+
+@contextmanager
+def same_random_state() -> Iterator[None]:
+    """Every global generator is afterwards where it was."""
+    before = random_state()
+    try:
+        yield
+    finally:
+        restore_random_state(before)

@@ -98,6 +98,9 @@ def check_training_config(config: Config) -> None:
     for key, choices in CHOICES.items():
         if config.get(key, choices[0]) not in choices:
             raise ConfigError(f"{name}: {key}={config[key]!r} is unknown; choose one of {', '.join(choices)}")
+    for key in config.get("value") or {}:
+        if key not in (known := value_keys()):
+            raise ConfigError(f"{name}: unknown key 'value.{key}'{_suggest(key, known)}")
     checked = {key: node for key, node in config.to_dict().items() if key != "probes"}  # probes check their own
     for key, node in _typed(checked, ""):
         kind = resolve(node["type"], key)
@@ -126,6 +129,16 @@ def resolve(kind: Any, key: str) -> Callable[..., Any]:
             raise ConfigError(f"{key}: {kind} is of an optional package{hint}")
         raise ConfigError(f"{key}: {kind!r} is not a class; give the class itself or its full dotted name")
     return found
+
+
+def value_keys() -> list[str]:
+    """What ``value`` may hold: settings of the meta step by gradients, and of the one by rollouts."""
+    from vssl.engine.designer_update import DesignerUpdate
+    from vssl.engine.horizon_update import HorizonUpdate
+
+    built = {"learner", "learner_step", "learner_optimizer", "designer", "feedback", "optimizer", "budget", "weights"}
+    arguments = [*_arguments(DesignerUpdate), *_arguments(HorizonUpdate), "batch_size"]
+    return [argument for argument in dict.fromkeys(arguments) if argument not in built]
 
 
 def _typed(node: Any, where: str) -> Iterator[tuple[str, dict]]:
@@ -174,6 +187,8 @@ def _check_option(config: Config, key: str, value: Any) -> None:
             known += OPTIONAL
         elif parts[:depth] == ["budget"]:
             known = _arguments(Budget)
+        elif parts[:depth] == ["value"]:
+            known = value_keys()
         elif "type" in node:
             known = _arguments(resolve(node["type"], where)) or [part]
         if part not in known:

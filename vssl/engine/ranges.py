@@ -71,7 +71,9 @@ RANGES: dict[str, Range] = {
     **_all("clip_grad budget.seconds", POSITIVE),
     **_all("schedule.warmup_share schedule.final_ratio schedule.head_share", SHARE),
     **_all("value.period value.g_down_every one_step_probe.interval one_step_probe.batches", COUNT),
-    **_all("value.burn_in value.warmup", COUNT_OR_0),
+    **_all("value.burn_in value.warmup value.horizon value.halvings", COUNT_OR_0),
+    **_all("value.rollouts value.pairs", COUNT),
+    "value.sigma": POSITIVE,
     # optimizers of torch
     "optimizer.lr": POSITIVE,
     **_all("designer_optimizer.lr weight_decay lr_decay", NOT_NEGATIVE),
@@ -128,6 +130,7 @@ ANY_NUMBER = {
     "log_ratio": "the logarithm of a ratio has either sign",
     "reference": "measured by the run, not set in a config",
     "weights": "a task may count against another",
+    "loss_weights": "by component; the objective checks them",
 }
 # Pairs of arguments of one node, where the first must stay below the second.
 _BELOW = (("min_depth", "max_depth"),)

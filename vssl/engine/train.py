@@ -1,5 +1,6 @@
 """From a config to a finished run directory."""
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from torch.utils.data import Dataset
 from vssl import compat, distributed
 from vssl.datasets.files import DataWarning
 from vssl.datasets.stream import Stream
-from vssl.designers import CandidateSearch, Designer
+from vssl.designers import CandidateDesigner, Choice, Designer
 from vssl.draws import Draws
 from vssl.engine import checkpoint, run_directory
 from vssl.engine.batches import check_batches
@@ -24,12 +25,18 @@ from vssl.engine.budget import Budget
 from vssl.engine.compiling import compile_learner, compile_options
 from vssl.engine.config import ConfigError, build, check_training_config, load_config, resolve
 from vssl.engine.designer_update import DesignerUpdate
+from vssl.engine.horizon_update import HorizonUpdate
+from vssl.engine.learner_step import LearnerStep
 from vssl.engine.runner import PretrainRunner
 from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
 from vssl.learner.schedules import warmup_cosine
 from vssl.progress import say
 from vssl.value.metagradient import central_difference
+
+# Keys of ``value`` that only rollouts read, and those that only the value of one step does.
+OF_ROLLOUTS = ("horizon", "halvings", "rollouts", "pairs", "sigma", "directions")
+OF_ONE_STEP = ("rule", "combine", "average_g_down", "g_down_every", "estimator", "recognisability", "norm_growth")
 
 
 def train(
@@ -110,13 +117,14 @@ def build_runner(
     optimizer = build(_optimizer_settings(config.optimizer), groups)
     for group in optimizer.param_groups:
         group["peak_lr"] = group["lr"]
+    budget, learner_step = Budget(**config.budget), _learner_step(config, learner, optimizer, device)
 
-    if isinstance(designer, CandidateSearch):
+    if isinstance(designer, CandidateDesigner):
         designer.seed = seed
     designer_update, meta_stream, measuring = None, None, None
-    searches = isinstance(designer, CandidateSearch) and config.get("feedback")
+    searches = isinstance(designer, CandidateDesigner) and config.get("feedback")
     if config.get("designer_optimizer") or searches:
-        designer_update = _build_designer_update(config, learner, designer, optimizer, seed, placement)
+        designer_update = _build_designer_update(config, learner_step, budget, designer, seed, placement)
         meta_stream = Stream(dataset, config["value"].get("batch_size", config.batch_size), seed + 7919, **placement)
     elif config.get("feedback"):
         if not config.get("one_step_probe"):
@@ -146,8 +154,6 @@ def build_runner(
             designer_update=designer_update,
         )
 
-    schedule = dict(warmup_share=0.0, final_ratio=1.0) | dict(config.get("schedule", {}))
-    head_share = schedule.pop("head_share", 0.0)
     return PretrainRunner(
         learner=learner,
         optimizer=optimizer,
@@ -156,12 +162,9 @@ def build_runner(
             meta_stream=meta_stream,
             designer=designer,
             designer_update=designer_update,
-            budget=Budget(**config.budget),
-            learning_rate=partial(warmup_cosine, **schedule),
-            head_share=head_share,
-            clip_grad=config.get("clip_grad"),
+            budget=budget,
+            learner_step=learner_step,
             seed=seed,
-            autocast=_autocast(config, device),
             compiled=compiling is not None,
         ),
         config=config,
@@ -199,21 +202,28 @@ def parameter_groups(learner: Learner, optimizer: dict[str, Any], decay_tokens: 
     return groups
 
 
+def _learner_step(config: Config, learner: Learner, optimizer: Optimizer, device: torch.device) -> LearnerStep:
+    schedule = dict(warmup_share=0.0, final_ratio=1.0) | dict(config.get("schedule", {}))
+    head_share = schedule.pop("head_share", 0.0)
+    rate, clip_grad = partial(warmup_cosine, **schedule), config.get("clip_grad")
+    return LearnerStep(learner, optimizer, rate, head_share, clip_grad, _autocast(config, device))
+
+
 def _build_designer_update(
     config: Config,
-    learner: Learner,
+    learner_step: LearnerStep,
+    budget: Budget,
     designer: Designer,
-    learner_optimizer: Optimizer,
     seed: int,
     placement: dict[str, Any],
-) -> DesignerUpdate:
+) -> DesignerUpdate | HorizonUpdate:
     missing = [key for key in ("feedback", "value") if not config.get(key)]
     if missing:
         raise ConfigError(f"training a designer needs {' and '.join(missing)} in the config too")
     optimizer = None
-    if isinstance(designer, CandidateSearch):
+    if isinstance(designer, CandidateDesigner):
         if config.get("designer_optimizer"):
-            raise ConfigError("CandidateSearch steps itself; remove designer_optimizer and set its learning_rate")
+            raise ConfigError(f"{type(designer).__name__} steps itself; remove designer_optimizer")
     else:
         parameters = [p for p in designer.parameters() if p.requires_grad]
         if not parameters:
@@ -223,11 +233,45 @@ def _build_designer_update(
     for key in ("rule", "combine", "average_g_down"):
         if settings.get(key):
             settings[key] = build(settings[key])
+    feedback = _build_feedback(config.feedback, learner_step.learner.student.embed_dim, seed, placement)
+    if settings.get("horizon"):
+        return _horizon_update(settings, config, learner_step, budget, designer, feedback, optimizer)
+    settings = {key: value for key, value in settings.items() if key not in OF_ROLLOUTS}
     estimator = dict(settings.get("estimator") or dict(type=central_difference))
     kind = resolve(estimator.pop("type"), "value.estimator")
     settings["estimator"] = partial(kind, **estimator)
-    feedback = _build_feedback(config.feedback, learner.student.embed_dim, seed, placement)
-    return DesignerUpdate(learner, designer, feedback, optimizer, learner_optimizer, **settings)
+    return DesignerUpdate(learner_step.learner, designer, feedback, optimizer, learner_step.optimizer, **settings)
+
+
+def _horizon_update(
+    settings: dict[str, Any],
+    config: Config,
+    learner_step: LearnerStep,
+    budget: Budget,
+    designer: Designer,
+    feedback: Feedback,
+    optimizer: Optimizer | None,
+) -> HorizonUpdate:
+    horizon = settings["horizon"]
+    if penalties := [key for key in ("recognisability", "norm_growth") if settings.get(key)]:
+        raise ConfigError(f"value.{penalties[0]} is a penalty on one step, value.horizon={horizon}; set it to 0")
+    still = learner_step.head_share * (budget.steps or 0)
+    if settings.get("burn_in", 0) < still:
+        raise ConfigError(
+            f"value.burn_in={settings.get('burn_in', 0)}: a rollout is worth nothing while the backbone stands still, "
+            f"which it does for schedule.head_share of the budget; give at least {math.ceil(still)}"
+        )
+    combine = settings.get("combine")
+    weights = dict.fromkeys(feedback.tasks, 1.0) if combine is None else combine.weights
+    settings = {key: value for key, value in settings.items() if key not in OF_ONE_STEP}
+    update = HorizonUpdate(learner_step, budget, designer, feedback, weights, optimizer, **settings)
+    if budget.steps and (tried := update.learner_steps() * sum(map(update.due, range(budget.steps)))) > budget.steps:
+        warnings.warn(
+            f"rollouts will take {tried} learner steps, the run itself {budget.steps}; a longer value.period makes "
+            "meta steps rarer",
+            stacklevel=2,
+        )
+    return update
 
 
 def _designer_optimizer(config: Config, designer: Designer) -> Optimizer:
@@ -326,10 +370,18 @@ def _try_out(
     """Two images through everything, so that wrong sizes and unreadable data show before the run begins."""
     images = torch.stack([dataset[index, 0] for index in (0, len(dataset) - 1)]).to(device).float() / 255
     with torch.random.fork_rng(), torch.no_grad():
-        views = designer(images, Draws(0, "trial", device=device)).views
-        learner(views, Draws(0, "trial", device=device))
+        if isinstance(designer, Choice):
+            for number, weights in enumerate(designer.loss_weights):
+                learner.objective.weigh(weights)
+                learner(designer.candidate(number, images, _trial_draws(device)).views, _trial_draws(device))
+            learner.objective.weigh(None)
+        learner(designer(images, _trial_draws(device)).views, _trial_draws(device))
         for pool in {} if feedback is None else feedback.pools.values():
             learner.student.grid(pool.train.dataset[0, 0][0][None])
+
+
+def _trial_draws(device: torch.device) -> Draws:
+    return Draws(0, "trial", device=device)
 
 
 def _load_designer(designer: Designer, path: Path) -> None:

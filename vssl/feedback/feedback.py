@@ -160,6 +160,28 @@ class Feedback(nn.Module):
         solved_on = tuple(torch.cat(parts) for parts in zip(*support, strict=True))
         return unexplained(solved_on, rows_of(features, *task.targets(labels, grid)), self.ridge_l2)
 
+    def next_heldout(self) -> dict[str, list[tuple[Tensor, ...]]]:
+        """The next batches of each task's meta pool, as many as a gradient is taken on."""
+        return {name: [pool.meta.next() for _ in range(self.meta_batches)] for name, pool in self.pools.items()}
+
+    @torch.no_grad()
+    def heldout_losses(
+        self, backbone: TimmBackbone, batches: dict[str, list[tuple[Tensor, ...]]]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """L_down of each task for any backbone, heads solved on the same train images, averaged over ranks.
+
+        Raises:
+            RuntimeError: under evaluator ``"heads"``, whose heads belong to the backbone that they were fitted on.
+        """
+        if self.evaluator != "ridge":
+            raise RuntimeError("evaluator 'heads' fits heads to one backbone; use evaluator='ridge'")
+        with _eval_mode(backbone):
+            losses = [
+                torch.stack([self.loss(backbone, name, *batch) for batch in batches[name]]).mean()
+                for name in self.tasks
+            ]
+        return dict(zip(self.tasks, average(losses), strict=True))
+
     @torch.no_grad()
     def score(self, backbone: TimmBackbone, name: str, images: Tensor, labels: Tensor) -> Float[Tensor, ""]:
         """The fitted head's score on a batch, in the task's `score_unit`.
@@ -172,6 +194,19 @@ class Feedback(nn.Module):
         task = self.tasks[name]
         with _eval_mode(backbone), _eval_mode(task):
             return task.score(_features(backbone, images), labels)
+
+    def controlled_values(self, values: Float[Tensor, " n"], step: int, name: str) -> Float[Tensor, " n"]:
+        """Values of constructions under the control: as they are, negated, or random with their spread.
+
+        Args:
+            name: of these values among those of one step; other values are other random numbers.
+        """
+        if self.control == "negated":
+            return -values
+        if self.control == "random":
+            spread = values.std() if len(values) > 1 else values.abs().mean()
+            return Draws(self.seed, f"random values {name}", step).normal(len(values)).to(values) * spread
+        return values
 
     def _controlled(self, gradient: list[Tensor], name: str, step: int) -> list[Tensor]:
         if self.control == "negated":

@@ -5,7 +5,7 @@ blocks and the final norm): the trunk, the teacher, the targets. `finish` runs t
 meta-gradient calls `begin` once and differentiates `finish` only (vssl/value).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float
@@ -116,6 +116,15 @@ class Objective(nn.Module):
 
     def on_step(self, step: int, progress: float) -> None:
         """Called before a learner step and its meta step: sets whatever follows a schedule."""
+
+    def weigh(self, weights: Mapping[str, float] | None) -> None:
+        """Called before a learner step: what each component of the loss counts from now on; None for its own weights.
+
+        Raises:
+            ValueError: the loss has no such components.
+        """
+        if weights is not None:
+            raise ValueError(f"{type(self).__name__} has one loss without components; leave loss_weights out")
 
     def before_optimizer_step(self) -> None:
         """Called between backward and the learner's optimizer step."""

@@ -16,6 +16,7 @@ _PHASE_COLOURS = {
     "learner": "#0072B2",
     "feedback": "#E69F00",
     "designer": "#D55E00",
+    "rollout": "#CC79A7",
     "other": "#eeeeee",
 }
 
