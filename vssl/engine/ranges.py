@@ -70,6 +70,7 @@ RANGES: dict[str, Range] = {
     **_all("num_workers seed rankme_interval sample_views snapshots snapshot_images", COUNT_OR_0),
     **_all("clip_grad budget.seconds", POSITIVE),
     **_all("schedule.warmup_share schedule.final_ratio schedule.head_share", SHARE),
+    "layer_decay": POSITIVE_SHARE,
     **_all("value.period value.g_down_every one_step_probe.interval one_step_probe.batches", COUNT),
     **_all("value.burn_in value.warmup value.horizon value.halvings", COUNT_OR_0),
     **_all("value.rollouts value.pairs", COUNT),

@@ -27,6 +27,7 @@ from vssl.engine.config import ConfigError, build, check_training_config, load_c
 from vssl.engine.designer_update import DesignerUpdate
 from vssl.engine.horizon_update import HorizonUpdate
 from vssl.engine.learner_step import LearnerStep
+from vssl.engine.optimizer import continue_run, parameter_groups
 from vssl.engine.runner import PretrainRunner
 from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
@@ -113,10 +114,14 @@ def build_runner(
     placement = dict(rank=rank, world_size=world_size, num_workers=config.get("num_workers", 0), device=device)
     check_batches(config, learner.objective, dataset, world_size)
     stream = Stream(dataset, config.batch_size, seed, **placement)
-    groups = parameter_groups(learner, config.optimizer, config.get("decay_tokens", False))
+    groups = parameter_groups(
+        learner, config.optimizer, config.get("decay_tokens", False), config.get("layer_decay", 1.0)
+    )
     optimizer = build(_optimizer_settings(config.optimizer), groups)
     for group in optimizer.param_groups:
         group["peak_lr"] = group["lr"]
+    if config.get("continue_run"):
+        continue_run(Path(config.continue_run), learner, optimizer)
     budget, learner_step = Budget(**config.budget), _learner_step(config, learner, optimizer, device)
 
     if isinstance(designer, CandidateDesigner):
@@ -183,23 +188,6 @@ def build_runner(
         overwrite=overwrite,
         measuring=measuring,
     )
-
-
-def parameter_groups(learner: Learner, optimizer: dict[str, Any], decay_tokens: bool = False) -> list[dict[str, Any]]:
-    """Of backbone and SSL head: weight decay for matrices; none for biases, norms, tokens and position embeddings.
-
-    With `decay_tokens`, tokens and position embeddings have weight decay too, as in DINO's code.
-    """
-    groups = []
-    for part, module in (("backbone", learner.student), ("head", learner.objective)):
-        decayed, plain = [], []
-        for name, p in module.named_parameters():
-            if p.requires_grad:
-                tokens = name.endswith(("cls_token", "reg_token", "pos_embed", "mask_token"))
-                (plain if p.ndim <= 1 or (tokens and not decay_tokens) else decayed).append(p)
-        groups.append({"part": part, "params": decayed, "weight_decay": optimizer.get("weight_decay", 0.0)})
-        groups.append({"part": part, "params": plain, "weight_decay": 0.0})
-    return groups
 
 
 def _learner_step(config: Config, learner: Learner, optimizer: Optimizer, device: torch.device) -> LearnerStep:
