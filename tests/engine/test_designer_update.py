@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vssl.engine import ConfigError
-from vssl.engine.config import PRECISIONS
+from vssl.engine.config import CHOICES
 from vssl.engine.train import build_runner, train
 from vssl.value import NormGrowth, cosine
 
@@ -107,7 +107,7 @@ def test_in_bf16_heads_are_fitted_as_in_fp32(designed_config, tmp_path):
 def test_in_bf16_differences_are_what_double_backward_gives(designed_config, tmp_path, name):
     """The tail is in fp32, so that what is left between estimators is what is left in fp32."""
     gradients = {}
-    for estimator, precision in product(("double_backward", "central_difference", "forward_difference"), PRECISIONS):
+    for estimator, precision in product(("double_backward", "central_difference", "forward_difference"), CHOICES["precision"]):
         config = with_designer(designed_config, name)
         config.precision = precision
         config["value"].estimator = dict(type=f"vssl.value.{estimator}")
