@@ -102,7 +102,7 @@ class Calibration:
     def _config(self, name: str, designer: Path | None) -> Any:
         config, arm = copy.deepcopy(self._configs[name]), self._comparison.arms[name]
         config.arm, config.budget = name, {"steps": arm.budget["baseline_steps"]}
-        config.backbone.checkpoint = str(self._backbone)
+        arm.begin_at(config, self._backbone)
         if designer is None and arm.designer_of is not None:  # without it the untrained designer stands in
             learned = self._run(arm.designer_of, self._comparison.seeds[0]) / "checkpoint.pth"
             designer = learned if learned.is_file() else None
@@ -115,6 +115,8 @@ class Calibration:
         made: dict = {"start_sha256": self._digest, "baseline": self._comparison.baseline}
         made |= {f"budget.{key}": value for key, value in self._comparison.arms[name].budget.items()}
         for role, arm in (("arm", name), ("baseline", self._comparison.baseline)):
+            if self._comparison.arms[arm].continues == "run":
+                made[f"{role}.continues"] = "run"
             settings = flat_settings(self._configs[arm])
             made |= {f"{role}.{key}": value for key, value in settings.items() if not key.startswith("budget.")}
         return made

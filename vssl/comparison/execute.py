@@ -151,7 +151,7 @@ class Execution:
         config = copy.deepcopy(self._configs[name])
         config.arm = name
         config.budget = budget_of(self.comparison, self.comparison.arms[name], seed)
-        config.backbone.checkpoint = str(self._backbone)
+        self.comparison.arms[name].begin_at(config, self._backbone)
         if (other := self.comparison.arms[name].designer_of) is not None:
             config.designer_checkpoint = str(run_directory(self.comparison.work_dir, other, seed) / "checkpoint.pth")
         return config

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from vssl.comparison.budget import check_baseline_steps, check_budget, check_start_budget
 from vssl.config_files import config_file
@@ -18,7 +19,7 @@ _TOP_KEYS = {
 }  # fmt: skip
 _ONE_STEP_KEYS = {"interval", "batch_size", "batches", "probe", "feedback_of"}
 _START_KEYS = {"config", "cfg_options", "budget", "seed", "backbone", "probe_seeds", "label"}
-_ARM_KEYS = {"config", "cfg_options", "budget", "steps_of", "designer_of", "label"}
+_ARM_KEYS = {"config", "cfg_options", "budget", "steps_of", "designer_of", "continues", "label"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Arm:
     each with a ``clock`` or without; None when `steps_of` names the arm whose actual number of steps, seed by seed, is
     this arm's budget.
     designer_of: the arm whose final designer, seed by seed, is the one that this arm begins with.
+    continues: of the start, the ``"backbone"`` alone, or the whole ``"run"``: its SSL head or decoder, teacher and the
+    optimizer's moments too.
     """
 
     name: str
@@ -38,11 +41,18 @@ class Arm:
     budget: dict | None
     steps_of: str | None = None
     designer_of: str | None = None
+    continues: Literal["backbone", "run"] = "backbone"
 
     @property
     def follows(self) -> set[str]:
         """The arms that must have run, with the same seed, before this one."""
         return {other for other in (self.steps_of, self.designer_of) if other is not None}
+
+    def begin_at(self, config: Any, backbone: Path) -> None:
+        """Have the run of `config` begin where the start ended, whose backbone's file is `backbone`."""
+        config.backbone.checkpoint = str(backbone)
+        if self.continues == "run":
+            config.continue_run = str(backbone.parent)
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,9 @@ def read_comparison(
     seeds = _check_seeds(list(config.get("seeds", [0, 1, 2])) if seeds is None else seeds, source)
     arms = {name: _read_arm(name, about, config.get("budget"), source) for name, about in config["arms"].items()}
     _check_references(arms, source)
+    start = _read_start(config["start"], seeds, source)
+    if start.config is None and (whole := [name for name, arm in arms.items() if arm.continues == "run"]):
+        raise ValueError(f"{source}: arm {whole[0]!r}: continues='run' needs a start with config=FILE, not a backbone")
     work_dir = work_dir or config.get("work_dir")
     if not work_dir:
         raise ValueError(f"{source}: no work_dir; set it there or give --work-dir")
@@ -134,7 +147,7 @@ def read_comparison(
     return Comparison(
         title=config.get("title", "V-Pretraining against the fixed recipe"),
         work_dir=Path(work_dir),
-        start=_read_start(config["start"], seeds, source),
+        start=start,
         arms=arms,
         seeds=seeds,
         baseline=baseline,
@@ -203,6 +216,8 @@ def _read_arm(name: str, about: Mapping, default_budget: Mapping | None, source:
     _check_keys(about, _ARM_KEYS, required={"config"}, where=where)
     if "budget" in about and "steps_of" in about:
         raise ValueError(f"{where}: budget and steps_of exclude each other; keep one")
+    if (continues := about.get("continues", "backbone")) not in ("backbone", "run"):
+        raise ValueError(f"{where}: continues={continues!r}; give 'backbone', or 'run' for the start's SSL head too")
     steps_of = about.get("steps_of")
     budget = None if steps_of else about.get("budget", default_budget)
     if not steps_of:
@@ -215,6 +230,7 @@ def _read_arm(name: str, about: Mapping, default_budget: Mapping | None, source:
         budget=budget,
         steps_of=steps_of,
         designer_of=about.get("designer_of"),
+        continues=continues,
     )
 
 
