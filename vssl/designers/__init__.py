@@ -4,6 +4,7 @@ from vssl.designers.base import Construction, Designer, Identity
 from vssl.designers.candidates import CandidateDesigner
 from vssl.designers.choice import Choice
 from vssl.designers.dit import DiTMask
+from vssl.designers.loss_weights import LossWeights
 from vssl.designers.masked_policy import MaskedPolicy
 from vssl.designers.policies import GlobalPolicy, InstancePolicy
 from vssl.designers.search import CandidateSearch
@@ -19,6 +20,7 @@ __all__ = [
     "GlobalPolicy",
     "Identity",
     "InstancePolicy",
+    "LossWeights",
     "MaskedPolicy",
     "UNetMask",
 ]

@@ -17,7 +17,14 @@ from vssl.engine.meta_schedule import MetaSchedule
 from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
 from vssl.objectives.base import WEIGHTS
-from vssl.value.metagradient import MetaGradient, central_difference, functional_tail, parameter_gradient
+from vssl.value.credit import credit
+from vssl.value.metagradient import (
+    MetaGradient,
+    central_difference,
+    functional_components,
+    functional_tail,
+    parameter_gradient,
+)
 from vssl.value.products import cosine, norm
 from vssl.value.rules import AdamPreconditioner, Bound, NormGrowth, Rule
 from vssl.views.crops import Views
@@ -83,6 +90,7 @@ class DesignerUpdate(MetaSchedule):
         self.rule, self.combine, self.average_g_down, self.estimator = rule, combine, average_g_down, estimator
         self._downstream, self.candidates = None, candidates
         self.tail = functional_tail(learner.objective, learner.student)
+        self.components, self.credit = functional_components(learner.objective, learner.student), {}
         self.preconditioner = AdamPreconditioner(learner_optimizer, learner.student.aligned_parameters())
 
     def __call__(
@@ -147,7 +155,8 @@ class DesignerUpdate(MetaSchedule):
         self.optimizer.step()
         self.designer.project()
         penalty = construction.penalty.detach()
-        return meta.g_pre, {"value": meta.value, "designer_gradient_norm": gradient_norm, "penalty": penalty}
+        earned = {f"credit/{name}": value for name, value in self.credit.items()}
+        return meta.g_pre, {"value": meta.value, "designer_gradient_norm": gradient_norm, "penalty": penalty, **earned}
 
     def _search(self, images: Tensor, g_down: list[Tensor], draws, autocast) -> tuple[list[Tensor], dict[str, Tensor]]:
         """2c and 2d by trial: value several constructions of the batch, all with the same random numbers."""
@@ -188,6 +197,7 @@ class DesignerUpdate(MetaSchedule):
                 unchanged = self._begin(base, draws("meta objective"), autocast)
             reference = norm(average(parameter_gradient(unchanged, self.tail, aligned)))
             rule = NormGrowth(rule, self.norm_growth, reference)
+        self.learner.objective.weigh(construction.loss_weights)
         state, rest = self._begin(construction.views, draws("meta objective"), autocast), None
         if construction.weights is not None:
             state[WEIGHTS] = construction.weights
@@ -202,8 +212,20 @@ class DesignerUpdate(MetaSchedule):
             rest=None if rest is None else parameter_gradient(rest, self.tail, aligned),
             reduce=average,
         )
-        meta.backward(state, self.designer.parameters(), construction.penalty)
+        penalty = construction.penalty
+        if construction.learned_weights is not None:
+            self.credit = self._credit(state, aligned, meta.v)
+            earned = [weight * self.credit[name] for name, weight in construction.learned_weights.items()]
+            penalty = penalty - torch.stack(earned).sum()
+        meta.backward(state, self.designer.parameters(), penalty)
         return meta
+
+    def _credit(self, state: dict[str, Tensor], aligned: dict[str, nn.Parameter], v: list[Tensor]) -> dict[str, Tensor]:
+        """∂value/∂weight of each component of the loss, averaged over ranks."""
+        of_all = credit(partial(self.components, state), aligned, v)
+        means = dict(zip(of_all, average([losses.mean() for losses in of_all.values()]), strict=True))
+        # a component that is not in the loss yet (DINOv3's Gram before its start) has earned nothing
+        return {name: means.get(name, v[0].new_zeros(())) for name in self.learner.objective.component_weights()}
 
     def _unlike(self, construction, base: Views) -> Tensor:
         """How little of the base views the teacher recognises in the designed ones."""

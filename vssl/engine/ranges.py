@@ -75,6 +75,8 @@ RANGES: dict[str, Range] = {
     **_all("value.burn_in value.warmup value.horizon value.halvings", COUNT_OR_0),
     **_all("value.rollouts value.pairs", COUNT),
     "value.sigma": POSITIVE,
+    "designer.bound": Range(1, open_low=True),
+    "entropy": NOT_NEGATIVE,
     # optimizers of torch
     "optimizer.lr": POSITIVE,
     **_all("designer_optimizer.lr weight_decay lr_decay", NOT_NEGATIVE),

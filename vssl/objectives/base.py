@@ -77,6 +77,18 @@ class Objective(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} does not say how its loss ends")
 
+    def loss_components(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch *axes"]]:
+        """The losses of a state before any mean: by component, of each image, and of each patch or pair if it has such.
+
+        The loss is Σ_k `component_weights`[k] · mean(loss_components[k]). `vssl.value.credit` asks what each is worth.
+        Where the loss is one number for the whole batch, the only component has no axes.
+        """
+        raise TypeError(f"{type(self).__name__} does not say what its loss consists of")
+
+    def component_weights(self) -> dict[str, float]:
+        """How much each component counts at present; see `weigh`."""
+        raise TypeError(f"{type(self).__name__} does not say what its loss consists of")
+
     def forward(
         self, student: TimmBackbone, teacher: "EMATeacher | None", views: Views, draws: Draws
     ) -> Float[Tensor, ""]:

@@ -154,6 +154,12 @@ class JointEmbedding(Objective):
                 dense[name] = [full_precision(self.dense_projector(p)).unflatten(1, rows_columns) for p in patches]
         return self._loss_of(self.loss, embeddings, dense, state)
 
+    def loss_components(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, ""]]:
+        return {"loss": self.finish(student, state)}
+
+    def component_weights(self) -> dict[str, float]:
+        return {"loss": 1.0}
+
     def _embed(
         self, student: TimmBackbone, tokens: Float[Tensor, "views batch tokens dim"], state: State
     ) -> Float[Tensor, "views rows dim"]:

@@ -121,11 +121,20 @@ class MAE(Objective):
 
     def squared_errors(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch hidden values"]]:
         """By component; those without a weight are left out."""
+        return {name: part for name, part in self._all_errors(student, state).items() if self.weights[name]}
+
+    def loss_components(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch hidden"]]:
+        return {name: errors.mean(-1) for name, errors in self._all_errors(student, state).items()}
+
+    def component_weights(self) -> dict[str, float]:
+        return dict(self.weights)
+
+    def _all_errors(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch hidden values"]]:
         tokens = student.tail(unpack(state, "visible"))
         predicted = self.decoder(tokens, state["keep"], state["hidden"].unsqueeze(1), state["positions"]).squeeze(1)
         errors = (predicted.to(state["target"].dtype) - state["target"]).square()
         parts = errors.split(list(self.components.values()), dim=-1)
-        return {name: part for name, part in zip(self.components, parts, strict=True) if self.weights[name]}
+        return dict(zip(self.components, parts, strict=True))
 
     def weigh(self, weights: Mapping[str, float] | None) -> None:
         if weights is None:

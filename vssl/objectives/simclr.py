@@ -66,10 +66,16 @@ class SimCLR(Objective):
         return pack(student.trunk(self.crops_of(views).flatten(0, 1)), "global")
 
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
+        return mean_over_images(self.loss_components(student, state)["contrast"], state)
+
+    def loss_components(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, " batch"]]:
         tokens = student.tail(unpack(state, "global"))
         pooled = student.class_token(tokens) if self.pool == "class" else student.patch_tokens(tokens).mean(1)
         first, second = self.head(pooled).chunk(2)
-        return mean_over_images(nt_xent(first, second, self.temperature), state)
+        return {"contrast": nt_xent(first, second, self.temperature)}
+
+    def component_weights(self) -> dict[str, float]:
+        return {"contrast": 1.0}
 
 
 def nt_xent(

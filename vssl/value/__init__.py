@@ -1,11 +1,13 @@
 """The value of an update: rules, task combination, meta-gradient estimators, one-step prediction. Pure tensors."""
 
 from vssl.value.combine import GradientAverage, PCGrad, UnitNorm, WeightedSum
+from vssl.value.credit import credit
 from vssl.value.metagradient import (
     MetaGradient,
     central_difference,
     double_backward,
     forward_difference,
+    functional_components,
     functional_tail,
     parameter_gradient,
 )
@@ -30,9 +32,11 @@ __all__ = [
     "adam_update",
     "central_difference",
     "cosine",
+    "credit",
     "dot",
     "double_backward",
     "forward_difference",
+    "functional_components",
     "functional_tail",
     "norm",
     "parameter_gradient",
