@@ -166,6 +166,16 @@ def test_depth_of_any_scale_becomes_millimetres(source, make, scale, metres):
     assert (found[0, :3] == 0).all() and (found.flat[3:] == 2500).all()
 
 
+def test_endings_of_names_are_taken_away(source):
+    for path in (source.root / "images").iterdir():
+        path.rename(path.with_stem(f"{path.stem}_leftImg8bit"))
+    source.masks(from_zero, suffix="_labelIds")
+    source.masks(from_one, suffix="_color")
+    assert source.run_masks("--image-suffix", "_leftImg8bit", "--mask-suffix", "_labelIds") == 0
+    np.testing.assert_array_equal(source.labels("frame_3"), numbers(3) + 1)
+    assert (source.out / "ade20k/images/training/frame_3.jpg").is_file()
+
+
 def test_splits_by_share_are_the_last_frames_of_every_folder_in_natural_order(tmp_path):
     source = Source(tmp_path, tuple(f"{room}/frame_{k}" for room in "ab" for k in range(12)))
     source.masks(from_zero)

@@ -96,6 +96,7 @@ def _add_folder(commands: argparse._SubParsersAction) -> None:
     )
     path = dict(type=Path, metavar="DIR")
     folder.add_argument("--images", **path, required=True, help="folder tree; images without a label are left out")
+    folder.add_argument("--image-suffix", default="", metavar="TEXT", help="what their names add: _leftImg8bit")
     folder.add_argument("--out", default="data/mine", help="folder to write (default: %(default)s)")
     folder.add_argument("--name", help="what protocol cards call the set (default: the name of --out)")
     masks = folder.add_argument_group("masks")
@@ -134,7 +135,7 @@ def _folder(options: argparse.Namespace) -> Path:
     )
     depth = options.depth and Depth(options.depth, options.depth_scale, options.depth_invalid, options.depth_suffix)
     split = Split(options.val_list, options.train_list, options.val_folder, options.val_share)
-    description = prepare_folder(options.images, options.out, masks, depth, split, options.name)
+    description = prepare_folder(options.images, options.out, masks, depth, split, options.name, options.image_suffix)
     say_shares(description)
     return description
 
