@@ -45,6 +45,8 @@ def test_config_takes_two_steps(name, few_scenes, tmp_path):
     config = load_config(ROOT / "configs/scenes" / f"{name}.py", options)
     if config.get("feedback"):
         config["value"].update(batch_size=4, period=1, burn_in=0)
+        if config["value"].get("horizon"):
+            config["value"].update(horizon=2, burn_in=1)  # the backbone moves from the second step on
         config.feedback.first_head_steps = 1
         for task, layout in (("segmentation", "ade20k"), ("depth", "nyuv2")):
             pool = config.feedback.pools[task]

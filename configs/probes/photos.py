@@ -9,12 +9,12 @@ from zero (L-BFGS): a score does not depend on the seed. Data, expected scores a
 from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations, LoadDepthAnnotation, PackSegInputs, Resize
 
-from vssl.probes.classification import KNNProbe, LinearProbe
 from vssl.probes.datasets import NYUDepth, SceneSegmentation
-from vssl.probes.depth import DepthProbe
+from vssl.probes.dense.depth import DepthProbe
+from vssl.probes.dense.losses import ValidDepthLoss
+from vssl.probes.dense.segmentation import SegmentationProbe
 from vssl.probes.fit import FullBatch
-from vssl.probes.losses import ValidDepthLoss
-from vssl.probes.segmentation import SegmentationProbe
+from vssl.probes.image.classification import KNNProbe, LinearProbe
 
 # --- science ----------------------------------------------------------------------------------------------------------
 height, width = 256, 336  # px; NYUv2's are 4:3, and both are multiples of the patch

@@ -5,7 +5,7 @@ import os
 import struct
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,10 @@ _PREPARED_BY = {
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
+class DataWarning(UserWarning):
+    """Data is used as it is, and may not be what was meant. A run keeps what was said in ``run.json``."""
+
+
 class UnreadableImage(ValueError):
     """A file that exists and is not a whole, decodable image."""
 
@@ -55,7 +59,7 @@ def image_paths(root: Path) -> Iterator[str]:
     yield from _walk(os.fspath(root), "", (os.path.realpath(root),), left_out)
     if left_out:
         listed = ", ".join(f"{what} ({count})" for what, count in left_out.most_common())
-        warnings.warn(f"{root}: left out {listed}; images are {', '.join(EXTENSIONS)}", stacklevel=2)
+        warnings.warn(f"{root}: left out {listed}; images are {', '.join(EXTENSIONS)}", DataWarning, 2)
 
 
 def _walk(folder: str, relative: str, above: tuple[str, ...], left_out: Counter) -> Iterator[str]:
@@ -77,6 +81,14 @@ def _walk(folder: str, relative: str, above: tuple[str, ...], left_out: Counter)
                 left_out["links back to a folder above"] += 1
             else:
                 yield from _walk(entry.path, os.path.join(relative, entry.name), (*above, real), left_out)
+
+
+def require_one_image_a_label(names: Sequence[str], stem: Callable[[str], str], where: Path) -> None:
+    """Raises ValueError for two images, ``a.jpg`` and ``a.png``, that would have the same label file."""
+    first: dict[str, str] = {}
+    for name in names:
+        if (other := first.setdefault(stem(name), name)) != name:
+            raise ValueError(f"{where}: {other} and {name} would have the same label; remove or rename one of them")
 
 
 def next_step(folder: str | Path) -> str:
@@ -152,8 +164,8 @@ def read_labels(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "
         return np.asarray(image)
 
 
-def read_millimetres(path: Path, content: bytes | None = None) -> np.ndarray:
-    """Decodes a 16-bit depth image: (H, W) integers, millimetres, 0 = invalid. `content`: see `read_image`.
+def read_depth(path: Path, content: bytes | None = None) -> np.ndarray:
+    """Decodes a 16-bit depth image: (H, W) integers as in the file, 0 = invalid. `content`: see `read_image`.
 
     Raises:
         UnreadableImage: broken, or not 16 bits in one channel.
@@ -161,8 +173,8 @@ def read_millimetres(path: Path, content: bytes | None = None) -> np.ndarray:
     with opened(path, content) as image:
         if not image.mode.startswith("I"):
             raise UnreadableImage(
-                f"{path}: expected 16-bit depth in millimetres, got an image of mode {image.mode}. "
-                f"Depth scaled to 8 bits has lost its unit; write it again as uint16 PNG."
+                f"{path}: expected 16-bit depth, got an image of mode {image.mode}. Depth scaled to 8 bits has lost "
+                "its unit; write it again as uint16 PNG, in millimetres or in another depth_scale"
             )
         return np.asarray(image)
 

@@ -1,4 +1,4 @@
-"""How a head is fitted, and fitting it on features computed once (vssl/probes/runner.py: by mmengine's Runner)."""
+"""How a head is fitted, and fitting it on features computed once (dense/runner.py: by mmengine's Runner)."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,7 @@ import torch
 from mmengine.optim import CosineAnnealingLR, LinearLR, PolyLR, build_optim_wrapper
 from torch import Tensor, nn
 
-from vssl.probes.curves import Curve, CurveLR, CurveMomentum
+from vssl.probes.dense.curves import Curve, CurveLR, CurveMomentum
 from vssl.probes.settings import check_settings
 
 Loss = Callable[[Sequence[Tensor], Tensor], Tensor]  # (features of a batch by layer, targets of a batch) → scalar
@@ -80,7 +80,7 @@ class Schedule:
         clip_norm: gradient clipping, None for none.
         decay: ``"cosine"`` or ``"linear"``, after the warm-up.
         curve: in place of linear warm-up and `decay`, a published schedule with its quirks: the settings of a class of
-            vssl/probes/curves.py, ``type`` being the class.
+            vssl/probes/dense/curves.py, ``type`` being the class.
     """
 
     optimizer: dict = field(default_factory=lambda: dict(type=torch.optim.AdamW, lr=1e-3, weight_decay=1e-3))
