@@ -121,7 +121,7 @@ def test_a_palettes_indices_are_numbers_or_its_colours_are_classes(source):
     np.testing.assert_array_equal(source.labels("frame_0"), np.array([0, 3, 1, 2])[numbers(0) + 1])
 
 
-def test_loaders_and_probes_read_what_was_written_classes_and_all(source):
+def test_loaders_and_probes_read_what_was_written_classes_and_all(source, capsys):
     source.masks(from_zero)
     for k, name in enumerate(source.names):
         source.save(f"depth/{name}.png", np.full((6, 8), 5000 + 10 * k, np.uint16))
@@ -141,6 +141,8 @@ def test_loaders_and_probes_read_what_was_written_classes_and_all(source):
     told = source.description
     assert told["counts"] == {"training": 8, "validation": 2, "train": 8, "test": 2}
     assert told["images_without_label"] == 1 and told["depth_range_m"] == [1.0, 1.018]
+    assert told["label_values"] == "1..C" and told["depth_scale"] == 1000
+    assert "depth: 1 to 1.018 m; 0.0 % of the pixels have none" in capsys.readouterr().out
     assert sum(told["pixel_share"]["training"][name] for name in NAMES) == pytest.approx(1, abs=1e-4)
 
 
@@ -258,7 +260,6 @@ def test_what_is_wrong_is_one_line_before_anything_is_written(source, case, caps
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--depth-scale", 1000), "as millimetres the depth would range from 0.003"),
         (("--depth-scale", 0), "the value of one metre is needed"),
         (("--depth-scale", 0.01), "Is the scale right?"),
         ((), "--depth and --depth-scale go together"),

@@ -83,10 +83,14 @@ def prepare_folder(
     if masks is not None:
         reader = _reader(classes, [mask for _, mask in pairs["ade20k"].values()], masks.first)
         layouts["ade20k"] = Layout(_split(pairs["ade20k"], sides, ("training", "validation")), reader.read)
-        about |= {"classes": classes.kept, "pixel_share": layouts["ade20k"].shares(classes.kept)}
+        about |= {
+            "classes": classes.kept,
+            "label_values": "1..C",
+            "pixel_share": layouts["ade20k"].shares(classes.kept),
+        }
     if depth is not None:
         layouts["nyuv2"] = Layout(_split(pairs["nyuv2"], sides, ("train", "test")), depth_files.read)
-        about |= layouts["nyuv2"].depth(f"{depth.root} with --depth-scale {depth.scale:g}")
+        about |= layouts["nyuv2"].depth(str(depth.root))
     options = {**_options(images, masks, depth, split, pairs), "image_suffix": image_suffix}
     if begin(out, options, list(layouts)):
         hashes = [layout.write(out / kind) for kind, layout in layouts.items()]
