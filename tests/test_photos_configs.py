@@ -17,6 +17,7 @@ from vssl.probes.run import build_probes, run_probes
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "configs/photos").glob("*.py"))
 COMPARISONS = [name for name in NAMES if name.startswith(("landscape", "selection", "verdict"))]
+SEGMENTATION = ("nyuv2_seg13", "nyuv2_seg", "camvid")
 CLASSES = [f"class{k}" for k in range(13)]
 
 
@@ -33,14 +34,15 @@ def photos(tmp_path_factory) -> Path:
         for k in range(count):
             image = rng.integers(0, 256, (72, 96, 3), dtype=np.uint8)
             labels = rng.integers(0, 14, (72, 96)).astype(np.uint8)
-            for folder in ("nyuv2_seg13", "nyuv2_seg"):
+            for folder in SEGMENTATION:
                 save(f"{folder}/images/{seg}/{k:04d}.jpg", image)
                 save(f"{folder}/annotations/{seg}/{k:04d}.png", labels)
-            save(f"nyuv2/images/{depth}/{k:04d}.jpg", image)
-            save(f"nyuv2/annotations/{depth}/{k:04d}.png", rng.integers(500, 9000, (72, 96)).astype(np.uint16))
+            for folder in ("nyuv2", "kitchen"):
+                save(f"{folder}/images/{depth}/{k:04d}.jpg", image)
+                save(f"{folder}/annotations/{depth}/{k:04d}.png", rng.integers(500, 9000, (72, 96)).astype(np.uint16))
             for wnid in ("n01", "n02"):
                 save(f"tiny_imagenet/{'train' if k % 2 else 'val'}/{wnid}/{seg}{k}.jpg", image[:64, :64])
-    for folder in ("nyuv2_seg13", "nyuv2_seg"):
+    for folder in SEGMENTATION:
         (root / folder / "dataset.json").write_text(json.dumps({"name": folder, "classes": CLASSES}))
     (root / "stream").mkdir()
     (root / "stream/tiny_imagenet").symlink_to(root / "tiny_imagenet/train")
@@ -72,11 +74,10 @@ def test_config_takes_two_steps_on_data_photos(name, in_place):
     card = load_backbone(run / "backbone.safetensors")
     assert (card.embed_dim, card.patch_size, card.depth) == (96, 8, 4)
     if name == "mae_start":
-        found = run_probes(run / "backbone.safetensors", probes_of_few_steps("photos"))
-        assert [result["name"] for result in found] == [
-            "segmentation", "segmentation39", "depth", "classification", "knn",
-        ]  # fmt: skip
-        assert all(np.isfinite(list(result["scores"].values())).all() for result in found)
+        for probes, count in (("photos", 5), ("photos_elsewhere", 2)):
+            found = run_probes(run / "backbone.safetensors", probes_of_few_steps(probes))
+            assert len(found) == count
+            assert all(np.isfinite(list(result["scores"].values())).all() for result in found)
 
 
 def probes_of_few_steps(name: str) -> Config:

@@ -20,17 +20,22 @@ def _start(objective: str) -> dict:
     return dict(config=f"configs/photos/{objective}_start.py", cfg_options=_every_run, label=f"start ({objective})")
 
 
+def _arm(config: str, label: str, options: dict) -> dict:
+    """MAE and SimCLR go on with their own decoder or head; DINO begins with a fresh one on the MAE start's backbone."""
+    arm = dict(config=f"configs/photos/{config}.py", cfg_options={**_every_run, **options})
+    own = {} if config.startswith("dino") else {"continues": "run"}
+    return {**arm, **own, **({"label": label} if label else {})}
+
+
 def _fixed(objective: str, label: str = "", **options) -> dict:
     """An arm without designer; options that turn the objective's recipe into another one."""
-    arm = dict(config=f"configs/photos/{objective}_fixed.py", cfg_options={**_every_run, **options})
-    return {**arm, "label": label} if label else arm
+    return _arm(f"{objective}_fixed", label, options)
 
 
 def _designed(config: str, label: str = "", **options) -> dict:
     """An arm with a designer; `config` is the objective's and the designer's, e.g. mae_policy."""
     labels = {f"feedback.pools.{task}.dataset.root": f"{_root}/{folder}" for task, folder in _labeled}
-    arm = dict(config=f"configs/photos/{config}.py", cfg_options={**_every_run, **labels, **options})
-    return {**arm, "label": label} if label else arm
+    return _arm(config, label, {**labels, **options})
 
 
 _labeled = (("segmentation", "nyuv2_seg13"), ("depth", "nyuv2"))
@@ -48,11 +53,10 @@ def _verdict_arms(objective: str) -> dict:
     """The fixed recipe, one policy, and the policy's controls."""
     without_feedback = {"feedback": None, "value": None, "designer_optimizer": None}
     policy = f"{objective}_policy"
-    frozen = dict(config=f"configs/photos/{policy}.py", cfg_options={**_every_run, **without_feedback})
     return dict(
         fixed=_fixed(objective, "fixed recipe"),
         vpretraining=_designed(policy, "V-Pretraining, one policy"),
-        frozen={**frozen, "designer_of": "vpretraining", "label": "the learned policy from the start"},
+        frozen={**_arm(policy, "the learned policy from the start", without_feedback), "designer_of": "vpretraining"},
         negated=_designed(policy, "negated feedback", **{"feedback.control": "negated"}),
         random=_designed(policy, "random feedback", **{"feedback.control": "random"}),
     )

@@ -9,8 +9,6 @@ from mmengine.config import read_base
 with read_base():
     from .._base_.photos_comparison import *
 
-from vssl.objectives.hog import HOG
-
 title = "The landscape of MAE's constructions on photographs"
 work_dir = "runs/photos_landscape_mae"
 start = _start("mae")
@@ -29,6 +27,6 @@ _constructions = dict(
     brightness_contrast={"recipe.jitter.p": 0.8, "recipe.jitter.saturation": 0.0, "recipe.jitter.hue": 0.0},
     gray={"recipe.grayscale": 0.5},
     blur={"recipe.blur.p": 0.5},
-    hog={"objective.target": dict(type=HOG)},
+    no_flip={"recipe.flip": 0.0},
 )
 arms = {name: _fixed("mae", **options) for name, options in _constructions.items()}

@@ -1,7 +1,6 @@
 """MAE continued with the recipe that made the start: the baseline of the MAE arms.
 
-Command:  python tools/train.py configs/photos/mae_fixed.py --cfg-options backbone.checkpoint=START
-          (START: backbone.safetensors of configs/photos/mae_start.py)
+Command:  python tools/train.py configs/photos/mae_fixed.py --cfg-options continue_run=runs/mae_start/seed0
 Expected: docs/photos.md
 """
 
@@ -15,5 +14,4 @@ recipe.update(
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.0), blur=dict(sigma=(0.1, 0.6), p=0.0)
 )
 optimizer.update(lr=5e-4)
-schedule.update(head_share=0.2)  # the start comes without its decoder
 budget = dict(steps=300)

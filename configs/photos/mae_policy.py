@@ -1,7 +1,6 @@
 """mae_fixed.py with one augmentation policy for the whole stream, steered by NYUv2's labels.
 
-Command:  python tools/train.py configs/photos/mae_policy.py --cfg-options backbone.checkpoint=START
-          (START: backbone.safetensors of configs/photos/mae_start.py)
+Command:  python tools/train.py configs/photos/mae_policy.py --cfg-options continue_run=runs/mae_start/seed0
 Expected: docs/photos.md
 """
 

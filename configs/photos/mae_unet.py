@@ -1,7 +1,6 @@
 """mae_fixed.py with the paper's designer, a U-Net blur mask on the input image, steered by NYUv2's labels.
 
-Command:  python tools/train.py configs/photos/mae_unet.py --cfg-options backbone.checkpoint=START
-          (START: backbone.safetensors of configs/photos/mae_start.py)
+Command:  python tools/train.py configs/photos/mae_unet.py --cfg-options continue_run=runs/mae_start/seed0
 Expected: docs/photos.md
 """
 

@@ -1,7 +1,6 @@
 """SimCLR continued with the recipe that made its start: the baseline of the SimCLR arms.
 
-Command:  python tools/train.py configs/photos/simclr_fixed.py --cfg-options backbone.checkpoint=START
-          (START: backbone.safetensors of configs/photos/simclr_start.py or mae_start.py)
+Command:  python tools/train.py configs/photos/simclr_fixed.py --cfg-options continue_run=runs/simclr_start/seed0
 Expected: not yet measured
 """
 
@@ -11,5 +10,4 @@ with read_base():
     from .simclr_start import *
 
 optimizer.update(lr=5e-4)
-schedule.update(head_share=0.2)  # the start comes without its head
 budget = dict(steps=200)

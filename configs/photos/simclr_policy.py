@@ -1,7 +1,6 @@
 """simclr_fixed.py with one augmentation policy for the whole stream, steered by NYUv2's labels.
 
-Command:  python tools/train.py configs/photos/simclr_policy.py --cfg-options backbone.checkpoint=START
-          (START: backbone.safetensors of configs/photos/simclr_start.py or mae_start.py)
+Command:  python tools/train.py configs/photos/simclr_policy.py --cfg-options continue_run=runs/simclr_start/seed0
 Expected: not yet measured
 """
 

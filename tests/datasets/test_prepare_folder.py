@@ -121,7 +121,7 @@ def test_a_palettes_indices_are_numbers_or_its_colours_are_classes(source):
     np.testing.assert_array_equal(source.labels("frame_0"), np.array([0, 3, 1, 2])[numbers(0) + 1])
 
 
-def test_loaders_and_probes_read_what_was_written_classes_and_all(source):
+def test_loaders_and_probes_read_what_was_written_classes_and_all(source, capsys):
     source.masks(from_zero)
     for k, name in enumerate(source.names):
         source.save(f"depth/{name}.png", np.full((6, 8), 5000 + 10 * k, np.uint16))
@@ -141,6 +141,8 @@ def test_loaders_and_probes_read_what_was_written_classes_and_all(source):
     told = source.description
     assert told["counts"] == {"training": 8, "validation": 2, "train": 8, "test": 2}
     assert told["images_without_label"] == 1 and told["depth_range_m"] == [1.0, 1.018]
+    assert told["label_values"] == "1..C" and told["depth_scale"] == 1000
+    assert "depth: 1 to 1.018 m; 0.0 % of the pixels have none" in capsys.readouterr().out
     assert sum(told["pixel_share"]["training"][name] for name in NAMES) == pytest.approx(1, abs=1e-4)
 
 
@@ -164,6 +166,16 @@ def test_depth_of_any_scale_becomes_millimetres(source, make, scale, metres):
     assert source.run("--depth", source.root / "depth", "--depth-scale", scale, "--depth-invalid", 65535) == 0
     found = np.asarray(Image.open(source.out / "nyuv2/annotations/train/frame_0.png"))
     assert (found[0, :3] == 0).all() and (found.flat[3:] == 2500).all()
+
+
+def test_endings_of_names_are_taken_away(source):
+    for path in (source.root / "images").iterdir():
+        path.rename(path.with_stem(f"{path.stem}_leftImg8bit"))
+    source.masks(from_zero, suffix="_labelIds")
+    source.masks(from_one, suffix="_color")
+    assert source.run_masks("--image-suffix", "_leftImg8bit", "--mask-suffix", "_labelIds") == 0
+    np.testing.assert_array_equal(source.labels("frame_3"), numbers(3) + 1)
+    assert (source.out / "ade20k/images/training/frame_3.jpg").is_file()
 
 
 def test_splits_by_share_are_the_last_frames_of_every_folder_in_natural_order(tmp_path):
@@ -248,7 +260,6 @@ def test_what_is_wrong_is_one_line_before_anything_is_written(source, case, caps
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--depth-scale", 1000), "as millimetres the depth would range from 0.003"),
         (("--depth-scale", 0), "the value of one metre is needed"),
         (("--depth-scale", 0.01), "Is the scale right?"),
         ((), "--depth and --depth-scale go together"),

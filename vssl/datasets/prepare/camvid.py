@@ -51,6 +51,7 @@ def prepare_camvid(
             split=f"published: train, {validation}",
             counts=layout.counts,
             classes=classes.kept,
+            label_values="1..C",
             pixel_share=layout.shares(classes.kept),
             hashes=hashes,
             licence="CC BY-NC 4.0, personal and research use, as its repository says; cite Brostow et al. 2008, 2009",

@@ -96,6 +96,7 @@ def _add_folder(commands: argparse._SubParsersAction) -> None:
     )
     path = dict(type=Path, metavar="DIR")
     folder.add_argument("--images", **path, required=True, help="folder tree; images without a label are left out")
+    folder.add_argument("--image-suffix", default="", metavar="TEXT", help="what their names add: _leftImg8bit")
     folder.add_argument("--out", default="data/mine", help="folder to write (default: %(default)s)")
     folder.add_argument("--name", help="what protocol cards call the set (default: the name of --out)")
     masks = folder.add_argument_group("masks")
@@ -134,22 +135,24 @@ def _folder(options: argparse.Namespace) -> Path:
     )
     depth = options.depth and Depth(options.depth, options.depth_scale, options.depth_invalid, options.depth_suffix)
     split = Split(options.val_list, options.train_list, options.val_folder, options.val_share)
-    description = prepare_folder(options.images, options.out, masks, depth, split, options.name)
-    say_shares(description)
+    description = prepare_folder(options.images, options.out, masks, depth, split, options.name, options.image_suffix)
+    _say_what_was_read(description)
     return description
 
 
-def say_shares(description: Path) -> None:
-    """A table, class by class, of the shares of pixels: where it looks wrong, the numbering is."""
-    table = json.loads(description.read_text()).get("pixel_share")
-    if not table:
-        return
-    width = max(len(name) for name in next(iter(table.values())))
-    print(f"{'share of pixels (%)':{max(width, 19)}}  " + "  ".join(f"{split:>10}" for split in table))
-    for name in next(iter(table.values())):
-        found = [100 * shares[name] for shares in table.values()]
-        never = "   in none of the masks" if not any(found) else "   not in all splits" if not all(found) else ""
-        print(f"{name:{max(width, 19)}}  " + "  ".join(f"{share:10.2f}" for share in found) + never)
+def _say_what_was_read(description: Path) -> None:
+    """Shares of pixels class by class and the range of depth: where they look wrong, the numbering or the scale is."""
+    told = json.loads(description.read_text())
+    if table := told.get("pixel_share"):
+        names = list(next(iter(table.values())))
+        width = max(19, *map(len, names))
+        print(f"{'share of pixels (%)':{width}}  " + "  ".join(f"{split:>10}" for split in table))
+        for name in names:
+            found = [100 * shares[name] for shares in table.values()]
+            never = "   in none of the masks" if not any(found) else "   not in all splits" if not all(found) else ""
+            print(f"{name:{width}}  " + "  ".join(f"{share:10.2f}" for share in found) + never)
+    if depth := told.get("depth_range_m"):
+        print(f"depth: {depth[0]:g} to {depth[1]:g} m; {100 * told['invalid_share']:.1f} % of the pixels have none")
 
 
 def _add_scenes(commands: argparse._SubParsersAction) -> None:

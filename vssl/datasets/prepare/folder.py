@@ -52,8 +52,13 @@ def prepare_folder(
     depth: Depth | None = None,
     split: Split | None = None,
     name: str | None = None,
+    image_suffix: str = "",
 ) -> Path:
     """Checks every file and lays the set out; returns the path of `dataset.json`. Images without label are left out.
+
+    Args:
+        name: what protocol cards call the set; None: the name of `out`.
+        image_suffix: what images' names end in that those of their annotations do not, e.g. ``"_leftImg8bit"``.
 
     Raises:
         FileNotFoundError: a folder or file is missing.
@@ -64,7 +69,7 @@ def prepare_folder(
     images, out, split = Path(images), Path(out), split or Split()
     if masks is None and depth is None:
         raise ValueError("give --masks with --classes, or --depth with --depth-scale, or all four")
-    found = files_by_name(images)
+    found = files_by_name(images, image_suffix)
     pairs: dict[str, dict[str, Pair]] = {}
     if masks is not None:
         classes = read_classes(masks.classes, masks.ignored)
@@ -78,11 +83,15 @@ def prepare_folder(
     if masks is not None:
         reader = _reader(classes, [mask for _, mask in pairs["ade20k"].values()], masks.first)
         layouts["ade20k"] = Layout(_split(pairs["ade20k"], sides, ("training", "validation")), reader.read)
-        about |= {"classes": classes.kept, "pixel_share": layouts["ade20k"].shares(classes.kept)}
+        about |= {
+            "classes": classes.kept,
+            "label_values": "1..C",
+            "pixel_share": layouts["ade20k"].shares(classes.kept),
+        }
     if depth is not None:
         layouts["nyuv2"] = Layout(_split(pairs["nyuv2"], sides, ("train", "test")), depth_files.read)
-        about |= layouts["nyuv2"].depth(f"{depth.root} with --depth-scale {depth.scale:g}")
-    options = _options(images, masks, depth, split, pairs)
+        about |= layouts["nyuv2"].depth(str(depth.root))
+    options = {**_options(images, masks, depth, split, pairs), "image_suffix": image_suffix}
     if begin(out, options, list(layouts)):
         hashes = [layout.write(out / kind) for kind, layout in layouts.items()]
         finish(

@@ -50,7 +50,7 @@ def prepare_nyuv2_folders(
         splits = dict(zip(("training", "validation"), pairs.values(), strict=True))
         layout = Layout(splits, NumberMasks(classes, masks, first=0).read)
         options = {"layout": "folders", "labels": labels}
-        about = {"name": f"NYU Depth v2, {labels} classes", "classes": classes.kept}
+        about = {"name": f"NYU Depth v2, {labels} classes", "classes": classes.kept, "label_values": "1..C"}
         about["pixel_share"] = layout.shares(classes.kept)
     if begin(out, options, ("images", "annotations")):
         hashes = layout.write(out)

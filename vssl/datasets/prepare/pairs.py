@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer
 
+from vssl.datasets.conventions import Convention
 from vssl.datasets.files import EXTENSIONS, UnreadableImage, found_in, image_paths, read_image
 from vssl.datasets.label_checks import DepthValues
 from vssl.datasets.prepare.annotations import encoded
@@ -140,15 +141,20 @@ class Layout:
         return table
 
     def depth(self, where: str, farthest: float | None = None) -> dict[str, Any]:
-        """What `dataset.json` says of depth. ValueError when the values cannot be millimetres (`DepthValues.check`)."""
-        found = DepthValues()
+        """What `dataset.json` says of depth.
+
+        Args:
+            where: names the set in errors.
+            farthest: of a published set, metres that no surface lies beyond; ValueError when the values say that these
+                are no millimetres. None where somebody stated the scale: then the values are not doubted.
+        """
+        found = DepthValues(Convention(1000, stated=farthest is None))
         for values in self.values.values():
             found.add(values)
         found.check(where, farthest)
         near, far = found.nearest_and_farthest()
-        invalid = float(found.counts[0] / found.counts.sum())
         return {
-            "labels": "uint16 PNG, millimetres, 0 = invalid",
+            "depth_scale": 1000,
             "depth_range_m": [near / 1000, far / 1000],
-            "invalid_share": round(invalid, 5),
+            "invalid_share": round(float(found.counts[0] / found.counts.sum()), 5),
         }

@@ -18,6 +18,7 @@ from vssl.datasets.prepare.writing import begin, finish
 
 LISTS = {"train": "TrainSplit.txt", "test": "TestSplit.txt"}
 INVALID = 65535
+FARTHEST = 10.0  # metres; the Kinect ends before
 
 
 def prepare_seven_scenes(source: str | Path, out: str | Path, every: int = 10, val_share: float | None = None) -> Path:
@@ -52,7 +53,7 @@ def prepare_seven_scenes(source: str | Path, out: str | Path, every: int = 10, v
         sides, words = split.of(list(pairs)), split.words()
     taken = {split: {n: pairs[n] for n in names[::every]} for split, names in zip(LISTS, sides, strict=True)}
     layout = Layout(taken, DepthFiles(1000, (INVALID,)).read)
-    about = layout.depth(f"{source}")
+    about = layout.depth(str(source), FARTHEST)
     options = {"scene": source.name, "every": every, "split": words, "frames": layout.counts}
     if begin(out, options, ("images", "annotations")):
         hashes = layout.write(out)
