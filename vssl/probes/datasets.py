@@ -86,9 +86,7 @@ class _Segmentation(_Checked):
 
     def check_files(self, paths: list[Path]) -> None:
         classes = self.metainfo["classes"]
-        self.found = check_class_labels(paths, len(classes), self.label_values).table(
-            len(classes), self.label_values.value, classes
-        )
+        check_class_labels(paths, len(classes), self.label_values, classes)
 
 
 class SceneSegmentation(_Segmentation, BaseSegDataset):
