@@ -45,6 +45,10 @@ class DataWarning(UserWarning):
     """Data is used as it is, and may not be what was meant. A run keeps what was said in ``run.json``."""
 
 
+class SkippedImage(DataWarning):
+    """One of many unlabeled images cannot be read. ``bad_files.txt`` keeps each, ``run.json`` their number."""
+
+
 class UnreadableImage(ValueError):
     """A file that exists and is not a whole, decodable image."""
 
