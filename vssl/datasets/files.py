@@ -165,8 +165,8 @@ def read_labels(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "
     with _opened(path, content) as image:
         if image.mode not in ("L", "P"):
             raise UnreadableImage(
-                f"{path}: expected 8-bit labels in one channel, got an image of mode {image.mode}. Write the numbers of "
-                "the classes, not colours, as 8-bit PNG"
+                f"{path}: expected 8-bit labels in one channel, got an image of mode {image.mode}. Write the numbers "
+                "of the classes, not colours, as 8-bit PNG"
             )
         return np.asarray(image)
 
