@@ -14,8 +14,8 @@ from PIL import Image
 from vssl.datasets import UnreadableImage
 from vssl.probes.data import DenseSplit, ProbeData
 from vssl.probes.datasets import NYUDepth, SceneSegmentation
-from vssl.probes.depth import DepthProbe
-from vssl.probes.segmentation import SegmentationProbe
+from vssl.probes.dense.depth import DepthProbe
+from vssl.probes.dense.segmentation import SegmentationProbe
 
 SETS = {
     "ade20k": (SceneSegmentation, dict(img_path="images/training", seg_map_path="annotations/training")),
