@@ -103,62 +103,24 @@ def build_runner(
             say(f"{name}: {line}")
     device, compiling = _device(config), compile_options(config)
     rank, world_size = distributed.rank_and_size()
-    torch.manual_seed(seed)  # the same initial weights on every rank
-
-    backbone = build(config.backbone)
-    learner = Learner(backbone, build(config.objective, backbone)).to(device)
-    recipe = build(config.recipe)
-    designer: Designer = build(config.designer, recipe).to(device)
-    if config.get("designer_checkpoint"):
-        _load_designer(designer, Path(config.designer_checkpoint))
     placement = dict(rank=rank, world_size=world_size, num_workers=config.get("num_workers", 0), device=device)
+    torch.manual_seed(seed)  # the same initial weights on every rank
+    learner_step, designer = _build_learner_and_designer(config, seed, device)
+    learner, optimizer, budget = learner_step.learner, learner_step.optimizer, Budget(**config.budget)
     check_batches(config, learner.objective, dataset, world_size)
     stream = Stream(dataset, config.batch_size, seed, **placement)
-    groups = parameter_groups(
-        learner, config.optimizer, config.get("decay_tokens", False), config.get("layer_decay", 1.0)
-    )
-    optimizer = build(_optimizer_settings(config.optimizer), groups)
-    for group in optimizer.param_groups:
-        group["peak_lr"] = group["lr"]
-    if config.get("continue_run"):
-        continue_run(Path(config.continue_run), learner, optimizer)
-    budget, learner_step = Budget(**config.budget), _learner_step(config, learner, optimizer, device)
-
-    if isinstance(designer, CandidateDesigner):
-        designer.seed = seed
     designer_update, meta_stream, measuring = None, None, None
-    searches = isinstance(designer, CandidateDesigner) and config.get("feedback")
-    if config.get("designer_optimizer") or searches:
+    if config.get("designer_optimizer") or (isinstance(designer, CandidateDesigner) and config.get("feedback")):
         designer_update = _build_designer_update(config, learner_step, budget, designer, seed, placement)
         meta_stream = Stream(dataset, config["value"].get("batch_size", config.batch_size), seed + 7919, **placement)
     elif config.get("feedback"):
-        if not config.get("one_step_probe"):
-            raise ConfigError(
-                "config has feedback but neither designer_optimizer nor one_step_probe, so feedback could neither "
-                "change nor measure anything"
-            )
-        with torch.random.fork_rng():  # fresh heads draw their weights; the run must not notice
-            measuring = _build_feedback(config.feedback, backbone.embed_dim, seed, {**placement, "num_workers": 0})
+        measuring = _measuring_feedback(config, learner, seed, placement)
     feedback = measuring if designer_update is None else designer_update.feedback
     _try_out(learner, designer, feedback, dataset, device)
     if compiling is not None:
         compile_learner(learner, compiling, device)
-    saved = None
-    if resume:
-        saved = checkpoint.load_latest(work_dir)
-        for path in saved.damaged:
-            text = f"{path} is damaged; the run goes on from {saved.path.name}, step {saved.content['step']}"
-            warnings.warn(text, DataWarning, stacklevel=2)
-        checkpoint.restore_parts(
-            saved.content,
-            saved.path,
-            seed,
-            learner=learner,
-            designer=designer,
-            optimizer=optimizer,
-            designer_update=designer_update,
-        )
-
+    parts = dict(learner=learner, designer=designer, optimizer=optimizer, designer_update=designer_update)
+    saved = _restored(work_dir, seed, parts) if resume else None
     return PretrainRunner(
         learner=learner,
         optimizer=optimizer,
@@ -188,6 +150,46 @@ def build_runner(
         overwrite=overwrite,
         measuring=measuring,
     )
+
+
+def _build_learner_and_designer(config: Config, seed: int, device: torch.device) -> tuple[LearnerStep, Designer]:
+    """θ with its optimizer and schedules, and φ: fresh, or as other runs left them."""
+    backbone = build(config.backbone)
+    learner = Learner(backbone, build(config.objective, backbone)).to(device)
+    designer: Designer = build(config.designer, build(config.recipe)).to(device)
+    if config.get("designer_checkpoint"):
+        _load_designer(designer, Path(config.designer_checkpoint))
+    if isinstance(designer, CandidateDesigner):
+        designer.seed = seed
+    decay_tokens, layer_decay = config.get("decay_tokens", False), config.get("layer_decay", 1.0)
+    groups = parameter_groups(learner, config.optimizer, decay_tokens, layer_decay)
+    optimizer = build(_optimizer_settings(config.optimizer), groups)
+    for group in optimizer.param_groups:
+        group["peak_lr"] = group["lr"]
+    if config.get("continue_run"):
+        continue_run(Path(config.continue_run), learner, optimizer)
+    return _learner_step(config, learner, optimizer, device), designer
+
+
+def _measuring_feedback(config: Config, learner: Learner, seed: int, placement: dict[str, Any]) -> Feedback:
+    """Feedback that changes nothing: of a run without a designer whose steps the one-step probe looks at."""
+    if not config.get("one_step_probe"):
+        raise ConfigError(
+            "config has feedback but neither designer_optimizer nor one_step_probe, so feedback could neither "
+            "change nor measure anything"
+        )
+    with torch.random.fork_rng():  # fresh heads draw their weights; the run must not notice
+        return _build_feedback(config.feedback, learner.student.embed_dim, seed, {**placement, "num_workers": 0})
+
+
+def _restored(work_dir: Path, seed: int, parts: dict[str, Any]) -> checkpoint.Found:
+    """The last whole checkpoint, after its states were given to `parts`."""
+    saved = checkpoint.load_latest(work_dir)
+    for path in saved.damaged:
+        text = f"{path} is damaged; the run goes on from {saved.path.name}, step {saved.content['step']}"
+        warnings.warn(text, DataWarning, stacklevel=2)
+    checkpoint.restore_parts(saved.content, saved.path, seed, **parts)
+    return saved
 
 
 def _learner_step(config: Config, learner: Learner, optimizer: Optimizer, device: torch.device) -> LearnerStep:
