@@ -107,7 +107,9 @@ def test_in_bf16_heads_are_fitted_as_in_fp32(designed_config, tmp_path):
 def test_in_bf16_differences_are_what_double_backward_gives(designed_config, tmp_path, name):
     """The tail is in fp32, so that what is left between estimators is what is left in fp32."""
     gradients = {}
-    for estimator, precision in product(("double_backward", "central_difference", "forward_difference"), CHOICES["precision"]):
+    for estimator, precision in product(
+        ("double_backward", "central_difference", "forward_difference"), CHOICES["precision"]
+    ):
         config = with_designer(designed_config, name)
         config.precision = precision
         config["value"].estimator = dict(type=f"vssl.value.{estimator}")
