@@ -9,9 +9,9 @@ import re
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from timm.layers import resample_abs_pos_embed
 
-from vssl.learner import TimmBackbone, export_backbone
+from vssl.learner import TimmBackbone
 from vssl.learner.networks import choose_network, read_tensors
 from vssl.learner.weights import load_weights
 
@@ -239,3 +239,125 @@ def test_no_tensor_of_an_original_may_be_missing_or_strange(kind, original, key,
 def _saved(content: dict, path) -> dict:
     torch.save(content, path)
     return read_tensors(path)
+
+
+def test_several_networks_need_a_key_and_the_choices_are_named(tmp_path):
+    weights = model("vit").vit.state_dict()
+    torch.save(dino(weights), tmp_path / "dino.pth")
+    choices = r"2 networks: student\.module\.backbone, teacher\.backbone"
+    with pytest.raises(ValueError, match=rf"{choices}. Say which one by checkpoint_key, e.g. checkpoint_key='teacher'"):
+        load_weights(model("vit").vit, tmp_path / "dino.pth")
+    with pytest.raises(ValueError, match=r"'ema' names 0 of its networks; there are: student\.module\.backbone, teach"):
+        load_weights(model("vit").vit, tmp_path / "dino.pth", "ema")
+    with pytest.raises(ValueError, match=r"'backbone' names 2 of its networks; there are: student"):
+        load_weights(model("vit").vit, tmp_path / "dino.pth", "backbone")
+    for key, added in (("student", 1), ("student.module.backbone", 1), ("teacher", 0)):
+        vit = model("vit", seed=1).vit
+        load_weights(vit, tmp_path / "dino.pth", key)
+        assert all(torch.equal(vit.state_dict()[name], value + added) for name, value in weights.items())
+    torch.save(weights, tmp_path / "plain.pth")
+    with pytest.raises(ValueError, match=r"'teacher' names 0 of its networks; there is: \(the file itself\)"):
+        load_weights(model("vit").vit, tmp_path / "plain.pth", "teacher")
+
+
+def test_wrappers_of_torch_do_not_matter(tmp_path):
+    weights = model("vit").vit.state_dict()
+    compiled = {re.sub(r"^(blocks\.\d+)", r"\1._orig_mod", name): value for name, value in weights.items()}
+    for prefix in ("module.", "_orig_mod.", "module._orig_mod.", "model.encoder."):
+        torch.save({"state_dict": prefixed(compiled, prefix)}, tmp_path / "wrapped.pth")
+        vit = model("vit", seed=1).vit
+        load_weights(vit, tmp_path / "wrapped.pth")
+        assert all(torch.equal(vit.state_dict()[name], value) for name, value in weights.items())
+
+
+def test_what_pretraining_alone_uses_is_left_out_by_name(tmp_path):
+    torch.save(mae(model("vit").vit.state_dict()), tmp_path / "mae.pth")
+    left_out = load_weights(model("vit").vit, tmp_path / "mae.pth")
+    assert len(left_out) == 8 and {"mask_token", "decoder_pred.weight", "decoder_pos_embed"} < set(left_out)
+
+
+def test_a_position_embedding_of_another_grid_is_resized_by_timm_and_said(tmp_path):
+    big = model("vit", img_size=48).vit.state_dict()
+    torch.save(big, tmp_path / "big.pth")
+    vit = model("vit", seed=1).vit
+    with pytest.warns(UserWarning, match=r"big.pth: pos_embed resized from a grid of 6 × 6 to 4 × 4"):
+        load_weights(vit, tmp_path / "big.pth")
+    assert torch.equal(vit.pos_embed, resample_abs_pos_embed(big["pos_embed"], [4, 4]))
+    wide = model("vit", img_size=(16, 64)).vit.state_dict()  # as many patches as the model, or others: no square
+    wide["pos_embed"] = torch.ones(1, 13, 32)
+    torch.save(wide, tmp_path / "wide.pth")
+    with pytest.raises(ValueError, match="timm cannot convert it"):
+        load_weights(vit, tmp_path / "wide.pth")
+
+
+@pytest.mark.parametrize("kind", ["registers", "siglip", "clip"])
+def test_the_grid_of_every_kind_is_resized(kind, tmp_path, recwarn):
+    original = {"registers": dinov2_registers, "siglip": siglip, "clip": clip}[kind]
+    torch.save(original(model(kind, img_size=48).vit.state_dict()), tmp_path / "big.pth")
+    load_weights(model(kind).vit, tmp_path / "big.pth")
+    assert [str(w.message).split(": ")[1] for w in recwarn] == ["pos_embed resized from a grid of 6 × 6 to 4 × 4"]
+    recwarn.clear()
+    load_weights(model(kind, img_size=48).vit, tmp_path / "big.pth")
+    assert not recwarn.list
+
+
+def test_half_precision_loads_and_weights_that_are_not_finite_are_refused(tmp_path):
+    weights = model("vit").vit.state_dict()
+    torch.save({name: value.half() for name, value in weights.items()}, tmp_path / "half.pth")
+    vit = model("vit", seed=1).vit
+    load_weights(vit, tmp_path / "half.pth")
+    assert all(torch.equal(vit.state_dict()[name], value.half().float()) for name, value in weights.items())
+    weights["blocks.1.attn.qkv.weight"] = torch.full_like(weights["blocks.1.attn.qkv.weight"], torch.nan)
+    torch.save(weights, tmp_path / "nan.pth")
+    with pytest.raises(ValueError, match=r"weights that are not finite: blocks\.1\.attn\.qkv\.weight"):
+        load_weights(vit, tmp_path / "nan.pth")
+
+
+def test_what_dinov3_masks_or_leaves_constant_is_compared_before_it_is_left_out(tmp_path):
+    weights = dinov3(model("dinov3 qkv bias").vit.state_dict())
+    name = "blocks.1.attn.qkv.bias"
+
+    def refused(kind: str, changes: dict, message: str) -> None:
+        torch.save({**weights, **changes}, tmp_path / "dinov3.pth")
+        with pytest.raises(ValueError, match=message):
+            load_weights(model(kind).vit, tmp_path / "dinov3.pth")
+
+    refused("dinov3", {}, r"qkv\.bias is not zero and the model has none: timm's \*_qkvb have")
+    refused("dinov3 qkv bias", {"rope_embed.periods": torch.ones(4)}, "periods are others than the model's")
+    key = {name: torch.ones(96), f"{name}_mask": torch.ones(96)}
+    refused("dinov3 qkv bias", key, r"blocks\.1\.attn\.qkv\.bias has a bias of keys")
+    refused("vit", {}, r"not in the model .*storage_tokens")
+    torch.save(
+        {**weights, name: weights[name] + torch.tensor([0, 1, 0]).repeat_interleave(32)}, tmp_path / "masked.pth"
+    )
+    load_weights(model("dinov3 qkv bias").vit, tmp_path / "masked.pth")
+
+
+class RunsCode:
+    ran = False
+
+    def __reduce__(self):
+        return setattr, (RunsCode, "ran", True)
+
+
+def test_no_code_of_a_file_is_run(tmp_path):
+    torch.save({"state_dict": model("vit").vit.state_dict(), "callback": RunsCode()}, tmp_path / "unsafe.pth")
+    with pytest.raises(
+        ValueError, match=r"unsafe.pth cannot be read: .*builtins.setattr.*could run code.*weights alone"
+    ):
+        read_tensors(tmp_path / "unsafe.pth")
+    assert not RunsCode.ran
+
+
+def test_files_without_a_network_are_refused(tmp_path):
+    torch.save({"conv1.weight": torch.ones(2)}, tmp_path / "resnet.pth")
+    with pytest.raises(ValueError, match=r"no vision transformer is among its 1 tensors \(conv1\.weight, …\)"):
+        load_weights(model("vit").vit, tmp_path / "resnet.pth")
+    hugging_face = {"vit.embeddings.patch_embeddings.projection.weight": torch.ones(2)}
+    save_file(hugging_face, tmp_path / "model.safetensors")
+    with pytest.raises(
+        ValueError, match=r"names of Hugging Face transformers; give the file of the authors or of timm"
+    ):
+        load_weights(model("vit").vit, tmp_path / "model.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"is a folder; give a file in it: model.safetensors, resnet.pth"):
+        load_weights(model("vit").vit, tmp_path)

@@ -102,6 +102,7 @@ class Calibration:
         config, arm = copy.deepcopy(self._configs[name]), self._comparison.arms[name]
         config.arm, config.budget = name, {"steps": arm.budget["baseline_steps"]}
         config.backbone.checkpoint = str(self._backbone)
+        config.backbone.pop("checkpoint_key", None)
         if designer is None and arm.designer_of is not None:  # without it the untrained designer stands in
             learned = self._run(arm.designer_of, self._comparison.seeds[0]) / "checkpoint.pth"
             designer = learned if learned.is_file() else None

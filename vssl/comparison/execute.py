@@ -151,6 +151,7 @@ class Execution:
         config.arm = name
         config.budget = budget_of(self.comparison, self.comparison.arms[name], seed)
         config.backbone.checkpoint = str(self._backbone)
+        config.backbone.pop("checkpoint_key", None)  # the start holds one network
         if (other := self.comparison.arms[name].designer_of) is not None:
             config.designer_checkpoint = str(run_directory(self.comparison.work_dir, other, seed) / "checkpoint.pth")
         return config
