@@ -24,8 +24,9 @@ MAY_IMPORT = {
     },
     "probes": {"compat", "datasets", "learner", "scores"},
     "reports": {"scores"},
+    "export": {"learner", "reports", "scores"},
     "comparison": {"compat", "engine", "probes", "processes", "progress", "reports"},
-    "commands": {"benchmarks", "comparison", "datasets", "engine", "options", "probes", "reports"},
+    "commands": {"benchmarks", "comparison", "datasets", "engine", "export", "options", "probes", "reports"},
     "benchmarks": {"datasets", "designers", "draws", "engine", "learner", "objectives", "probes", "value", "views"},
 }  # fmt: skip
 OPENMMLAB = {"mmengine", "mmseg", "mmcv"}

@@ -86,7 +86,9 @@ def test_debug_shows_where_an_expected_failure_came_from(capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("tool", ["train", "probe", "visualize_policy", "prepare_data", "compare", "benchmark"])
+@pytest.mark.parametrize(
+    "tool", ["train", "probe", "visualize_policy", "prepare_data", "compare", "benchmark", "export"]
+)
 def test_help_needs_no_heavy_import(tool):
     check = (
         "import runpy, sys; sys.argv = ['x', '--help']\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vssl.commands import benchmark, compare, data, policy, probe, train
+from vssl.commands import benchmark, compare, data, export, policy, probe, train
 from vssl.engine import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -19,6 +19,7 @@ CREATED = ("configs/dino/mine", "configs/probes/mine.py", "docs/gpu")  # by comm
 PARSERS = {
     "benchmark": benchmark.parser,
     "compare": lambda argv: compare.parser(),
+    "export": lambda argv: export.parser(),
     "prepare_data": data.parser,
     "probe": lambda argv: probe.parser(),
     "train": lambda argv: train.parser(),
