@@ -24,9 +24,11 @@ MAY_IMPORT = {
     },
     "probes": {"compat", "datasets", "files", "learner", "scores"},
     "reports": {"files", "scores"},
+    "export": {"learner", "reports", "scores"},
     "comparison": {"compat", "config_files", "engine", "files", "probes", "processes", "progress", "reports"},
     "commands": {
-        "benchmarks", "comparison", "config_files", "datasets", "engine", "files", "options", "probes", "reports",
+        "benchmarks", "comparison", "config_files", "datasets", "engine", "export", "files", "options", "probes",
+        "reports",
     },
     "benchmarks": {
         "config_files", "datasets", "designers", "draws", "engine", "feedback", "files", "learner", "objectives",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vssl.commands import benchmark, compare, data, doctor, new, policy, probe, train
+from vssl.commands import benchmark, compare, data, doctor, export, new, policy, probe, train
 from vssl.engine import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -19,6 +19,7 @@ PARSERS = {
     "benchmark": benchmark.parser,
     "compare": lambda argv: compare.parser(),
     "doctor": lambda argv: doctor.parser(),
+    "export": lambda argv: export.parser(),
     "new": lambda argv: new.parser(),
     "prepare_data": data.parser,
     "probe": lambda argv: probe.parser(),

@@ -12,7 +12,10 @@ from vssl.options import CfgOptions, add_cfg_options, read_option, read_value
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Score a frozen backbone with the probes of a config.")
     parser.add_argument("config", help="a probe config: a path, or a name such as probes/scenes")
-    parser.add_argument("--backbone", help="backbone.safetensors of a run, or with --model any timm-named checkpoint")
+    parser.add_argument(
+        "--backbone", help="backbone.safetensors of a run, or with --model a file of docs/checkpoints.md"
+    )
+    parser.add_argument("--checkpoint-key", metavar="KEY", help="which of several networks in that file, e.g. teacher")
     parser.add_argument("--model", help="timm model name; without --backbone its released weights are used")
     parser.add_argument(
         "--model-args", nargs="+", action=CfgOptions, default={}, metavar="K=V", help="e.g. img_size=64"
@@ -54,10 +57,11 @@ def execute(args: argparse.Namespace) -> None:
             raise ValueError(f"--cfg-options {key}: a probe config has 'probes' and 'device', e.g. probes.knn.k=[5]")
     cfg.merge_from_dict({key: read_option(cfg, key, text) for key, text in args.cfg_options.items()})
     model_args = {key: read_value(text) for key, text in args.model_args.items()}
-    plain_file = args.backbone is not None and args.model is None and args.random is None
+    named = args.model is not None or args.checkpoint_key is not None
+    plain_file = args.backbone is not None and not named and args.random is None
     backbone = args.backbone
     if not plain_file:
-        backbone = open_backbone(args.backbone, args.model, args.random, **model_args)
+        backbone = open_backbone(args.backbone, args.model, args.random, args.checkpoint_key, **model_args)
     elif model_args:
         raise ValueError("--model-args needs --model")
     label = None if plain_file else _label(args)
@@ -72,7 +76,8 @@ def execute(args: argparse.Namespace) -> None:
 
 
 def _label(args: argparse.Namespace) -> str:
-    parts = [args.model, args.backbone, None if args.random is None else f"random weights {args.random}"]
+    random = None if args.random is None else f"random weights {args.random}"
+    parts = [args.model, args.backbone, args.checkpoint_key, random]
     return ", ".join(part for part in parts if part)
 
 

@@ -51,6 +51,7 @@ class Arm:
     def begin_at(self, config: Any, backbone: Path) -> None:
         """Have the run of `config` begin where the start ended, whose backbone's file is `backbone`."""
         config.backbone.checkpoint = str(backbone)
+        config.backbone.pop("checkpoint_key", None)  # the start's file holds one network
         if self.continues == "run":
             config.continue_run = str(backbone.parent)
 

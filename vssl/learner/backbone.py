@@ -31,7 +31,9 @@ class TimmBackbone(nn.Module):
     Args:
         name: timm model name, e.g. ``"vit_base_patch16_dinov3"``.
         pretrained: load timm's released weights (needs the network or timm's cache).
-        checkpoint: a local checkpoint to start from (timm key names), instead of `pretrained`.
+        checkpoint: a local checkpoint to start from, instead of `pretrained`: of this project, of timm or of the
+            authors of a method (docs/checkpoints.md).
+        checkpoint_key: which of several networks in that file, e.g. ``"teacher"``.
         aligned_blocks: K, how many of the last blocks belong to S; 1..depth.
         grad_checkpointing: recompute blocks in the backward pass to save memory.
         **model_args: anything `timm.create_model` takes, e.g. ``embed_dim=96, depth=4`` for a small model.
@@ -46,6 +48,7 @@ class TimmBackbone(nn.Module):
         name: str,
         pretrained: bool = False,
         checkpoint: str | None = None,
+        checkpoint_key: str | None = None,
         aligned_blocks: int = 2,
         grad_checkpointing: bool = False,
         **model_args,
@@ -61,7 +64,9 @@ class TimmBackbone(nn.Module):
             )
         _check_patches(name, self.vit)
         if checkpoint:
-            load_weights(self.vit, checkpoint)
+            load_weights(self.vit, checkpoint, checkpoint_key)
+        elif checkpoint_key:
+            raise ValueError(f"backbone {name}: checkpoint_key={checkpoint_key!r} needs a checkpoint beside it")
         self.depth, self.embed_dim = len(self.vit.blocks), self.vit.embed_dim
         self.patch_size = self.vit.patch_embed.patch_size[0]
         self.num_prefix_tokens = self.vit.num_prefix_tokens

@@ -46,17 +46,20 @@ def read_card(path: str | Path) -> dict:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"backbone {path} does not exist; give a backbone.safetensors that a run wrote")
+    unnamed = (
+        f"backbone {path} does not say which timm model it holds; give the model name beside it "
+        "(e.g. --model vit_base_patch16_224)"
+    )
+    if path.suffix != ".safetensors":
+        own = path.with_name("backbone.safetensors")
+        raise ValueError(unnamed + (f", or give {own}, which says it" if own.is_file() else ""))
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except Exception as error:  # safetensors raises its own class for every kind of damage
-        hint = f"; a run's backbone is {path.parent / 'backbone.safetensors'}" if path.suffix == ".pth" else ""
-        raise ValueError(f"backbone {path} is not a readable safetensors file: {error}{hint}") from error
+        raise ValueError(f"backbone {path} is not a readable safetensors file: {error}") from error
     if METADATA_KEY not in metadata:
-        raise ValueError(
-            f"backbone {path} does not say which timm model it holds; give the model name beside it "
-            "(e.g. --model vit_base_patch16_224)"
-        )
+        raise ValueError(unnamed)
     return json.loads(metadata[METADATA_KEY])
 
 

@@ -33,7 +33,8 @@ class DINOv3(DINOv2):
             step, with the backbone (or `gram_checkpoint`) as Gram teacher.
         gram_every: after so many further steps, and again, the Gram teacher becomes the EMA teacher; None for never.
         gram_updates: how often at most; None for no limit.
-        gram_checkpoint: weights of the first Gram teacher, timm key names; only with ``gram_start=0``.
+        gram_checkpoint: weights of the first Gram teacher (docs/checkpoints.md); only with ``gram_start=0``.
+        gram_checkpoint_key: which of several networks in that file.
         gram_scale: the Gram teacher sees crops of so many times their size, and its features are resized to the
             student's grid, both bicubic; an integer ≥ 1. The authors cut larger crops from the image and leave colours
             as they are; here the crop's own pixels are enlarged, so that the views stay all that a designer makes.
@@ -55,6 +56,7 @@ class DINOv3(DINOv2):
         gram_every: int | None = 10_000,
         gram_updates: int | None = 3,
         gram_checkpoint: str | None = None,
+        gram_checkpoint_key: str | None = None,
         gram_scale: int = 2,
         mask_exact: bool = True,
         **dinov2: Any,
@@ -79,7 +81,7 @@ class DINOv3(DINOv2):
         super().__init__(backbone, n_local_crops, mask_exact=mask_exact, **dinov2)
         self.gram_teacher = EMATeacher(backbone)
         if gram_checkpoint:
-            load_weights(self.gram_teacher.backbone.vit, gram_checkpoint)
+            load_weights(self.gram_teacher.backbone.vit, gram_checkpoint, gram_checkpoint_key)
 
     def _begin_global(
         self,

@@ -92,7 +92,8 @@ class Features(Target):
         backbone: of the student; a frozen teacher starts as its copy.
         teacher: ``"ema"``, the running mean of the student (data2vec, arXiv 2202.03555); ``"frozen"``, the student's
             backbone as it was at the start; or the settings of another `TimmBackbone`, frozen (EVA, arXiv 2211.07636).
-        checkpoint: weights of the frozen copy, timm key names, instead of the student's.
+        checkpoint: weights of the frozen copy, instead of the student's (docs/checkpoints.md).
+        checkpoint_key: which of several networks in that file.
 
     Raises:
         ValueError: another word for `teacher`, a checkpoint for ``"ema"``, or a teacher with other patches.
@@ -103,6 +104,7 @@ class Features(Target):
         backbone: TimmBackbone,
         teacher: Literal["ema", "frozen"] | Mapping = "ema",
         checkpoint: str | None = None,
+        checkpoint_key: str | None = None,
     ):
         if not (isinstance(teacher, Mapping) or teacher in ("ema", "frozen")):
             raise ValueError(f"Features teacher={teacher!r}; give 'ema', 'frozen', or dict(name=..., pretrained=True)")
@@ -119,7 +121,7 @@ class Features(Target):
         # As an EMATeacher that nothing moves: without gradients, in eval mode whatever `train` is called with.
         self.frozen = None if self.uses_teacher else EMATeacher(frozen)
         if checkpoint:
-            load_weights(self.frozen.backbone.vit, checkpoint)
+            load_weights(self.frozen.backbone.vit, checkpoint, checkpoint_key)
 
     def forward(
         self, student: TimmBackbone, teacher: EMATeacher | None, images: Float[Tensor, "batch 3 height width"]

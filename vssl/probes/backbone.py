@@ -16,9 +16,10 @@ def open_backbone(
     source: str | Path | TimmBackbone | None,
     model: str | None = None,
     random_seed: int | None = None,
+    checkpoint_key: str | None = None,
     **model_args,
 ) -> TimmBackbone:
-    """A backbone from our export, from any checkpoint with timm's key names, from timm's releases, or random.
+    """A backbone from our export, from a checkpoint of others (docs/checkpoints.md), from timm's releases, or random.
 
     Args:
         source: a file, a backbone in memory, or None (then `model` is needed).
@@ -26,12 +27,17 @@ def open_backbone(
             timm's released weights (from its cache or the network).
         random_seed: keep the architecture, draw fresh weights with this seed: the row that says what a probe's head
             alone can do.
+        checkpoint_key: which of several networks in the file, e.g. ``"teacher"``.
         **model_args: what `timm.create_model` takes, e.g. ``img_size=64``; only together with `model`.
 
     Raises:
         FileNotFoundError: `source` is not a file. ValueError: neither source nor model, arguments without a model, or
-            weights of another architecture.
+            weights of another architecture, or several networks in the file and no key.
     """
+    if checkpoint_key and (source is None or model is None):
+        raise ValueError(
+            f"checkpoint_key={checkpoint_key!r} is of a file that a model name stands beside (--model NAME)"
+        )
     if model_args and not model:
         raise ValueError(f"model arguments {sorted(model_args)} need a model name beside them (--model NAME)")
     if source is None and model is None:
@@ -44,7 +50,11 @@ def open_backbone(
         backbone = load_backbone(source)
     else:
         checkpoint = None if source is None else str(source)
-        weights = {"pretrained": checkpoint is None and random_seed is None, "checkpoint": checkpoint}
+        weights = {
+            "pretrained": checkpoint is None and random_seed is None,
+            "checkpoint": checkpoint,
+            "checkpoint_key": checkpoint_key,
+        }
         backbone = TimmBackbone(model, aligned_blocks=1, **weights, **model_args)
     if random_seed is None:
         return backbone
@@ -62,7 +72,7 @@ class FrozenBackbone(nn.Module):
 
     Args:
         backbone: a file or a backbone in memory; None with a timm `model` for its released weights. See
-            `open_backbone`: further keyword arguments (`model`, `random_seed`, …) go there.
+            `open_backbone`: further keyword arguments (`model`, `random_seed`, `checkpoint_key`, …) go there.
         layers: ``"last"``, ``"last4"``, ``"spread4"`` (four over the depth as in DINOv2's lin4: [2, 5, 8, 11] of a
             ViT-B, [4, 11, 17, 23] of a ViT-L), or block indices from 0.
         final_norm: pass the features of every layer through the backbone's final norm, as its own last layer is.

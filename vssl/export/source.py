@@ -1,0 +1,50 @@
+"""What is exported: a backbone, and the run that made it, where there is one."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vssl.learner import TimmBackbone, load_backbone
+from vssl.learner.export import read_card
+
+EXPORTED = "backbone.safetensors"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A backbone in eval mode; `about` is the card in its file, {} for a file of others.
+
+    run: the run directory that the file lies in, or None.
+    """
+
+    backbone: TimmBackbone
+    about: dict = field(default_factory=dict)
+    run: Path | None = None
+
+
+def open_source(
+    source: Path, model: str | None = None, checkpoint_key: str | None = None, model_args: dict | None = None
+) -> Source:
+    """Open a run directory, a ``backbone.safetensors``, or with `model` a checkpoint of others.
+
+    Raises:
+        FileNotFoundError: nothing there, or a folder without a backbone. ValueError: see `load_backbone` and
+            `TimmBackbone`; or arguments without `model`.
+    """
+    path = Path(source)
+    if path.is_dir():
+        path = path / EXPORTED
+        if not path.is_file():
+            raise FileNotFoundError(f"{source} has no {EXPORTED}; give a run that has written a checkpoint, or a file")
+    if not path.is_file():
+        raise FileNotFoundError(f"{source} does not exist; give a run directory or a {EXPORTED}")
+    if model is None:
+        if checkpoint_key or model_args:
+            raise ValueError("checkpoint_key and model arguments need a model name beside them (--model NAME)")
+        backbone, about = load_backbone(path, aligned_blocks=1), read_card(path)["card"]
+        run = path.parent if (path.parent / "run.json").is_file() else None
+    else:
+        backbone = TimmBackbone(
+            model, checkpoint=str(path), checkpoint_key=checkpoint_key, aligned_blocks=1, **(model_args or {})
+        )
+        about, run = {"start": path.name, **({"checkpoint_key": checkpoint_key} if checkpoint_key else {})}, None
+    return Source(backbone.eval().requires_grad_(False), about, run)
