@@ -13,7 +13,17 @@ from vssl.engine.config import check_training_config
 
 ROOT = Path(__file__).parents[1]
 # comparisons
-NOT_TRAINING = {"ablations", "continue_mae", "demo", "landscape", "one_step", "selection", "verdict", "verdict_long"}
+NOT_TRAINING = {
+    "ablations",
+    "continue_mae",
+    "demo",
+    "landscape",
+    "one_step",
+    "selection",
+    "targets",
+    "verdict",
+    "verdict_long",
+}
 CONFIGS = sorted(
     path.stem
     for path in (ROOT / "configs/scenes").glob("*.py")
