@@ -25,7 +25,9 @@ MAY_IMPORT = {
     "probes": {"compat", "datasets", "files", "learner", "scores"},
     "reports": {"files", "scores"},
     "comparison": {"compat", "config_files", "engine", "files", "probes", "processes", "progress", "reports"},
-    "commands": {"benchmarks", "comparison", "config_files", "datasets", "engine", "options", "probes", "reports"},
+    "commands": {
+        "benchmarks", "comparison", "config_files", "datasets", "engine", "files", "options", "probes", "reports",
+    },
     "benchmarks": {
         "config_files", "datasets", "designers", "draws", "engine", "feedback", "files", "learner", "objectives",
         "options", "probes", "value", "views",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vssl.commands import benchmark, compare, data, doctor, policy, probe, train
+from vssl.commands import benchmark, compare, data, doctor, new, policy, probe, train
 from vssl.engine import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -19,11 +19,13 @@ PARSERS = {
     "benchmark": benchmark.parser,
     "compare": lambda argv: compare.parser(),
     "doctor": lambda argv: doctor.parser(),
+    "new": lambda argv: new.parser(),
     "prepare_data": data.parser,
     "probe": lambda argv: probe.parser(),
     "train": lambda argv: train.parser(),
     "visualize_policy": lambda argv: policy.parser(),
 }
+PARSERS |= {"data": PARSERS["prepare_data"], "policy": PARSERS["visualize_policy"]}  # as vssl calls them
 
 
 def name(page: Path) -> str:
@@ -81,7 +83,7 @@ def test_make_knows_its_targets(page):
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_are_accepted(page, capsys):
     for line in code(page.read_text()):
-        found = re.search(r"python3? (?:-\S+ )*tools/(\w+)\.py\b(.*)", line)
+        found = re.search(r"(?:python3? (?:-\S+ )*tools/(?=\w+\.py)|^\s*vssl )(\w+)(?:\.py)?\b(.*)", line)
         if not found or any(sign in found.group(2) for sign in "[{…"):
             continue  # a synopsis
         argv = shlex.split(found.group(2), comments=True)

@@ -12,7 +12,8 @@ from vssl.engine import load_config, train
 from vssl.engine.config import check_training_config
 
 ROOT = Path(__file__).parents[1]
-NOT_TRAINING = {"ablations", "demo", "landscape", "one_step", "selection", "verdict", "verdict_long"}  # comparisons
+# comparisons
+NOT_TRAINING = {"ablations", "continue_mae", "demo", "landscape", "one_step", "selection", "verdict", "verdict_long"}
 CONFIGS = sorted(
     path.stem
     for path in (ROOT / "configs/scenes").glob("*.py")

@@ -1,7 +1,7 @@
 """MAE that predicts normalised pixels and HOG, with the weight of each learned by its credit.
 
-The start comes without its decoder, so the decoder learns both targets on frozen features first. Then each meta step asks
-what one more bit of either loss is worth to segmentation and depth (docs/value.md#credit).
+The start comes without its decoder, so the decoder learns both targets on frozen features first. Then each meta step
+asks what one more bit of either loss is worth to segmentation and depth (docs/value.md#credit).
 
 Command:  python tools/train.py configs/scenes/mae_weights.py --cfg-options backbone.checkpoint=START
           (START: backbone.safetensors of configs/scenes/mae_start.py)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vssl.datasets import UnreadableImage
+from vssl.datasets import UnreadableImage, conventions
 from vssl.datasets.conventions import Convention
 from vssl.datasets.files import DataWarning
 from vssl.datasets.label_checks import (
@@ -192,3 +192,31 @@ def test_nearest_and_farthest_are_percentiles_of_the_valid_pixels():
     near, far = np.percentile(values[values > 0], [1, 99.9])
     assert found.nearest_and_farthest() == pytest.approx((near, far), abs=1.5)
     assert found.files == 2 and found.without == 0
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ('{"label_values": "0-based"}', r"label_values='0-based' is unknown; give \"1..C\": 0 = unlabeled"),
+        ('{"label_values": ["0..C-1"]}', "is unknown"),
+        ('{"depth_scale": "mm"}', "depth_scale='mm': give the steps of the files' values in one metre"),
+        ('{"depth_scale": 0}', "depth_scale=0: give"),
+        ('{"depth_scale": true}', "depth_scale=True: give"),
+        ("[]", r"dataset\.json holds no object"),
+        ('{"classes": "wall"}', "classes='wall'; give a list of names"),
+    ],
+)
+def test_a_dataset_json_that_says_something_else_is_named(tmp_path, about, message):
+    (tmp_path / "dataset.json").write_text(about)
+    with pytest.raises(ValueError, match=message):
+        for read in (conventions.class_names, lambda root: conventions.label_values(None, root)):
+            read(tmp_path)
+        conventions.depth_scale(None, tmp_path)
+
+
+def test_the_key_comes_before_dataset_json(tmp_path):
+    (tmp_path / "dataset.json").write_text('{"label_values": "0..C-1", "depth_scale": 256}')
+    assert conventions.label_values(None, tmp_path / "ade20k") == Convention("0..C-1", stated=True)
+    assert conventions.label_values("0/255", tmp_path / "ade20k") == Convention("0/255", stated=True)
+    assert conventions.depth_scale(None, tmp_path) == Convention(256, stated=True)
+    assert conventions.depth_scale(5000, tmp_path) == Convention(5000, stated=True)

@@ -12,8 +12,10 @@ from mmseg.datasets.transforms import LoadAnnotations, LoadDepthAnnotation, Pack
 from PIL import Image
 
 from vssl.datasets import UnreadableImage
-from vssl.probes.data import DenseSplit
+from vssl.probes.data import DenseSplit, ProbeData
 from vssl.probes.datasets import NYUDepth, SceneSegmentation
+from vssl.probes.dense.depth import DepthProbe
+from vssl.probes.dense.segmentation import SegmentationProbe
 
 SETS = {
     "ade20k": (SceneSegmentation, dict(img_path="images/training", seg_map_path="annotations/training")),
@@ -86,3 +88,12 @@ def items(root: Path, name: str, **stated):
     pipeline = [dict(type=LoadImageFromFile), step, dict(type=PackSegInputs)]
     config = dict(type=kind, data_root=str(root / name), data_prefix=dict(prefix), pipeline=pipeline, **stated)
     return DenseSplit(config, keep=True).items
+
+
+def test_the_card_says_what_the_labels_hold(segmentation, depth):
+    for probe, line in (
+        (SegmentationProbe(**segmentation), 'label_values="1..C": '),
+        (DepthProbe(**depth), "depth_scale=1000 steps a metre: 1.5 to 4 m, median "),
+    ):
+        train, _ = probe.load(ProbeData())
+        assert probe.conventions(train)["labels"].startswith(line)

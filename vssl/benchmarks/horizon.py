@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 from vssl.benchmarks.horizon_trials import Standpoint
 from vssl.benchmarks.report import add_parser, markdown, prepare
 from vssl.benchmarks.report import describe as machine
-from vssl.engine.record_files import write_text
+from vssl.files import write_json
 from vssl.options import add_cfg_options
 
 COLUMNS = {
@@ -136,4 +136,4 @@ def _earlier(out: Path | None, settings: dict) -> list[dict]:
 def _save(arguments: argparse.Namespace, settings: dict, measured: list[dict]) -> None:
     if arguments.out is not None:
         result = {"machine": machine(arguments), "settings": settings, "rows": measured, "table": summary(measured)}
-        write_text(arguments.out, json.dumps(result, indent=2) + "\n")
+        write_json(arguments.out, result)

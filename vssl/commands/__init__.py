@@ -58,7 +58,7 @@ def _one_line(show: Callable) -> Callable:
     """Warnings about data (`DataWarning`) are for users: no source line. Told by name, for nothing is imported here."""
 
     def say(message, category, *where, **more):
-        if category.__name__ == "DataWarning":
+        if "DataWarning" in (kind.__name__ for kind in category.__mro__):
             print(f"warning: {message}", file=sys.stderr)
         else:
             show(message, category, *where, **more)

@@ -13,6 +13,7 @@ COMMANDS = {
     "compare": ("compare", "arms × seeds at matched cost, probed and reported"),
     "policy": ("policy", "write the page that shows what a run's designer learned"),
     "data": ("data", "render or prepare data"),
+    "new": ("new", "write configs for your own data"),
     "doctor": ("doctor", "print what a bug report needs: versions, devices, known traps"),
     "benchmark": ("benchmark", "measure what the library costs"),
 }

@@ -65,6 +65,8 @@ def execute(args: argparse.Namespace) -> None:
     results = run_seeds(
         backbone, cfg, args.seed, **about, cache=args.cache, cache_half=args.cache_half, resume=args.resume
     )
+    for name, labels in {r["name"]: r["card"]["labels"] for r in results if "labels" in r.get("card", {})}.items():
+        print(f"{name}: {labels}")
     print(table(results))
     print(f"results: {out}")
 

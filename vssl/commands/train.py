@@ -35,9 +35,10 @@ def execute(options: argparse.Namespace) -> None:
     if options.resume and not candidates(work_dir):
         print(f"no checkpoint in {work_dir}: starting from step 0")
     train(config, work_dir, seed, options.resume, options.launcher, options.overwrite)
-    said = "; ".join(warning["text"] for warning in json.loads((work_dir / "run.json").read_text())["warnings"])
+    said = [warning["text"] for warning in json.loads((work_dir / "run.json").read_text())["warnings"]]
+    more = [f"and {len(said) - 5} more in run.json"] if len(said) > 5 else []
     files = f"{work_dir} (backbone.safetensors, metrics.jsonl, views.npz)"
-    print(f"finished, with warnings: {files}: {said}" if said else f"finished: {files}")
+    print(f"finished, with warnings: {files}: {'; '.join(said[:5] + more)}" if said else f"finished: {files}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

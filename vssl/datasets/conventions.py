@@ -46,7 +46,7 @@ def label_values(given: str | None, root: str | Path) -> Convention:
         ValueError: another value; the message lists those that there are.
     """
     found, where = _stated("label_values", given, root)
-    if found is not None and found not in LABEL_VALUES:
+    if found is not None and found not in list(LABEL_VALUES):
         known = "; ".join(f'"{name}": {meaning}' for name, meaning in LABEL_VALUES.items())
         raise ValueError(f"{where}={found!r} is unknown; give {known}")
     return UNSTATED["label_values"] if found is None else Convention(found, stated=True)

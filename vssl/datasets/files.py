@@ -45,6 +45,10 @@ class DataWarning(UserWarning):
     """Data is used as it is, and may not be what was meant. A run keeps what was said in ``run.json``."""
 
 
+class SkippedImage(DataWarning):
+    """One of many unlabeled images cannot be read. ``bad_files.txt`` keeps each, ``run.json`` their number."""
+
+
 class UnreadableImage(ValueError):
     """A file that exists and is not a whole, decodable image."""
 
@@ -160,7 +164,10 @@ def read_labels(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "
     """
     with opened(path, content) as image:
         if image.mode not in ("L", "P"):
-            raise UnreadableImage(f"{path}: expected 8-bit labels in one channel, got an image of mode {image.mode}")
+            raise UnreadableImage(
+                f"{path}: expected 8-bit labels in one channel, got an image of mode {image.mode}. Write the numbers "
+                "of the classes, not colours, as 8-bit PNG"
+            )
         return np.asarray(image)
 
 

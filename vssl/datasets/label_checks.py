@@ -239,7 +239,8 @@ class DepthValues:
         if outside > 0.5:
             raise ValueError(f"{found}. Set min_depth and max_depth, or {self._other_scales()}")
         if outside > 0.05:
-            warnings.warn(f"{found}; they do not count", DataWarning, stacklevel=2)
+            text = f"{found}; they do not count. If the unit is another, set depth_scale"
+            warnings.warn(text, DataWarning, stacklevel=2)
 
     def check(self, where: str, farthest: float | None = None) -> None:
         """Refuses a set without valid depth, and values that are hardly millimetres where nobody stated the scale.

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from vssl.datasets.files import (
     EXTENSIONS,
-    DataWarning,
+    SkippedImage,
     UnreadableImage,
     found_in,
     image_paths,
@@ -116,7 +116,9 @@ class _Unlabeled(Dataset, ABC):
         if self._list is not None:
             self._name(index)
         warnings.warn(
-            f"{error}; the next file takes its place ({count} of {self.tolerated} tolerated)", DataWarning, stacklevel=3
+            f"{error}; the next file takes its place ({count} of {self.tolerated} tolerated)",
+            SkippedImage,
+            stacklevel=3,
         )
 
 

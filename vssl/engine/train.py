@@ -319,9 +319,9 @@ def data_warnings() -> Iterator[list[str]]:
         try:
             yield said
         finally:
-            said += dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, DataWarning))
+            said += dict.fromkeys(str(w.message) for w in caught if w.category is DataWarning)
     for other in caught:
-        if not issubclass(other.category, DataWarning):
+        if other.category is not DataWarning:
             warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
 
 

@@ -86,9 +86,8 @@ class _Segmentation(_Checked):
 
     def check_files(self, paths: list[Path]) -> None:
         classes = self.metainfo["classes"]
-        self.found = check_class_labels(paths, len(classes), self.label_values).table(
-            len(classes), self.label_values.value, classes
-        )
+        found = check_class_labels(paths, len(classes), self.label_values, classes)
+        self.labels = found.table(len(classes), self.label_values.value, classes)
 
 
 class SceneSegmentation(_Segmentation, BaseSegDataset):

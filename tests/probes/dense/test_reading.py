@@ -82,6 +82,13 @@ def test_class_folders_that_are_splits_are_refused_and_hidden_ones_ignored(scene
     assert len(ClassFolder(root)) == len(ClassFolder(scenes / "imagenet/train"))
 
 
+def test_a_probe_of_one_class_is_refused(folders, tmp_path):
+    for split in ("train", "val"):
+        shutil.copytree(sorted(Path(folders[split]).iterdir())[0], tmp_path / split / "only")
+    with pytest.raises(ValueError, match=r"one class alone \(only\): every answer would be right"):
+        KNNProbe(**{**folders, "train": str(tmp_path / "train"), "val": str(tmp_path / "val")}, k=[1]).load(ProbeData())
+
+
 def test_features_that_are_not_finite_are_refused(backbone):
     frozen = FrozenBackbone(backbone)
     frozen.vit.blocks[0].attn.proj.bias.data[0] = float("nan")

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from vssl.datasets.conventions import Convention
+from vssl.datasets.label_checks import DepthValues
 from vssl.probes.data import DenseSplit, ProbeData, transform_names
 from vssl.probes.dense.base import DenseProbe, rgb
 from vssl.probes.dense.heads import LinearDepthHead
@@ -76,9 +77,7 @@ class DepthProbe(DenseProbe):
                     "the dataset's depth_scale, the steps of the files' values in a metre (or, for millimetres, "
                     "LoadDepthAnnotation's depth_rescale_factor=1e-3)"
                 )
-            if (found := getattr(split.dataset, "depths", None)) is not None:
-                found = copy.copy(found)
-                found.scale = Convention(_per_metre(split), stated=True)
+            if (found := _depths(split)) is not None:
                 found.check_metres(f"{split.config.get('data_root')}", **self._metres())
         return splits
 
@@ -86,7 +85,8 @@ class DepthProbe(DenseProbe):
         return {"low": self.range["min_depth"], "high": self.range["max_depth"]}
 
     def conventions(self, train: DenseSplit) -> dict:
-        return {"depth_scale": _per_metre(train)}
+        found = _depths(train)
+        return {"depth_scale": _per_metre(train), **({} if found is None else {"labels": found.table()})}
 
     def head_settings(self, train: DenseSplit) -> dict:
         takes = inspect.signature(self.head_type.__init__).parameters
@@ -126,6 +126,14 @@ def _built(config: dict) -> DepthLoss:
 
 # mmcv's own of these move the image and a segmentation map; mmseg's (or a list of fields) move depth as well.
 _MMCV_LEAVES_DEPTH = ("RandomFlip", "Resize", "Pad", "CenterCrop")
+
+
+def _depths(split: DenseSplit) -> DepthValues | None:
+    """What a split's files hold, with the scale that they are read by."""
+    found = copy.copy(getattr(split.dataset, "depths", None))
+    if found is not None:
+        found.scale = Convention(_per_metre(split), stated=True)
+    return found
 
 
 def _per_metre(split: DenseSplit) -> float:

@@ -51,7 +51,7 @@ def check_labels(labels: Tensor, classes: int, where: str | None, ignore_index: 
         raise ValueError(
             f"{where or 'labels'}: class index {int(wrong[0])} after loading, but there are {classes} classes "
             f"(0..{classes - 1}, {ignore_index} = ignored). ADE20K files hold 0 = unlabeled and 1..{classes}; "
-            "reduce_zero_label=True subtracts 1 once, so files must not be shifted beforehand"
+            "label_values names other conventions"
         )
 
 

@@ -25,8 +25,8 @@ class SegmentationProbe(DenseProbe):
         return "" if seen == classes else f"only {seen} of {classes} classes are in the labels"
 
     def conventions(self, train: DenseSplit) -> dict:
-        values = getattr(train.dataset, "label_values", None)
-        return {} if values is None else {"label_values": values.value}
+        labels = getattr(train.dataset, "labels", None)
+        return {} if labels is None else {"label_values": train.dataset.label_values.value, "labels": labels}
 
     def head_settings(self, train: DenseSplit) -> dict:
         return dict(num_classes=len(train.classes))

@@ -62,6 +62,8 @@ class FolderProbe(Probe):
         if train.classes != val.classes:
             odd = sorted(set(train.classes) ^ set(val.classes))
             raise ValueError(f"{self.roots[0]} and {self.roots[1]} differ in their class folders: {odd[:5]}")
+        if len(train.classes) < 2:
+            raise ValueError(f"{self.roots[0]}: one class alone ({train.classes[0]}): every answer would be right")
         require_disjoint(train, val)
         return train, val
 
