@@ -62,7 +62,8 @@ def prepare_folder(
 
     Raises:
         FileNotFoundError: a folder or file is missing.
-        ValueError: neither masks nor depth, names that do not match, values that are no class, a wrong unit of depth.
+        ValueError: neither masks nor depth, names that do not match, values that are no class, depth beyond
+            65.535 m.
         UnreadableImage: a broken file, or an annotation of another size than its image.
         FileExistsError: see `begin`.
     """

@@ -113,9 +113,9 @@ class SplitCrossEntropy(SplitLoss):
         self.labeled: Bool[Tensor, "images height width"] = targets != head.ignore_index
         pixels = self.labeled.sum().clamp(min=1) if loss.avg_non_ignore else targets.numel()
         self.scale = loss.loss_weight / pixels
-        step = max(CHUNK["cuda" if targets.is_cuda else "cpu"] // (self.classes * targets[0].numel()), 1)
-        self.chunks = [slice(i, i + step) for i in range(0, len(targets), step)]
-        self.wanted = [self._wanted(targets[chunk], self.labeled[chunk]) for chunk in self.chunks]
+        self.images = max(CHUNK["cuda" if targets.is_cuda else "cpu"] // (self.classes * targets[0].numel()), 1)
+        parts = zip(targets.split(self.images), self.labeled.split(self.images), strict=True)
+        self.wanted = [self._wanted(*part) for part in parts]
 
     def _wanted(self, targets: Tensor, labeled: Tensor) -> Float[Tensor, "classes images*tokens"]:
         classes = F.one_hot(torch.where(labeled, targets, 0).long(), self.classes).movedim(-1, 0) * labeled
@@ -132,9 +132,8 @@ class SplitCrossEntropy(SplitLoss):
             by_logits = self.gathered(pixels.mul_(labeled / total)).flatten(1) - wanted
             return value, by_logits @ tokens.T, by_logits.sum(dim=1)
 
-        tokens = self.tokens.split(self.wanted[0].shape[1], dim=1)
-        labeled = self.labeled.split(len(self.labeled[self.chunks[0]]))
-        found = side_by_side(chunk, tokens, self.wanted, labeled)
+        tokens = self.tokens.split(self.images * self.grid.numel(), dim=1)
+        found = side_by_side(chunk, tokens, self.wanted, self.labeled.split(self.images))
         return tuple(sum(parts) * self.scale for parts in zip(*found, strict=True))
 
 
