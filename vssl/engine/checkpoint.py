@@ -49,7 +49,7 @@ def save(path: Path, content: dict[str, Any], keep: int = 1, replace: bool = Fal
             os.fsync(file.fileno())  # else a power cut may leave the new name with an empty file
     except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError when a disk is full
         partial.unlink(missing_ok=True)
-        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+        if isinstance(error, RuntimeError) and "inline_container" not in str(error):
             raise
         raise OSError(
             f"checkpoint {path} could not be written ({str(error).splitlines()[0]}); what was saved before is whole. "
