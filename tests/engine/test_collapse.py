@@ -87,7 +87,7 @@ def test_simclr_to_which_all_images_are_alike_guesses_among_all_other_views(fixe
 
 def test_images_that_are_all_but_alike_are_said_everywhere(fixed_config, tmp_path, all_but_alike, capsys):
     config, run = tmp_path / "fixed.py", tmp_path / "run"
-    options = [f"unlabeled.root={all_but_alike}", "budget.steps=30", "checkpoint_interval=100"]
+    options = [f"unlabeled.root={all_but_alike}", "budget.steps=50", "checkpoint_interval=100"]
     assert main([str(config), "--work-dir", str(run), "--cfg-options", *options]) == 0
     found = warnings_of(run)
     assert {"features alike", "loss of a guess"} <= {warning["sign"] for warning in found}
@@ -134,10 +134,10 @@ def test_healthy_runs_have_no_warnings(fixed_config, tmp_path, objective, capsys
 
 
 def test_a_run_that_goes_on_keeps_its_warnings_and_says_each_once(fixed_config, tmp_path, all_but_alike):
-    fixed_config.merge_from_dict({"unlabeled.root": str(all_but_alike), "budget.steps": 30})
+    fixed_config.merge_from_dict({"unlabeled.root": str(all_but_alike), "budget.steps": 50})
     run = train(fixed_config, tmp_path / "run")
     before = warnings_of(run)
-    fixed_config.budget.steps = 60
+    fixed_config.budget.steps = 90
     assert warnings_of(train(fixed_config, run, resume=True)) == before
     said = [text for line in metrics(run) for text in line.get("warnings", [])]
     assert said == [warning["text"] for warning in before]
@@ -191,3 +191,13 @@ def test_unknown_choices_are_refused(fixed_config, tmp_path):
     fixed_config.collapse = "ignore"
     with pytest.raises(ConfigError, match="collapse='ignore' is unknown; choose one of warn, stop, off"):
         train(fixed_config, tmp_path / "run")
+
+
+def test_a_fresh_head_that_begins_near_a_guess_is_not_called_collapsed(fixed_config, tmp_path):
+    fixed_config.merge_from_dict({"optimizer.lr": 1e-12, "budget.steps": 20, "objective.temperature": 1000.0})
+    runner = build_runner(fixed_config, tmp_path / "run", seed=0)
+    with runner.claim:
+        runner.train()
+    blind = runner.learner.objective.blind_loss(8)
+    assert runner.train_loop.last_loss.item() == pytest.approx(blind, rel=1e-3)
+    assert runner.warnings == []

@@ -6,6 +6,7 @@ entries carry a CRC-32; torch writes these sums and does not look at them.
 
 import os
 import random
+import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,12 +49,13 @@ def save(path: Path, content: dict[str, Any], keep: int = 1, replace: bool = Fal
         with partial.open("rb") as file:
             os.fsync(file.fileno())  # else a power cut may leave the new name with an empty file
     except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError when a disk is full
+        free = shutil.disk_usage(path.parent).free
         partial.unlink(missing_ok=True)
-        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+        if isinstance(error, RuntimeError) and "inline_container" not in str(error):
             raise
         raise OSError(
-            f"checkpoint {path} could not be written ({str(error).splitlines()[0]}); what was saved before is whole. "
-            "Make room, then go on with --resume"
+            f"checkpoint {path} could not be written, with {free / 2**20:.1f} MiB free "
+            f"({str(error).splitlines()[0]}); what was saved before is whole. Make room, then go on with --resume"
         ) from error
     if not replace:
         _move_back(path, keep)

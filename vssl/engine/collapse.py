@@ -38,7 +38,8 @@ class Sign(NamedTuple):
 class CollapseHook(Hook):
     """Looks for signs of collapse every `interval` steps, and at the end; says each of them once.
 
-    A sign counts when two looks in a row see it, or the last look of the run: after 20 steps at the latest.
+    A sign counts when two looks in a row see it, or the last look of the run. The loss must be that of a guess at three
+    looks in a row: a fresh head begins near it, and passes it on its way. So it takes 30 steps at most.
 
     Args:
         action: ``"warn"``, or ``"stop"``: raise `CollapseError` and leave the last checkpoint as it is.
@@ -50,7 +51,7 @@ class CollapseHook(Hook):
 
     def __init__(self, action: str = "warn", interval: int = 10, images: int = 64):
         self.action, self.interval, self.images = action, interval, images
-        self._seen_before: set[str] = set()
+        self._in_a_row: dict[str, int] = {}
 
     def before_train(self, runner) -> None:
         loop = runner.train_loop
@@ -70,8 +71,8 @@ class CollapseHook(Hook):
         loop = runner.train_loop
         self._looked = loop.step
         signs = signs_of_collapse(loop, self.panel)
-        certain = [sign for sign in signs if last or sign.name in self._seen_before]
-        self._seen_before = {sign.name for sign in signs}
+        self._in_a_row = {sign.name: self._in_a_row.get(sign.name, 0) + 1 for sign in signs}
+        certain = [s for s in signs if self._in_a_row[s.name] >= (3 if s.name == GUESS else 1 if last else 2)]
         told = {warning.get("sign") for warning in runner.warnings}
         new = [sign for sign in certain if sign.name not in told]
         for sign in new:
@@ -87,6 +88,7 @@ class CollapseHook(Hook):
             )
 
 
+GUESS = "loss of a guess"
 CURES = "Usual causes: unlabeled images that are all alike, a learning rate that is too high, a batch that is too small"
 
 
@@ -106,9 +108,7 @@ def signs_of_collapse(loop, panel: Float[Tensor, "images 3 height width"]) -> li
         signs.append(Sign("RankMe 1", f"features of {len(panel)} images lie on one line (RankMe {rank:.3f})"))
     loss, blind = loop.last_loss.item(), loop.learner.objective.blind_loss(loop.stream.batch_size)
     if blind is not None and abs(loss - blind) < LEAST_SHARE * blind:
-        signs.append(
-            Sign("loss of a guess", f"the loss, {loss:.4f}, is that of a guess ({blind:.4f}): no view is recognised")
-        )
+        signs.append(Sign(GUESS, f"the loss, {loss:.4f}, is that of a guess ({blind:.4f}): no view is recognised"))
     if loop.targets is not None:
         signs += of_targets(loop.targets)
     return signs

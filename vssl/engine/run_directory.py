@@ -42,6 +42,9 @@ def check_free(work_dir: Path, resume: bool, overwrite: bool) -> None:
             raise NotADirectoryError(f"--work-dir {work_dir}: {place} is a file, not a folder; choose another")
     if resume or overwrite:
         return
+    if candidates(work_dir) or (work_dir / "run.json").exists():
+        with claimed(work_dir):  # refused otherwise: a run that goes on there needs other advice than one that stopped
+            pass
     if candidates(work_dir):
         raise FileExistsError(
             f"{work_dir} holds a run already: continue it with --resume, replace it with --overwrite, or give another "
