@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 import torch
 
+from vssl.designers import Identity
 from vssl.draws import Draws
 from vssl.engine import ConfigError
 from vssl.engine.config import CHOICES
@@ -24,6 +25,7 @@ DESIGNERS = {
         mask=dict(type="vssl.designers.UNetMask", width=4),
     ),
     "search": dict(type="vssl.designers.CandidateSearch"),
+    "images": dict(type="vssl.designers.ImageWeights", width=4),
 }
 
 
@@ -64,7 +66,7 @@ def test_after_a_step_a_policy_is_where_its_numbers_move(designed_config, tmp_pa
     assert all(row.any() and row.abs().max() < 50 for row in policy.raw)
 
 
-@pytest.mark.parametrize("name", ["global", "search"])
+@pytest.mark.parametrize("name", ["global", "search", "images"])
 def test_a_resumed_designer_goes_on_exactly(designed_config, tmp_path, name):
     config = with_designer(designed_config, name)
     config["value"].g_down_every = 3
@@ -292,3 +294,52 @@ def test_weights_that_are_not_the_objectives_are_refused(designed_config, tmp_pa
     designed_config.designer.components = dict(pixels=3.0, hog=1.0)
     with pytest.raises(ValueError, match="but the objective's components weigh"):
         build_runner(designed_config, tmp_path / "run", seed=0)
+
+
+def test_the_gradient_of_image_weights_is_the_slope_of_the_value(designed_config, tmp_path):
+    config = with_designer(designed_config, "images")
+    config["value"].rule = dict(type="vssl.value.Dot")
+    runner = build_runner(config, tmp_path / "run", seed=0)
+    loop, update, designer = runner.train_loop, runner.train_loop.designer_update, runner.train_loop.designer
+    runner.learner.train()
+    with torch.no_grad():
+        designer.head.weight.normal_()
+    images, draws = loop.meta_stream.next()[0], loop.draws
+    update._feed_back(0, loop.autocast)
+    g_down, _ = update._downstream
+    update._backward(designer(images, draws("meta views")), None, g_down, draws, loop.autocast)
+    direction, start = designer.head.weight.grad.clone(), designer.head.weight.detach().clone()
+    direction /= direction.norm()
+
+    def value(step):
+        with torch.no_grad():
+            designer.head.weight.copy_(start + step * direction)
+        g_pre = update.step_gradient(designer(images, draws("meta views")), draws("meta objective"), loop.autocast)
+        return float(update.rule(g_down, g_pre, update.preconditioner).value)
+
+    slope = (value(0.05) - value(-0.05)) / 0.1
+    assert -float((designer.head.weight.grad * direction).sum()) == pytest.approx(slope, rel=0.02)
+
+
+def test_image_weights_need_a_loss_of_each_image(designed_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("vssl.objectives.SimCLR.weighs_images", False)
+    with pytest.raises(ConfigError, match="SimCLR has one for the whole batch"):
+        build_runner(with_designer(designed_config, "images"), tmp_path / "run", seed=0)
+
+
+def test_the_learner_is_the_recipes_until_image_weights_move(designed_config, tmp_path):
+    """Then its loss is that of the weights."""
+    runner = build_runner(with_designer(designed_config, "images"), tmp_path / "run", seed=0)
+    loop, learner = runner.train_loop, runner.learner
+    images, designer = loop.stream.next()[0], loop.designer
+    learner.eval()
+
+    def loss(kind):
+        construction = kind(images, loop.draws("views"))
+        return learner(construction.views.detach(), loop.draws("objective"), construction.image_weights)[0]
+
+    fixed = loss(Identity(designer.recipe))
+    assert torch.equal(loss(designer), fixed)
+    with torch.no_grad():
+        designer.head.weight.normal_()
+    assert not torch.equal(loss(designer), fixed)

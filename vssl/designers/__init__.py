@@ -4,6 +4,7 @@ from vssl.designers.base import Construction, Designer, Identity
 from vssl.designers.candidates import CandidateDesigner
 from vssl.designers.choice import Choice
 from vssl.designers.dit import DiTMask
+from vssl.designers.image_weights import ImageWeights
 from vssl.designers.loss_weights import LossWeights
 from vssl.designers.masked_policy import MaskedPolicy
 from vssl.designers.policies import GlobalPolicy, InstancePolicy
@@ -19,6 +20,7 @@ __all__ = [
     "DiTMask",
     "GlobalPolicy",
     "Identity",
+    "ImageWeights",
     "InstancePolicy",
     "LossWeights",
     "MaskedPolicy",

@@ -175,6 +175,8 @@ class DesignerUpdate(MetaSchedule):
         with torch.random.fork_rng():
             with torch.no_grad():
                 state = self._begin(construction.views, draws, autocast)
+                if construction.image_weights is not None:
+                    state = self.learner.objective.weigh_images(state, construction.image_weights)
             return average(parameter_gradient(state, self.tail, self.learner.student.aligned_parameters()))
 
     def _rate_of_s(self) -> float:

@@ -72,7 +72,9 @@ class LearnerStep:
         learner, optimizer = self.learner, self.optimizer
         learner.objective.weigh(construction.loss_weights)
         with self.autocast():
-            loss, state = (learner if model is None else model)(construction.views.detach(), draws)
+            loss, state = (learner if model is None else model)(
+                construction.views.detach(), draws, construction.image_weights
+            )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         learner.objective.before_optimizer_step()

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from vssl import compat, distributed
 from vssl.datasets.files import DataWarning
 from vssl.datasets.stream import Stream
-from vssl.designers import CandidateDesigner, Choice, Designer, LossWeights
+from vssl.designers import CandidateDesigner, Choice, Designer, ImageWeights, LossWeights
 from vssl.draws import Draws
 from vssl.engine import checkpoint, run_directory
 from vssl.engine.batches import check_batches
@@ -367,6 +367,11 @@ def _try_out(
             learner.objective.weigh(None)
         if isinstance(designer, LossWeights):
             designer.check(learner.objective.component_weights())
+        if isinstance(designer, ImageWeights) and not learner.objective.weighs_images:
+            raise ConfigError(
+                f"designer: ImageWeights weights each image's loss, {type(learner.objective).__name__} has one for the "
+                "whole batch; give another designer or objective"
+            )
         learner(designer(images, _trial_draws(device)).views, _trial_draws(device))
         for pool in {} if feedback is None else feedback.pools.values():
             learner.student.grid(pool.train.dataset[0, 0][0][None])

@@ -138,6 +138,16 @@ class Objective(nn.Module):
         if weights is not None:
             raise ValueError(f"{type(self).__name__} has one loss without components; leave loss_weights out")
 
+    def weigh_images(self, state: State, weights: Float[Tensor, " batch"]) -> State:
+        """The state with weights of its images.
+
+        Raises:
+            ValueError: the loss is one number for the whole batch.
+        """
+        if not self.weighs_images:
+            raise ValueError(f"{type(self).__name__} has one loss for the whole batch, so its images have no weights")
+        return {**state, WEIGHTS: weights}
+
     def before_optimizer_step(self) -> None:
         """Called between backward and the learner's optimizer step."""
 
