@@ -94,7 +94,8 @@ def test_a_full_disk_leaves_what_was_saved(tmp_path, monkeypatch):
         write(content, "/dev/full")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match=r"could not be written, with .* MiB free .*what was saved before is whole\. Make room"):
+    said = r"could not be written, with .* MiB free .*what was saved before is whole\. Make room"
+    with pytest.raises(OSError, match=said):
         checkpoint.save(path, content(2), keep=2)
     assert steps(tmp_path) == [("checkpoint.pth", 1)] and len(list(tmp_path.iterdir())) == 1
 

@@ -75,7 +75,7 @@ RANGES: dict[str, Range] = {
     **_all("value.burn_in value.warmup value.horizon value.halvings", COUNT_OR_0),
     **_all("value.rollouts value.pairs", COUNT),
     "value.sigma": POSITIVE,
-    "designer.bound": Range(1, open_low=True),
+    "bound": Range(1, open_low=True),
     "entropy": NOT_NEGATIVE,
     # optimizers of torch
     "optimizer.lr": POSITIVE,
@@ -134,6 +134,7 @@ ANY_NUMBER = {
     "reference": "measured by the run, not set in a config",
     "weights": "a task may count against another",
     "loss_weights": "by component; the objective checks them",
+    "components": "by component; the designer checks them against the objective",
 }
 # Pairs of arguments of one node, where the first must stay below the second.
 _BELOW = (("min_depth", "max_depth"),)
