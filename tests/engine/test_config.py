@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -146,6 +147,12 @@ def test_a_value_where_settings_belong_is_refused(path, options, message):
     with pytest.raises(ConfigError) as caught:
         load_config(path, options)
     assert message in str(caught.value)
+
+
+def test_settings_take_the_place_of_none():
+    name = Path(__file__).parents[2] / "configs/scenes/mae_start.py"
+    config = load_config(name, {"recipe.jitter": dict(brightness=0.4)})  # the file has jitter=None
+    assert config.recipe.jitter == dict(brightness=0.4)
 
 
 def test_a_config_copied_away_from_its_bases_is_told_how_to_import_them(tmp_path):

@@ -72,7 +72,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
         config.budget = {key: value for key, value in config.budget.items() if key not in ("steps", "seconds")}
     if isinstance(options.get("budget"), dict):
         config.budget = {}
-    config.merge_from_dict(options)
+    config.merge_from_dict({key: _instead(config, key, value) for key, value in options.items()})
     return config
 
 
@@ -196,6 +196,16 @@ def _check_option(config: Config, key: str, value: Any) -> None:
         return
     if hasattr(node, "keys") and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         raise ConfigError(f"--cfg-options {key}={value}: {key} holds settings; give {key}.{next(iter(node), 'KEY')}=…")
+
+
+def _instead(config: Config, key: str, value: Any) -> Any:
+    """The value as mmengine takes it: settings where there was something else replace it, they are not merged in."""
+    node: Any = config
+    for part in key.split("."):
+        if not hasattr(node, "keys") or part not in node:
+            return value
+        node = node[part]
+    return {**value, "_delete_": True} if isinstance(value, dict) and not hasattr(node, "keys") else value
 
 
 def _suggest(key: str, known: list[str] | tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def build_runner(
     dataset = build_dataset(config.unlabeled)  # data first: weights may have to be downloaded
     for name, line in _check_labels(config).items():
         if distributed.rank_and_size()[0] == 0:
-            say(f"{name}: {line}")
+            _say_once(f"{name}: {line}")
     device, compiling = _device(config), compile_options(config)
     rank, world_size = distributed.rank_and_size()
     placement = dict(rank=rank, world_size=world_size, num_workers=config.get("num_workers", 0), device=device)
@@ -302,6 +302,12 @@ def check_data(config: Config) -> None:
     """
     build_dataset(config.unlabeled)
     _check_labels(config)
+
+
+@cache
+def _say_once(line: str) -> None:
+    """A comparison builds many runs on the same labels in one process."""
+    say(line)
 
 
 def _check_labels(config: Config) -> dict[str, str]:
