@@ -172,7 +172,7 @@ def test_a_learner_that_diverges_explains_nothing(designed_config, tmp_path):
     assert rollouts.value(broken, 2) == pytest.approx(float(sum(before.values())) / 2 - 1)
 
 
-@pytest.mark.parametrize("designer", ["GlobalPolicy", "CandidateSearch"])
+@pytest.mark.parametrize("designer", ["GlobalPolicy", "CandidateSearch", "ImageWeights"])
 def test_designers_learn_by_rollouts_and_resume_exactly(designed_config, tmp_path, designer):
     config = with_horizon(designed_config, pairs=2, rollouts=2, candidates=3)
     config.designer = dict(type=f"vssl.designers.{designer}")
