@@ -1,4 +1,5 @@
 # make demo: the main job on rendered scenes. make test: every test. Both install into .venv first.
+# make test-fast: what takes less than a second each, for a developer's loop.
 # make test-rounding: the numerical tests again with the kernels of other processors, which round otherwise.
 # make test-browser: the pages in headless Chromium, which make does not install.
 # make test-oldest: every test on Python 3.10 with the oldest versions that pyproject.toml allows, in .venv-oldest. CI does
@@ -10,7 +11,7 @@ INSTALLED := .venv/.installed
 OLDEST := .venv-oldest
 NUMERICAL := tests/value tests/objectives tests/views
 
-.PHONY: demo test test-rounding test-oldest test-browser lint clean install
+.PHONY: demo test test-fast test-rounding test-oldest test-browser lint clean install
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/prepare_data.py scenes --seed 2 --out data/benchmark
@@ -18,6 +19,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+test-fast: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow"
 
 # ATen's and MKL's kernels for older processors; AVX2's only where the processor's own are others.
 test-rounding: $(INSTALLED)

@@ -8,10 +8,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "vssl"
 
-# room -> the rooms of vssl that it may import from. "draws", "distributed", "options", "parts", "processes", "progress"
-# and "scores" are modules of their own.
+# room -> the rooms of vssl that it may import from. Modules of their own: "config_files", "draws", "distributed",
+# "files", "options", "parts", "processes", "progress" and "scores".
 MAY_IMPORT = {
-    "datasets": {"compat", "processes", "progress"},
+    "datasets": {"compat", "files", "processes", "progress"},
     "views": {"draws"},
     "designers": {"draws", "parts", "views"},
     "learner": {"draws", "objectives", "views"},  # objectives: for type annotations only
@@ -19,15 +19,21 @@ MAY_IMPORT = {
     "feedback": {"datasets", "distributed", "draws", "learner"},
     "value": set(),
     "engine": {
-        "compat", "datasets", "designers", "distributed", "draws", "feedback", "learner", "objectives", "options",
-        "parts", "probes", "progress", "value", "views",
+        "compat", "config_files", "datasets", "designers", "distributed", "draws", "feedback", "files", "learner",
+        "objectives", "options", "parts", "probes", "progress", "value", "views",
     },
-    "probes": {"compat", "datasets", "learner", "scores"},
-    "reports": {"scores"},
+    "probes": {"compat", "datasets", "files", "learner", "scores"},
+    "reports": {"files", "scores"},
     "export": {"learner", "reports", "scores"},
-    "comparison": {"compat", "engine", "probes", "processes", "progress", "reports"},
-    "commands": {"benchmarks", "comparison", "datasets", "engine", "export", "options", "probes", "reports"},
-    "benchmarks": {"datasets", "designers", "draws", "engine", "learner", "objectives", "probes", "value", "views"},
+    "comparison": {"compat", "config_files", "engine", "files", "probes", "processes", "progress", "reports"},
+    "commands": {
+        "benchmarks", "comparison", "config_files", "datasets", "engine", "export", "files", "options", "probes",
+        "reports",
+    },
+    "benchmarks": {
+        "config_files", "datasets", "designers", "draws", "engine", "feedback", "files", "learner", "objectives",
+        "options", "probes", "value", "views",
+    },
 }  # fmt: skip
 OPENMMLAB = {"mmengine", "mmseg", "mmcv"}
 WITHOUT_OPENMMLAB = {"views", "designers", "objectives", "learner", "feedback", "value", "reports"}

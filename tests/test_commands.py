@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vssl.commands import benchmark, data, run_command
+from vssl.commands import benchmark, data, main, run_command
 from vssl.datasets.prepare.command import add_commands
 from vssl.options import CfgOptions, read_value
 
@@ -86,9 +86,29 @@ def test_debug_shows_where_an_expected_failure_came_from(capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "tool", ["train", "probe", "visualize_policy", "prepare_data", "compare", "benchmark", "export"]
-)
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_one_name_has_every_command(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main.main([name, "--help"])
+    assert stopped.value.code == 0
+    assert f"usage: vssl {name}" in capsys.readouterr().out
+    assert name in main.usage()
+
+
+def test_an_unknown_command_is_refused_with_the_list(capsys):
+    assert main.main(["trian"]) == 2
+    assert "there is no command 'trian'" in capsys.readouterr().err
+
+
+def test_doctor_says_versions_and_what_does_not_work(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert main.main(["doctor", "--data", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "torch " in said and "no prepared data below" in said
+    assert "FAILS  torch.compile has a compiler: OSError: no g++" in said
+
+
+@pytest.mark.parametrize("tool", sorted(path.stem for path in (ROOT / "tools").glob("*.py")))
 def test_help_needs_no_heavy_import(tool):
     check = (
         "import runpy, sys; sys.argv = ['x', '--help']\n"

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vssl.engine import load_config, train
 from vssl.engine.config import build
-from vssl.engine.train import parameter_groups
+from vssl.engine.optimizer import parameter_groups
 from vssl.learner.learner import Learner
 
 ROOT = Path(__file__).parents[1]

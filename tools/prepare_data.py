@@ -6,7 +6,12 @@ python tools/prepare_data.py scenes_retrieval --out data/scenes_retrieval
 Published sets, from files that you have (data/README.md says where they come from), each checked and described in a
 dataset.json:
 
-python tools/prepare_data.py ade20k|nyuv2|imagenet|roxford5k|rparis6k|shards --source … --out …
+python tools/prepare_data.py ade20k|nyuv2|imagenet|tiny_imagenet|camvid|seven_scenes|roxford5k|rparis6k|shards \\
+    --source … --out …
+
+Your own images with masks or depth (docs/your_data.md):
+
+python tools/prepare_data.py folder --images … --masks … --classes … --depth … --depth-scale … --out …
 """
 
 import sys

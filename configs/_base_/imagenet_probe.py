@@ -1,6 +1,6 @@
 """ImageNet-1k for probes: what all protocols share. data/README.md has the layout."""
 
-from vssl.probes.classification import KNNProbe
+from vssl.probes.image.classification import KNNProbe
 
 # --- science ----------------------------------------------------------------------------------------------------------
 size, resize = 224, 256  # px: centre crop, and the short side before it

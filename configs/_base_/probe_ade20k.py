@@ -14,7 +14,7 @@ from mmseg.datasets.transforms import (
 )
 
 from vssl.probes.datasets import ADE20K
-from vssl.probes.segmentation import SegmentationProbe
+from vssl.probes.dense.segmentation import SegmentationProbe
 
 # --- science ----------------------------------------------------------------------------------------------------------
 crop = (512, 512)  # px

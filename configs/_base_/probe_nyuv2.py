@@ -7,8 +7,8 @@ from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadDepthAnnotation, PackSegInputs, RandomCrop, RandomFlip, RandomRotate, Resize
 
 from vssl.probes.datasets import NYUDepth
-from vssl.probes.depth import DepthProbe
-from vssl.probes.transforms import ColorAug, NYUCrop
+from vssl.probes.dense.depth import DepthProbe
+from vssl.probes.dense.transforms import ColorAug, NYUCrop
 
 # --- science ----------------------------------------------------------------------------------------------------------
 image, crop = (480, 640), (416, 544)  # px

@@ -7,7 +7,7 @@ Data:     any folder tree of images
 Expected: not yet measured
 """
 
-from vssl.probes.embedding import EmbeddingProbe
+from vssl.probes.image.embedding import EmbeddingProbe
 
 probes = dict(
     embedding=dict(

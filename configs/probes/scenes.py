@@ -12,12 +12,12 @@ Linear heads are solved over the whole training split from zero (L-BFGS): a scor
 from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations, LoadDepthAnnotation, PackSegInputs, Resize
 
-from vssl.probes.classification import KNNProbe, LinearProbe
 from vssl.probes.datasets import NYUDepth, SceneSegmentation
-from vssl.probes.depth import DepthProbe
+from vssl.probes.dense.depth import DepthProbe
+from vssl.probes.dense.losses import ValidDepthLoss
+from vssl.probes.dense.segmentation import SegmentationProbe
 from vssl.probes.fit import FullBatch
-from vssl.probes.losses import ValidDepthLoss
-from vssl.probes.segmentation import SegmentationProbe
+from vssl.probes.image.classification import KNNProbe, LinearProbe
 
 # --- science ----------------------------------------------------------------------------------------------------------
 size = 32  # px

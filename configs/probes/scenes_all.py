@@ -15,12 +15,12 @@ with read_base():
     from .scenes import *
 
 from vssl.datasets.retrieval import RevisitedRetrieval
-from vssl.probes.dense_grid import DenseGrid
-from vssl.probes.embedding import EmbeddingProbe
-from vssl.probes.heads import BinDepthHead
-from vssl.probes.linear_grid import LinearGridProbe
-from vssl.probes.losses import SigLoss
-from vssl.probes.retrieval import RetrievalProbe
+from vssl.probes.dense.grid import DenseGrid
+from vssl.probes.dense.heads import BinDepthHead
+from vssl.probes.dense.losses import SigLoss
+from vssl.probes.image.embedding import EmbeddingProbe
+from vssl.probes.image.linear_grid import LinearGridProbe
+from vssl.probes.image.retrieval import RetrievalProbe
 
 # --- science ----------------------------------------------------------------------------------------------------------
 # SGD in the wide sense: random batches, a learning rate, an end

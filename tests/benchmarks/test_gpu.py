@@ -70,7 +70,8 @@ def test_a_cut_leaves_what_was_measured(tmp_path, number):
 
 
 def test_the_dry_run_shows_every_part(benchmark, tmp_path):
-    benchmark("gpu", "--device", "cpu", "--tiny", "--repeats", "1", "--backend", "aot_eager", out=tmp_path / "gpu")
+    dry = ("--device", "cpu", "--tiny", "--repeats", "1", "--backend", "aot_eager", "--seconds", "100000")
+    benchmark("gpu", *dry, out=tmp_path / "gpu")
     result, _ = written(tmp_path / "gpu")
     assert {part["name"]: part["state"] for part in result["parts"]} == {part.name: "finished" for part in PARTS}
     tables = {part["name"]: part["tables"] for part in result["parts"]}

@@ -84,7 +84,7 @@ def test_errors_are_one_message_and_status_one(config_file, capsys):
     assert main([config_file, "--seeds", "1", "1"]) == 1
     assert "seed 1 is given twice" in capsys.readouterr().err
     assert main(["nothing.py"]) == 1
-    assert capsys.readouterr().err.startswith("error: comparison config nothing.py does not exist")
+    assert capsys.readouterr().err.startswith("error: config nothing.py does not exist")
 
 
 def test_a_comparison_that_is_refused_before_any_run_leaves_no_report(config_file, fakes, monkeypatch, compare):

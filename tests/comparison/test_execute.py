@@ -189,6 +189,24 @@ def test_an_arm_can_begin_with_another_arms_designer(config, fakes):
         run(comparison, fakes, arms=["frozen"], seeds=[7])
 
 
+def test_an_arm_can_begin_with_all_that_the_start_has_learned(config, fakes):
+    config["start"] = {"config": "fixed.py"}
+    config["arms"]["fixed"]["continues"] = "run"
+    run(read_comparison(config), fakes)
+    assert fakes.configs["fixed", 1]["continue_run"] == "runs/start/run"
+    assert fakes.starts["fixed", 1] == "runs/start/run/backbone.safetensors"
+    assert "continue_run" not in fakes.configs["vpretraining", 1]
+
+
+def test_what_continues_a_run_needs_one(config):
+    config["arms"]["fixed"]["continues"] = "run"
+    with pytest.raises(ValueError, match="continues='run' needs a start with config=FILE"):
+        read_comparison(config)
+    config["arms"]["fixed"]["continues"] = "everything"
+    with pytest.raises(ValueError, match="continues='everything'; give 'backbone', or 'run'"):
+        read_comparison(config)
+
+
 def test_designer_of_needs_an_arm_that_waits_for_none(config):
     config["arms"]["frozen"] = {"config": "fixed.py", "budget": {"steps": 3}, "designer_of": "vpretrainin"}
     with pytest.raises(ValueError, match="did you mean 'vpretraining'"):

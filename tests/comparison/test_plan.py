@@ -100,5 +100,5 @@ def test_a_wrong_config_is_named_with_its_key(config, path, value, message):
 
 def test_a_missing_file_is_found_before_any_work(config):
     config["arms"]["fixed"]["config"] = "configs/none.py"
-    with pytest.raises(FileNotFoundError, match=r"arm 'fixed': configs/none.py does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"arm 'fixed': config configs/none.py does not exist"):
         read_comparison(config)

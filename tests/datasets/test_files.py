@@ -89,6 +89,6 @@ def test_what_is_left_out_is_counted(tmp_path):
 
 def test_a_labeled_set_given_as_unlabeled_is_refused_with_counts(tmp_path):
     folder_of(tmp_path, "images/a.jpg", "images/b.jpg", "annotations/a.png")
-    with pytest.raises(ValueError, match=r"1 of its 3 images are below annotations/\. Give .*images"):
+    with pytest.raises(ValueError, match=r"1 of its 3 images are below annotations/.*\. Give .*images, or rename"):
         UnlabeledImages(tmp_path, 8)
     assert len(UnlabeledImages(tmp_path / "images", 8)) == 2

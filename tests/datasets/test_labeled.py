@@ -133,5 +133,5 @@ def test_colour_labels_and_16_bit_labels_are_refused(tmp_path):
 
 def test_8_bit_depth_is_refused(tmp_path):
     root = layout(tmp_path, "train", {"a": grey(4, 4)}, {"a": np.full((4, 4), 200, np.uint8)})
-    with pytest.raises(UnreadableImage, match=r"a\.png: expected 16-bit depth in millimetres, got .* mode L"):
+    with pytest.raises(UnreadableImage, match=r"a\.png: expected 16-bit depth, got .* mode L"):
         DepthImages(root, "train")[0]

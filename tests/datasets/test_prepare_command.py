@@ -45,7 +45,7 @@ def test_after_sigkill_no_half_shard_has_a_final_name_and_running_again_complete
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items()) and len(list(out.glob("*.tar"))) == 400
     ours, theirs = UnlabeledShards(out, 12), UnlabeledImages(folder, 12)
     assert all((ours[k] == theirs[k]).all() for k in range(400))
-    assert not list(out.glob("*.part"))
+    assert not list(out.glob("*.partial"))
 
 
 def test_shards_without_out_are_indexed_where_they_lie(tool, folder, tmp_path, capsys):

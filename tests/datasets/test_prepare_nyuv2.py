@@ -144,7 +144,11 @@ def test_wrong_files_are_named_before_anything_is_written(source, tmp_path):
 
 def test_depth_in_another_unit_than_metres_is_refused(source, tmp_path):
     filled = np.stack([scene(k)[1] for k in range(5)], -1)
-    for factor, message in ((1000, "expected metres"), (1e-3, "the files hold metres"), (3, "expected at most 15 m")):
+    for factor, message in (
+        (1000, "expected metres"),
+        (1e-3, "published in millimetres"),
+        (3, "expected at most 15 m"),
+    ):
         folder = _folder(tmp_path / str(factor))
         (folder / "splits.mat").write_bytes((source / "splits.mat").read_bytes())
         write_mat(folder / "nyu_depth_v2_labeled.mat", depths=(filled * factor).astype(np.float32))
@@ -225,7 +229,7 @@ def test_list_files_in_centimetres_or_of_another_size_are_refused(lists, tmp_pat
     paths = sorted(lists.rglob("*.png"))
     for path in paths:
         Image.fromarray(np.asarray(Image.open(path)) // 10).save(path)
-    with pytest.raises(ValueError, match="fit centimetres"):
+    with pytest.raises(ValueError, match="published in millimetres"):
         prepare_nyuv2_lists(lists, tmp_path / "a", LISTED)
     Image.fromarray(np.full((48, 64), 1000, np.uint16)).save(paths[0])
     with pytest.raises(UnreadableImage, match="64 × 48 pixels, expected 640 × 480"):

@@ -178,7 +178,7 @@ def test_a_corrupt_image_is_named_with_its_shard_and_may_be_skipped(packed, tmp_
         file.seek(int(row["offset"]))
         file.write(bytes(int(row["size"])))
     with pytest.raises(UnreadableImage, match=r"shard-000001\.tar/a/00000006-photo_\d+\.\w+: not a readable image"):
-        UnlabeledShards(root, 8)[6]
+        UnlabeledShards(root, 8, skip_corrupt=0)[6]
     tolerant = UnlabeledShards(root, 8, skip_corrupt=1)
     with pytest.warns(UserWarning, match="next file takes its place"):
         assert torch.equal(tolerant[6], tolerant[7])
@@ -190,7 +190,7 @@ def test_an_index_of_other_shards_is_noticed(packed, tmp_path):
     index["offset"] += 100
     np.save(root / "index.npy", index)
     with pytest.raises(UnreadableImage, match="no file begins at byte"):
-        UnlabeledShards(root, 8)[3]
+        UnlabeledShards(root, 8, skip_corrupt=0)[3]
 
 
 def test_what_cannot_be_packed_is_said_before_anything_is_written(folder, packed, tmp_path):

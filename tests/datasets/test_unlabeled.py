@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import functional as F
 
 from vssl.datasets import PositionSampler, UnlabeledImages, UnreadableImage
+from vssl.datasets.files import DataWarning
 
 
 def save(path: Path, array: np.ndarray, **options) -> Path:
@@ -105,7 +106,7 @@ def broken(path: Path, how: str) -> None:
 @pytest.mark.parametrize("extension", ["jpg", "png"])
 def test_a_corrupt_file_is_an_error_that_names_it(tmp_path, how, extension):
     broken(tmp_path / f"bad.{extension}", how)
-    with pytest.raises(UnreadableImage, match=rf"bad\.{extension}: not a readable image .*skip_corrupt=N"):
+    with pytest.raises(UnreadableImage, match=rf"bad\.{extension}: not a readable image .*file 1 of 1 .*skip_corrupt"):
         UnlabeledImages(tmp_path, 16)[0]
 
 
@@ -142,15 +143,49 @@ def test_one_corrupt_file_more_than_tolerated_is_an_error_naming_all(tree):
     for name in ("a/2.png", "a/4.png"):
         (tree / name).write_bytes(b"")
     dataset = UnlabeledImages(tree, 4, skip_corrupt=1)
-    with pytest.warns(UserWarning), pytest.raises(UnreadableImage, match=r"skip_corrupt=1 .*2\.png.*4\.png"):
+    with (
+        pytest.warns(DataWarning),
+        pytest.raises(UnreadableImage, match=r"4\.png.*file 2 of 5.*=1 tolerates 1.*2\.png"),
+    ):
         dataset[1]
 
 
-def test_a_file_that_vanished_is_not_called_corrupt(tree):
-    dataset = UnlabeledImages(tree, 4, skip_corrupt=5)
+def test_a_file_that_vanished_is_replaced_like_a_corrupt_one(tree):
+    dataset = UnlabeledImages(tree, 4)
     (tree / "a" / "0.png").unlink()
-    with pytest.raises(FileNotFoundError):
-        dataset[0]
+    with pytest.warns(DataWarning, match=r"No such file .*0\.png.*next file takes its place"):
+        assert torch.equal(dataset[0], dataset[1])
+
+
+@pytest.mark.parametrize(
+    ("skip_corrupt", "tolerated"), [(0, 0), (1, 1), (7, 7), (0.01, 1), (0.3, 6), (0.999, 19), (1e-9, 1)]
+)
+def test_a_share_below_one_or_a_number_of_files(tmp_path, skip_corrupt, tolerated):
+    for number in range(20):
+        save(tmp_path / f"{number}.png", np.full((4, 4, 3), number, np.uint8))
+    assert UnlabeledImages(tmp_path, 4, skip_corrupt=skip_corrupt).tolerated == tolerated
+
+
+def test_workers_count_together_and_name_every_file_once(tmp_path):
+    for number in range(40):
+        save(tmp_path / "i" / f"{number:02}.png", noise(4, 4, 3, seed=number))
+    bad = [4, 11, 12, 30]
+    for number in bad:
+        (tmp_path / "i" / f"{number:02}.png").write_bytes(b"")
+
+    def epoch(dataset):
+        dataset.list_unreadable(tmp_path / "bad_files.txt")
+        sampler = PositionSampler(len(dataset), seed=1)
+        return list(islice(DataLoader(dataset, batch_size=4, sampler=sampler, num_workers=2), 20))
+
+    dataset = UnlabeledImages(tmp_path / "i", 4, skip_corrupt=0.1)
+    epoch(dataset)
+    assert dataset.unreadable == 4
+    lines = (tmp_path / "bad_files.txt").read_text().splitlines()
+    assert sorted(line.split("\t")[0] for line in lines) == [f"image {number}" for number in (11, 12, 30, 4)]
+    assert all(f"{int(line.split()[1]):02}.png: not a readable image" in line for line in lines)
+    with pytest.raises(UnreadableImage, match=r"file 4 of 40 that cannot be read, and skip_corrupt=3 tolerates 3"):
+        epoch(UnlabeledImages(tmp_path / "i", 4, skip_corrupt=3))
 
 
 def test_rendered_scenes_are_read_too(scenes):

@@ -6,7 +6,7 @@ import torch
 from vssl.designers import DiTMask, Identity, UNetMask
 from vssl.designers.masks import keep_penalty, mask_statistics, total_variation
 from vssl.draws import Draws
-from vssl.views.erasing import mix_with_blur
+from vssl.views.ops.erasing import mix_with_blur
 from vssl.views.recipes import MultiCrop
 
 MASKS = pytest.mark.parametrize("kind", [UNetMask, DiTMask])

@@ -3,12 +3,12 @@ import torch
 
 from vssl.designers import GlobalPolicy, InstancePolicy, MaskedPolicy, UNetMask
 from vssl.draws import Draws
-from vssl.views.geometric import ROTATE, SCALE
-from vssl.views.photometric import NOISE
+from vssl.views.ops.geometric import ROTATE, SCALE
+from vssl.views.ops.photometric import NOISE
+from vssl.views.ops.relaxed import EQUALIZE, POSTERIZE
 from vssl.views.plan import GatedOp
 from vssl.views.policy_file import SavedRecipe, save_policy
 from vssl.views.recipes import MultiCrop
-from vssl.views.relaxed import EQUALIZE, POSTERIZE
 from vssl.views.space import SPACE
 
 BOTH = pytest.mark.parametrize("kind", [GlobalPolicy, InstancePolicy])

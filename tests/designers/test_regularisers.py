@@ -6,7 +6,7 @@ import torch
 from vssl.designers import GlobalPolicy
 from vssl.designers.regularisers import PolicyPenalty, divergence, entropy, recognisability
 from vssl.draws import Draws
-from vssl.views.photometric import HUE
+from vssl.views.ops.photometric import HUE
 from vssl.views.plan import Distribution, GatedOp, ViewPlan
 from vssl.views.recipes import MultiCrop
 

@@ -3,9 +3,9 @@ import torch
 
 from vssl.designers import CandidateSearch
 from vssl.draws import Draws
+from vssl.views.ops.relaxed import EQUALIZE
 from vssl.views.plan import GatedOp
 from vssl.views.recipes import MultiCrop
-from vssl.views.relaxed import EQUALIZE
 
 
 def recipe() -> MultiCrop:
@@ -14,6 +14,11 @@ def recipe() -> MultiCrop:
 
 def images(batch: int = 4) -> torch.Tensor:
     return torch.rand(batch, 3, 20, 20, generator=torch.Generator().manual_seed(0))
+
+
+def propose(search: CandidateSearch, images, draws, n: int):
+    """n candidates' constructions, all with the random numbers of `draws()`."""
+    return [search.candidate(number, images, draws()) for number in range(search.begin_search(n))]
 
 
 def bare() -> MultiCrop:
@@ -25,17 +30,17 @@ def bare() -> MultiCrop:
 def colour_kept(designer: CandidateSearch, step: int) -> torch.Tensor:
     """A value without gradient: minus the squared change of colour against plain crops."""
     plain = bare()(images(), Draws(0, "v", step)).global_crops
-    candidates = designer.propose(images(), Draws(0, "v", step), 6)
+    candidates = propose(designer, images(), lambda: Draws(0, "v", step), 6)
     return torch.stack([-(c.views.global_crops - plain).square().mean() for c in candidates])
 
 
 def test_candidates_differ_by_their_choices_alone():
     search = CandidateSearch(recipe(), strengths=(1.0,))
-    made = search.propose(images(), Draws(0, "v"), 3)
+    made = propose(search, images(), lambda: Draws(0, "v"), 3)
     base = recipe()(images(), Draws(0, "v")).global_crops
     assert all(torch.equal(c.views.global_crops, base) for c in made)
     assert not any(c.views.global_crops.requires_grad for c in made)
-    varied = CandidateSearch(recipe()).propose(images(), Draws(0, "v"), 3)
+    varied = propose(CandidateSearch(recipe()), images(), lambda: Draws(0, "v"), 3)
     assert not torch.equal(varied[0].views.global_crops, varied[1].views.global_crops)
 
 
@@ -65,14 +70,14 @@ def test_the_best_candidate_is_kept():
     assert torch.equal(
         search(images(), Draws(0, "v")).views.global_crops, recipe()(images(), Draws(0, "v")).global_crops
     )
-    candidates = search.propose(images(), Draws(0, "v"), 4)
+    candidates = propose(search, images(), lambda: Draws(0, "v"), 4)
     search.update(torch.tensor([0.1, 0.3, 0.9, 0.2]))
     assert torch.equal(search(images(), Draws(0, "v")).views.global_crops, candidates[2].views.global_crops)
 
 
 def test_the_step_is_the_score_function_estimate():
     search = CandidateSearch(recipe(), strengths=(0.0, 1.0), learning_rate=0.7)
-    search.propose(images(), Draws(0, "v"), 3)
+    propose(search, images(), lambda: Draws(0, "v"), 3)
     choices = search._proposed.clone()
     values = torch.tensor([1.0, 2.0, 6.0])
     search.update(values)
@@ -84,23 +89,23 @@ def test_the_step_is_the_score_function_estimate():
 
 def test_ranks_propose_the_same_choices_and_a_resumed_search_goes_on():
     first, second = CandidateSearch(recipe()), CandidateSearch(recipe())
-    first.propose(images(), Draws(0, "v", rank=0, world_size=2), 3)
-    second.propose(images(), Draws(0, "v", rank=1, world_size=2), 3)
+    propose(first, images(), lambda: Draws(0, "v", rank=0, world_size=2), 3)
+    propose(second, images(), lambda: Draws(0, "v", rank=1, world_size=2), 3)
     assert torch.equal(first._proposed, second._proposed)
     first.update(torch.tensor([1.0, 2.0, 3.0]))
     resumed = CandidateSearch(recipe())
     resumed.load_state_dict(first.state_dict())
-    a, b = (s.propose(images(), Draws(0, "v", 1), 3) for s in (first, resumed))
+    a, b = (propose(s, images(), lambda: Draws(0, "v", 1), 3) for s in (first, resumed))
     assert all(torch.equal(x.views.global_crops, y.views.global_crops) for x, y in zip(a, b, strict=True))
 
 
 def test_misuse_says_what_is_expected():
     search = CandidateSearch(recipe())
-    with pytest.raises(ValueError, match="update got 2 values; it needs a call of propose first"):
+    with pytest.raises(ValueError, match="update got 2 values; it needs a call of begin_search first"):
         search.update(torch.zeros(2))
     with pytest.raises(ValueError, match="at least two candidates"):
-        search.propose(images(), Draws(0, "v"), 1)
-    search.propose(images(), Draws(0, "v"), 3)
+        propose(search, images(), lambda: Draws(0, "v"), 1)
+    propose(search, images(), lambda: Draws(0, "v"), 3)
     with pytest.raises(ValueError, match="update got 2 values; it needs 3 values"):
         search.update(torch.zeros(2))
     with pytest.raises(ValueError, match="must be finite"):

@@ -37,6 +37,14 @@ def test_options_replace_and_add_known_keys(path):
     check_training_config(config)
 
 
+def test_the_settings_of_a_value_are_known_though_no_class_is_named(path):
+    path.write_text(CONFIG + "value = dict(period=2)\n")
+    config = load_config(path, {"value.horizon": 5, "value.g_down_every": 3})
+    assert config["value"] == dict(period=2, horizon=5, g_down_every=3)
+    with pytest.raises(ConfigError, match="value has no 'horzon'; did you mean 'horizon'"):
+        load_config(path, {"value.horzon": 5})
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
@@ -58,6 +66,7 @@ def test_an_unknown_option_is_named_with_its_neighbour(path, option, message):
             "objective['temprature'] = 1",
             "objective.temprature is not an argument of SimCLR; did you mean 'temperature'",
         ),
+        ("value = dict(perod=3)", r"unknown key 'value\.perod'; did you mean 'period'"),
         ("del budget", "has no budget"),
     ],
 )
@@ -139,9 +148,19 @@ def test_a_value_where_settings_belong_is_refused(path, options, message):
     assert message in str(caught.value)
 
 
-def test_a_config_copied_away_from_its_bases_is_told_where_to_lie(tmp_path):
+def test_a_config_copied_away_from_its_bases_is_told_how_to_import_them(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from mmengine.config import read_base\nwith read_base():\n    from .._base_.runtime import *\n"
     )
-    with pytest.raises(ConfigError, match="must lie beside it"):
+    with pytest.raises(ConfigError, match="imports by full name"):
         load_config(tmp_path / "mine.py")
+
+
+def test_a_config_may_lie_anywhere_and_have_variables_of_its_own(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from mmengine.config import read_base\nwith read_base():\n    from vssl.configs.scenes.mae_start import *\n"
+        "_half = 24\nbatch_size = _half\n"
+    )
+    config = load_config(tmp_path / "mine.py")
+    check_training_config(config)
+    assert config.batch_size == 24

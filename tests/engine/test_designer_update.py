@@ -7,8 +7,10 @@ from itertools import product
 import pytest
 import torch
 
+from vssl.designers import Identity
+from vssl.draws import Draws
 from vssl.engine import ConfigError
-from vssl.engine.config import PRECISIONS
+from vssl.engine.config import CHOICES
 from vssl.engine.train import build_runner, train
 from vssl.value import NormGrowth, cosine
 
@@ -23,6 +25,7 @@ DESIGNERS = {
         mask=dict(type="vssl.designers.UNetMask", width=4),
     ),
     "search": dict(type="vssl.designers.CandidateSearch"),
+    "images": dict(type="vssl.designers.ImageWeights", width=4),
 }
 
 
@@ -63,7 +66,7 @@ def test_after_a_step_a_policy_is_where_its_numbers_move(designed_config, tmp_pa
     assert all(row.any() and row.abs().max() < 50 for row in policy.raw)
 
 
-@pytest.mark.parametrize("name", ["global", "search"])
+@pytest.mark.parametrize("name", ["global", "search", "images"])
 def test_a_resumed_designer_goes_on_exactly(designed_config, tmp_path, name):
     config = with_designer(designed_config, name)
     config["value"].g_down_every = 3
@@ -107,7 +110,9 @@ def test_in_bf16_heads_are_fitted_as_in_fp32(designed_config, tmp_path):
 def test_in_bf16_differences_are_what_double_backward_gives(designed_config, tmp_path, name):
     """The tail is in fp32, so that what is left between estimators is what is left in fp32."""
     gradients = {}
-    for estimator, precision in product(("double_backward", "central_difference", "forward_difference"), PRECISIONS):
+    for estimator, precision in product(
+        ("double_backward", "central_difference", "forward_difference"), CHOICES["precision"]
+    ):
         config = with_designer(designed_config, name)
         config.precision = precision
         config["value"].estimator = dict(type=f"vssl.value.{estimator}")
@@ -237,3 +242,104 @@ def test_recognisability_needs_a_teacher(designed_config, tmp_path):
     designed_config["value"].update(recognisability=0.0, norm_growth=-1)
     with pytest.raises(ValueError, match="norm_growth=-1"):
         build_runner(designed_config, tmp_path / "run", seed=0)
+
+
+WEIGHED = dict(
+    objective=dict(
+        _delete_=True, type="vssl.objectives.MAE", decoder_dim=16, decoder_depth=1, decoder_heads=2,
+        target=[dict(type="vssl.objectives.targets.Pixels"), dict(type="vssl.objectives.hog.HOG")],
+    ),
+    recipe=dict(n_global=1),
+    designer=dict(_delete_=True, type="vssl.designers.LossWeights", components=dict(pixels=1.0, hog=1.0)),
+)  # fmt: skip
+
+
+def test_credit_is_the_slope_of_the_value_in_each_weight(designed_config, tmp_path):
+    """∂V/∂w_k as the meta step has it, against the value of steps with other weights."""
+    designed_config.merge_from_dict(copy.deepcopy(WEIGHED))
+    designed_config["value"].rule = dict(type="vssl.value.Dot")
+    runner = build_runner(designed_config, tmp_path / "run", seed=0)
+    loop, update = runner.train_loop, runner.train_loop.designer_update
+    runner.learner.train()
+    images, draws = loop.meta_stream.next()[0], loop.draws
+    update._feed_back(0, loop.autocast)
+    g_down, _ = update._downstream
+    construction = loop.designer(images, draws("meta views"))
+    update._backward(construction, None, g_down, draws, loop.autocast)
+
+    def value(weights):
+        construction.loss_weights = weights
+        g_pre = update.step_gradient(construction, draws("meta objective"), loop.autocast)
+        return float(update.rule(g_down, g_pre, update.preconditioner).value)
+
+    pixels, hog = value({"pixels": 1.0, "hog": 0.0}), value({"pixels": 0.0, "hog": 1.0})  # V is linear in the weights
+    assert float(update.credit["pixels"]) == pytest.approx(pixels, rel=1e-3)
+    assert float(update.credit["hog"]) == pytest.approx(hog, rel=1e-3)
+
+
+def test_learned_weights_are_those_that_the_learner_is_trained_with(designed_config, tmp_path):
+    designed_config.merge_from_dict(copy.deepcopy(WEIGHED))
+    runner = build_runner(designed_config, tmp_path / "run", seed=0)
+    runner.train()
+    shares = runner.train_loop.designer.eval()(torch.rand(2, 3, 32, 32), Draws(0, "x")).loss_weights
+    assert shares != {"hog": 1.0, "pixels": 1.0}
+    log = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert {"credit/pixels", "credit/hog", "weight/pixels", "weight/hog"} <= log[-1].keys()
+    whole, resumed = phi(runner), build_runner(designed_config, tmp_path / "run", seed=0, resume=True)
+    assert torch.equal(whole, phi(resumed))
+
+
+def test_weights_that_are_not_the_objectives_are_refused(designed_config, tmp_path):
+    designed_config.merge_from_dict(copy.deepcopy(WEIGHED))
+    designed_config.designer.components = dict(pixels=3.0, hog=1.0)
+    with pytest.raises(ValueError, match="but the objective's components weigh"):
+        build_runner(designed_config, tmp_path / "run", seed=0)
+
+
+def test_the_gradient_of_image_weights_is_the_slope_of_the_value(designed_config, tmp_path):
+    config = with_designer(designed_config, "images")
+    config["value"].rule = dict(type="vssl.value.Dot")
+    runner = build_runner(config, tmp_path / "run", seed=0)
+    loop, update, designer = runner.train_loop, runner.train_loop.designer_update, runner.train_loop.designer
+    runner.learner.train()
+    with torch.no_grad():
+        designer.head.weight.normal_()
+    images, draws = loop.meta_stream.next()[0], loop.draws
+    update._feed_back(0, loop.autocast)
+    g_down, _ = update._downstream
+    update._backward(designer(images, draws("meta views")), None, g_down, draws, loop.autocast)
+    direction, start = designer.head.weight.grad.clone(), designer.head.weight.detach().clone()
+    direction /= direction.norm()
+
+    def value(step):
+        with torch.no_grad():
+            designer.head.weight.copy_(start + step * direction)
+        g_pre = update.step_gradient(designer(images, draws("meta views")), draws("meta objective"), loop.autocast)
+        return float(update.rule(g_down, g_pre, update.preconditioner).value)
+
+    slope = (value(0.05) - value(-0.05)) / 0.1
+    assert -float((designer.head.weight.grad * direction).sum()) == pytest.approx(slope, rel=0.02)
+
+
+def test_image_weights_need_a_loss_of_each_image(designed_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("vssl.objectives.SimCLR.weighs_images", False)
+    with pytest.raises(ConfigError, match="SimCLR has one for the whole batch"):
+        build_runner(with_designer(designed_config, "images"), tmp_path / "run", seed=0)
+
+
+def test_the_learner_is_the_recipes_until_image_weights_move(designed_config, tmp_path):
+    """Then its loss is that of the weights."""
+    runner = build_runner(with_designer(designed_config, "images"), tmp_path / "run", seed=0)
+    loop, learner = runner.train_loop, runner.learner
+    images, designer = loop.stream.next()[0], loop.designer
+    learner.eval()
+
+    def loss(kind):
+        construction = kind(images, loop.draws("views"))
+        return learner(construction.views.detach(), loop.draws("objective"), construction.image_weights)[0]
+
+    fixed = loss(Identity(designer.recipe))
+    assert torch.equal(loss(designer), fixed)
+    with torch.no_grad():
+        designer.head.weight.normal_()
+    assert not torch.equal(loss(designer), fixed)

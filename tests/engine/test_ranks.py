@@ -35,6 +35,27 @@ def launch(config, work_dir, ranks, tmp_path):
     return work_dir
 
 
+@pytest.mark.parametrize("designer", ["GlobalPolicy", "CandidateSearch"])
+def test_two_ranks_agree_on_what_rollouts_teach(designer, designed_config, tmp_path):
+    """Ranks that valued on their own would learn two designers and never notice."""
+    config = halved(designed_config)
+    config.feedback.evaluator, config.designer = "ridge", dict(type=f"vssl.designers.{designer}")
+    config["value"].update(horizon=2, pairs=2, candidates=3)
+    if designer == "CandidateSearch":
+        config.designer_optimizer = None
+    config.dump(tmp_path / "config.py")
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
+    command = [*torchrun, str(Path(__file__).with_name("two_ranks.py")), str(tmp_path / "config.py")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    run = tmp_path / "run"
+    done = subprocess.run([sys.executable, *command, str(run)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = torch.load(run / "ranks.pt", weights_only=True)
+    assert any(value.any() for value in one["designer"].values())
+    for part in one:
+        assert all(torch.equal(value, two[part][name]) for name, value in one[part].items()), part
+
+
 def halved(config):
     config = copy.deepcopy(config)
     config.batch_size //= 2

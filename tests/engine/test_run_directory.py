@@ -84,12 +84,15 @@ def test_a_directory_that_another_process_holds_is_refused(fixed_config, tmp_pat
     )
     try:
         holder.stdout.readline()
-        with pytest.raises(FileExistsError, match=f"in use by process {holder.pid}"):
-            train(fixed_config, tmp_path / "run")
+        for file in (None, "run.json", "checkpoint.pth"):  # how far the other one is makes no difference
+            if file:
+                (tmp_path / "run" / file).write_text("")
+            with pytest.raises(FileExistsError, match=f"in use by process {holder.pid}"):
+                train(fixed_config, tmp_path / "run")
     finally:
         holder.kill()
         holder.wait()
-    assert not (tmp_path / "run" / "run.json").exists()
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".lock", "checkpoint.pth", "run.json"]
     with claimed(tmp_path / "run"):
         pass  # the lock went with its holder
 

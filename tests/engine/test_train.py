@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from mmengine.hooks import Hook
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from vssl.commands.train import main
 from vssl.comparison.workers import default_workers
 from vssl.datasets import UnreadableImage
 from vssl.engine import ConfigError
@@ -173,20 +175,50 @@ def test_bad_input_is_named_before_any_work(designed_config, tmp_path, change, e
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
-def test_a_corrupt_image_in_the_stream_is_named_and_the_run_can_go_on(fixed_config, tmp_path, miniature):
+def test_too_many_corrupt_images_are_named_and_the_run_can_go_on(fixed_config, tmp_path, miniature):
     images = shutil.copytree(miniature / "imagenet/train", tmp_path / "images")
-    fixed_config.merge_from_dict({"unlabeled.root": str(images), "rankme_interval": 0})
+    fixed_config.merge_from_dict({"unlabeled.root": str(images), "unlabeled.skip_corrupt": 0})
     whole = train(copy.deepcopy(fixed_config), tmp_path / "whole")
     broken = images / "a/0010.jpg"
     content = broken.read_bytes()
-    broken.write_bytes(content[:100])
-    with pytest.raises(UnreadableImage, match=r"0010\.jpg.*skip_corrupt") as caught:
-        train(copy.deepcopy(fixed_config), tmp_path / "run")
+
+    class Break(Hook):
+        def after_train_iter(self, *args, **kwargs):
+            broken.write_bytes(content[:100])
+
+    runner = build_runner(copy.deepcopy(fixed_config), tmp_path / "run", seed=0)
+    runner.register_hook(Break())
+    with runner.claim, pytest.raises(UnreadableImage, match=r"0010\.jpg.*skip_corrupt=0 tolerates 0") as caught:
+        runner.train()
     assert "--resume" in caught.value.__notes__[0]
     broken.write_bytes(content)
     run = train(fixed_config, tmp_path / "run", resume=True)
     a, b = load_file(whole / "backbone.safetensors"), load_file(run / "backbone.safetensors")
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_what_the_labels_hold_is_said_before_the_first_step_and_doubts_are_kept(designed_config, tmp_path, capsys):
+    designed_config.feedback.tasks.segmentation.num_classes = 9
+    designed_config.budget.steps = 1
+    run = train(designed_config, tmp_path / "run")
+    said = capsys.readouterr().out
+    assert 'segmentation: label_values="1..C": class 0 ' in said and "never: class 3, " in said
+    assert "depth: depth_scale=1000 steps a metre: 1 to 4 m, median 4 m; 3.12 % of the pixels without depth" in said
+    doubts = [warning["text"] for warning in json.loads((run / "run.json").read_text())["warnings"]]
+    assert any("the largest label is 3 of 9 classes; num_classes=9 may be too many" in text for text in doubts)
+    assert lines(run)[0]["warnings"][: len(doubts)] == doubts
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_corrupt_image_does_not_end_a_run_and_is_said(fixed_config, tmp_path, miniature, workers, capsys):
+    images = shutil.copytree(miniature / "imagenet/train", tmp_path / "images")
+    (images / "a/0010.jpg").write_bytes(b"<html>404</html>")
+    options = [f"unlabeled.root={images}", f"num_workers={workers}"]
+    run, config = tmp_path / "run", tmp_path / "fixed.py"
+    assert main([str(config), "--work-dir", str(run), "--cfg-options", *options]) == 0
+    (line,) = (run / "bad_files.txt").read_text().splitlines()
+    assert line.startswith("image 10\t") and "0010.jpg: not a readable image" in line
+    assert "1 of 24 unlabeled images could not be read" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_a_corrupt_label_is_named_before_the_run_begins(designed_config, tmp_path, miniature):

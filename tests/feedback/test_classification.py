@@ -52,7 +52,7 @@ def test_what_is_wrong_with_the_labels_is_named(folders, tmp_path):
         feedback.tasks["classes"] = Classification(32, 2)
         feedback.check_pools()
     (tmp_path / "train" / "cat").mkdir(parents=True)
-    with pytest.raises(ValueError, match="two or more classes"):
+    with pytest.raises(ValueError, match="each of 2 or more classes"):
         ClassFolders(tmp_path)
     (tmp_path / "train" / "dog").mkdir()
     with pytest.raises(FileNotFoundError, match="cat: no images"):

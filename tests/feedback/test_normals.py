@@ -91,7 +91,7 @@ def test_files_of_another_encoding_are_named(tmp_path):
     ):
         Image.fromarray(wrong).save(tmp_path / "wrong.png")
         with pytest.raises(ValueError, match=message):
-            task.check_files([tmp_path / "wrong.png"])
+            task.check_files([tmp_path / "wrong.png"], None)
     with pytest.raises(ValueError, match="here: no normal"):
         task.check(torch.zeros(3, 4, 4), "here")
 

@@ -53,7 +53,7 @@ def test_a_batch_without_a_valid_pixel_costs_nothing_and_stays_finite(task):
 def test_labels_outside_the_classes_are_named():
     with pytest.raises(ValueError, match=r"label 7 is outside 0\.\.2"):
         Segmentation(4, 3).check(torch.tensor([[0, 7]]), "pool")
-    with pytest.raises(ValueError, match="uint16 millimetres"):
+    with pytest.raises(ValueError, match="depth_scale says how many steps make a metre"):
         Depth(4).check(torch.full((2, 2), 1500.0), "pool")
 
 

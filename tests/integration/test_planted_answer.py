@@ -90,11 +90,12 @@ def tiles(tmp_path_factory):
     return root
 
 
-def widths(tiles, folder, seed: int, control: str | None) -> dict[str, float]:
+def widths(tiles, folder, seed: int, control: str | None, **options) -> dict[str, float]:
     """Width of each learned range over its width at the start."""
     folder.mkdir(exist_ok=True)
     (folder / "config.py").write_text(CONFIG.replace("ROOT", str(tiles)))
-    config = load_config(folder / "config.py", {"feedback.control": control})
+    options = {key.replace("__", "."): value for key, value in options.items()}
+    config = load_config(folder / "config.py", {"feedback.control": control} | options)
     run = train(config, folder / f"{control}{seed}", seed=seed)
     last = json.loads((run / "policy.jsonl").read_text().splitlines()[-1])
     numbers = {n["name"]: n for n in last["views"][0]["numbers"]}
@@ -109,3 +110,12 @@ def test_the_policy_finds_what_helps_and_what_hurts_and_the_negated_one_the_oppo
         sign = 1 if control is None else -1
         right[control] = sum(sign * (1 - w["hue"]) > 0.1 and sign * (w["brightness"] - 1) > 0.1 for w in found)
     assert right[None] >= 4 and right["negated"] >= 4
+
+
+def test_two_meta_steps_by_rollouts_find_the_larger_of_the_two(tiles, tmp_path):
+    """Rollouts of ten steps with two antithetic pairs: hue matters most, and its sign is found in each seed."""
+    settings = dict(value__horizon=10, value__pairs=2, value__sigma=0.3, value__period=10, value__batch_size=48)
+    settings |= dict(budget__steps=20, designer_optimizer__lr=0.1)
+    for seed in range(2):
+        assert widths(tiles, tmp_path / "runs", seed, None, **settings)["hue"] < 0.8
+        assert widths(tiles, tmp_path / "runs", seed, "negated", **settings)["hue"] > 1.2

@@ -172,6 +172,17 @@ def test_a_resumed_learner_goes_on_exactly(objective, backbone, make_views):
     assert all(torch.equal(v, resumed.state_dict()[name]) for name, v in learner.state_dict().items())
 
 
+def test_a_copied_learner_goes_on_exactly_and_the_original_does_not_notice(objective, backbone, make_views):
+    """A rollout (vssl/engine/rollout.py) takes its steps on such a copy."""
+    learner = Learner(backbone, objective)
+    step_from(learner, make_views(objective), 0)
+    before, copied, views = deepcopy(learner.state_dict()), deepcopy(learner), make_views(objective)
+    loss = step_from(copied, views, 1)
+    assert all(torch.equal(value, before[name]) for name, value in learner.state_dict().items())
+    assert torch.equal(step_from(learner, views, 1), loss)
+    assert all(torch.equal(value, copied.state_dict()[name]) for name, value in learner.state_dict().items())
+
+
 def step_from(learner, views, step):
     """One step of gradient descent with all that the loop calls; returns the loss."""
     learner.objective.on_step(step, progress=step / 10)

@@ -150,3 +150,23 @@ def test_bad_settings_and_images_are_refused(mae, vit, backbone):
         random_mask(Draws(0, "views"), 2, 4, 0.9)
     with pytest.raises(ValueError, match=r"36x32 px are not a multiple of the patch .*\(8 px\); use e.g. 32x32"):
         mae(backbone, None, Views(torch.rand(1, 2, 3, 36, 32).double()), Draws(0, "views"))
+
+
+def test_weights_may_change_between_steps(backbone, images):
+    """An ingredient alone has the loss of a MAE that knows no other, and None brings the objective's own back."""
+    objective = MAE(backbone, target=[dict(type=Pixels), dict(type=Pixels, normalize=False)], **SMALL).double()
+    own = {"pixels": 0.5, "raw_pixels": 0.5}
+    state = objective.begin(backbone, None, Views(images[None]), Draws(0, "objective"))
+    losses = {name: loss.mean() for name, loss in objective.losses(backbone, state).items()}
+    assert objective.weights == own
+    for name, loss in losses.items():
+        objective.weigh({name: 3.0})
+        torch.testing.assert_close(objective.finish(backbone, state), loss)
+    objective.weigh(None)
+    assert objective.weights == own
+    with pytest.raises(ValueError, match="the loss has no component 'hog'; it has pixels, raw_pixels"):
+        objective.weigh({"hog": 1.0})
+    with pytest.raises(ValueError, match="no component of the target has a weight above 0"):
+        objective.weigh({"pixels": 0.0})
+    with pytest.raises(ValueError, match="the weight of pixels is -1; it must be 0 or more"):
+        objective.weigh({"pixels": -1, "raw_pixels": 2.0})

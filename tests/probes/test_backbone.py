@@ -4,7 +4,7 @@ from mmseg.models.segmentors import EncoderDecoder
 
 from vssl.learner import TimmBackbone
 from vssl.probes.backbone import FrozenBackbone, block_indices, cover, open_backbone
-from vssl.probes.heads import LinearSegHead
+from vssl.probes.dense.heads import LinearSegHead
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ import torch
 from vssl.datasets.retrieval import RevisitedRetrieval
 from vssl.datasets.scenes import write_retrieval
 from vssl.probes.cache import FeatureCache, files_digest, weights_digest
-from vssl.probes.classification import KNNProbe, LinearProbe
 from vssl.probes.data import ProbeData
-from vssl.probes.dense_grid import DenseGrid
+from vssl.probes.dense.grid import DenseGrid
+from vssl.probes.dense.segmentation import SegmentationProbe
 from vssl.probes.fit import FullBatch
-from vssl.probes.linear_grid import LinearGridProbe
+from vssl.probes.image.classification import KNNProbe, LinearProbe
+from vssl.probes.image.linear_grid import LinearGridProbe
+from vssl.probes.image.retrieval import RetrievalProbe
 from vssl.probes.outcome import ProbeRun
-from vssl.probes.retrieval import RetrievalProbe
 from vssl.probes.run import run_probes
-from vssl.probes.segmentation import SegmentationProbe
 
 CPU = torch.device("cpu")
 LAYERS = [torch.arange(30.0).view(5, 2, 3), torch.arange(10, dtype=torch.int16).view(5, 2)]

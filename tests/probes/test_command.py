@@ -15,9 +15,9 @@ from mmengine.config import Config
 
 from vssl.commands.probe import main
 from vssl.learner import export_backbone
-from vssl.probes.depth import DepthProbe
+from vssl.probes.dense.depth import DepthProbe
+from vssl.probes.dense.segmentation import SegmentationProbe
 from vssl.probes.run import run_probes
-from vssl.probes.segmentation import SegmentationProbe
 from vssl.probes.table import table
 
 ROOT = Path(__file__).parents[2]
@@ -79,8 +79,8 @@ def test_only_adds_to_earlier_results_and_random_weights_get_their_own_row(backb
     ],
 )
 def test_mistakes_end_with_one_line_before_any_work(arguments, message, backbone_file, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("vssl.probes.dense.DenseProbe.run", None)
-    monkeypatch.setattr("vssl.probes.classification.FolderProbe.features", None)
+    monkeypatch.setattr("vssl.probes.dense.base.DenseProbe.run", None)
+    monkeypatch.setattr("vssl.probes.image.classification.FolderProbe.features", None)
     arguments = [str(backbone_file) if a == "FILE" else a for a in arguments]
     assert main([*arguments, "--out", str(tmp_path / "r.json")]) == 1
     assert re.search(message, capsys.readouterr().err)
@@ -143,7 +143,7 @@ def test_resume_measures_again_what_has_changed(backbone_file, backbone, options
 def test_a_label_that_cannot_be_read_is_named_at_the_start_whatever_the_path(
     damage, backbone_file, scenes, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("vssl.probes.dense.DenseProbe.run", None)
+    monkeypatch.setattr("vssl.probes.dense.base.DenseProbe.run", None)
     shutil.copytree(scenes, tmp_path / "s")
     label = tmp_path / "s/nyuv2/annotations/test/room_c.png"
     label.write_bytes(label.read_bytes()[:40]) if damage == "corrupt" else label.unlink()
@@ -173,8 +173,8 @@ from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations, LoadDepthAnnotation, PackSegInputs, RandomFlip
 
 from vssl.probes.datasets import NYUDepth, SceneSegmentation
-from vssl.probes.depth import DepthProbe
-from vssl.probes.segmentation import SegmentationProbe
+from vssl.probes.dense.depth import DepthProbe
+from vssl.probes.dense.segmentation import SegmentationProbe
 
 device = "cpu"
 load, pack = dict(type=LoadImageFromFile), dict(type=PackSegInputs)

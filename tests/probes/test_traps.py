@@ -36,12 +36,12 @@ from torch.nn import functional as F
 from vssl.probes.backbone import FrozenBackbone
 from vssl.probes.data import ProbeData
 from vssl.probes.datasets import NYUDepth
-from vssl.probes.depth import DepthProbe
-from vssl.probes.heads import LinearSegHead
-from vssl.probes.losses import ValidDepthLoss
-from vssl.probes.metrics import DepthErrors
-from vssl.probes.segmentation import SegmentationProbe
-from vssl.probes.transforms import NYUCrop
+from vssl.probes.dense.depth import DepthProbe
+from vssl.probes.dense.heads import LinearSegHead
+from vssl.probes.dense.losses import ValidDepthLoss
+from vssl.probes.dense.metrics import DepthErrors
+from vssl.probes.dense.segmentation import SegmentationProbe
+from vssl.probes.dense.transforms import NYUCrop
 
 
 def depth_map(size=(40, 60), metres: float = 2.0) -> dict:
@@ -164,11 +164,11 @@ def rewritten(config: dict, target, change) -> dict:
 
 def test_labels_shifted_beforehand_are_refused_before_the_work(segmentation, tmp_path):
     train = rewritten(segmentation["train"], tmp_path, lambda labels: labels - np.uint8(1))  # 0 becomes 255
-    with pytest.raises(ValueError, match=r"shifted beforehand.* 1 is subtracted once"):
+    with pytest.raises(ValueError, match=r'and never 3, as labels that count from 0 do\. label_values="0'):
         SegmentationProbe(**{**segmentation, "train": train}, path="runner").load(ProbeData())
 
 
-@pytest.mark.parametrize(("divide", "unit"), [(1000, "hold metres"), (10, "fit centimetres")])
+@pytest.mark.parametrize(("divide", "unit"), [(1000, "metres"), (10, "centimetres")])
 def test_depth_in_another_unit_is_refused_with_the_hint(divide, unit, depth, tmp_path):
     def change(millimetres):  # as a phone held close to a table sees it, and the room behind
         nearer = millimetres.copy()
@@ -176,7 +176,7 @@ def test_depth_in_another_unit_is_refused_with_the_hint(divide, unit, depth, tmp
         return (nearer // divide).astype(np.uint16)
 
     train = rewritten(depth["train"], tmp_path, change)
-    with pytest.raises(ValueError, match=rf"{unit}.*round\(1000 × metres\)"):
+    with pytest.raises(ValueError, match=rf"set depth_scale.* \({unit}\) makes .* to 4 m"):
         DepthProbe(**{**depth, "train": train}, path="runner").load(ProbeData())
 
 

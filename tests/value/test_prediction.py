@@ -1,8 +1,7 @@
 import pytest
 import torch
-from scipy import stats
 
-from vssl.value import adam_update, dot, pearson, predicted_drop, sgd_update
+from vssl.value import adam_update, dot, predicted_drop, sgd_update
 
 
 def test_predicted_drop_of_sgd_is_the_learning_rate_times_the_value():
@@ -44,22 +43,3 @@ def test_adam_update_refuses_other_optimizers():
         adam_update(torch.optim.SGD([p], lr=0.1), {"p": p}, [p.detach()])
     with pytest.raises(ValueError, match="without amsgrad"):
         adam_update(torch.optim.AdamW([p], amsgrad=True), {"p": p}, [p.detach()])
-
-
-def test_pearson_and_its_interval_are_scipys():
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(40, generator=generator)
-    y = 0.6 * x + torch.randn(40, generator=generator)
-    ours, scipys = pearson(x, y, 0.9), stats.pearsonr(x.double().numpy(), y.double().numpy())
-    interval = scipys.confidence_interval(0.9)
-    assert ours.r == pytest.approx(scipys.statistic, abs=1e-12)
-    assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high), abs=1e-9)
-
-
-def test_pearson_of_a_line_is_one_and_of_a_constant_is_refused():
-    x = torch.arange(5.0)
-    assert pearson(x, -2 * x + 1).r == pytest.approx(-1.0)
-    with pytest.raises(ValueError, match="constant"):
-        pearson(x, torch.ones(5))
-    with pytest.raises(ValueError, match=">= 4"):
-        pearson(x[:3], x[:3])

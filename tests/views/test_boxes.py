@@ -5,7 +5,7 @@ import torch
 from vssl.designers import GlobalPolicy
 from vssl.draws import Draws
 from vssl.views import GatedOp, MultiCrop
-from vssl.views.geometric import ROTATE
+from vssl.views.ops.geometric import ROTATE
 
 PLAIN = {"jitter": None, "grayscale": 0.0, "blur": None}
 

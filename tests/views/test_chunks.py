@@ -6,8 +6,9 @@ from kornia import enhance
 from torch.overrides import TorchFunctionMode
 
 from vssl.draws import Draws
-from vssl.views import chunks, filtering, photometric, relaxed
+from vssl.views import chunks
 from vssl.views.chunks import chunked, clamp, clamp_gradient
+from vssl.views.ops import filtering, photometric, relaxed
 from vssl.views.space import op_named
 
 WRITTEN_OUT = {

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from vssl.draws import Draws
 from vssl.views.ops import register, warp
-from vssl.views.relaxed import EQUALIZE, POSTERIZE, SOLARIZE
+from vssl.views.ops.relaxed import EQUALIZE, POSTERIZE, SOLARIZE
 from vssl.views.space import SPACE, op_named
 
 EVERY = pytest.mark.parametrize("op", SPACE, ids=lambda op: op.name)

@@ -5,8 +5,8 @@ import torch
 import yaml
 
 from vssl.draws import Draws
-from vssl.views.geometric import ROTATE
-from vssl.views.photometric import HUE, NOISE
+from vssl.views.ops.geometric import ROTATE
+from vssl.views.ops.photometric import HUE, NOISE
 from vssl.views.plan import GatedOp, ViewPlan
 from vssl.views.policy import Offsets, PolicySpace
 from vssl.views.policy_file import SavedRecipe, save_policy

@@ -8,7 +8,7 @@ from vssl.benchmarks.report import add_parser, prepare, publish
 from vssl.benchmarks.timing import take_turns
 from vssl.benchmarks.views import PHASES, phases_of
 from vssl.draws import Draws
-from vssl.views.relaxed import SOLARIZE
+from vssl.views.ops.relaxed import SOLARIZE
 from vssl.views.space import SPACE
 
 COLUMNS = {"op": ""} | {phase: ".1f" for phase in PHASES}

@@ -19,9 +19,9 @@ from vssl.benchmarks.timing import Stopwatch, take_turns
 from vssl.learner import TimmBackbone
 from vssl.probes.data import ProbeData
 from vssl.probes.datasets import SceneSegmentation
-from vssl.probes.dense_grid import DenseGrid
+from vssl.probes.dense.grid import DenseGrid
+from vssl.probes.dense.segmentation import SegmentationProbe
 from vssl.probes.outcome import ProbeRun
-from vssl.probes.segmentation import SegmentationProbe
 
 # isort: split
 from mmcv.transforms import LoadImageFromFile

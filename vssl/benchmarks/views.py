@@ -17,12 +17,12 @@ from vssl.benchmarks.report import add_parser, prepare, publish
 from vssl.benchmarks.timing import Stopwatch, take_turns
 from vssl.designers import GlobalPolicy
 from vssl.draws import Draws
-from vssl.views.filtering import BLUR, MAX_SIGMA, SHARPNESS, blur_radius
-from vssl.views.geometric import ROTATE, TRANSLATE_X
-from vssl.views.photometric import BRIGHTNESS, CONTRAST, GAMMA, HUE, SATURATION
+from vssl.views.ops.filtering import BLUR, MAX_SIGMA, SHARPNESS, blur_radius
+from vssl.views.ops.geometric import ROTATE, TRANSLATE_X
+from vssl.views.ops.photometric import BRIGHTNESS, CONTRAST, GAMMA, HUE, SATURATION
+from vssl.views.ops.relaxed import SOLARIZE
 from vssl.views.plan import GatedOp, ViewPlan
 from vssl.views.recipes import Recipe
-from vssl.views.relaxed import SOLARIZE
 
 
 class _JitterInOrder(K.ColorJitter):

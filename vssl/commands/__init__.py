@@ -17,6 +17,7 @@ runs. So ``--help`` and a mistyped option answer at once.
 import argparse
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 
 FAILED, FAULT = 1, 70
@@ -34,7 +35,9 @@ def run_command(
     parser.add_argument("--debug", action="store_true", help="print the whole traceback of a failure")
     options = parser.parse_args(argv)
     try:
-        execute(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _one_line(warnings.showwarning)
+            execute(options)
     except KeyboardInterrupt as stopped:
         _say(options, stopped, str(stopped) or "stopped by Ctrl-C")
         return getattr(stopped, "exit_code", 130)
@@ -49,6 +52,18 @@ def run_command(
         print("This is a fault of vssl: please report it with the lines above.", file=sys.stderr)
         return FAULT
     return 0
+
+
+def _one_line(show: Callable) -> Callable:
+    """Warnings about data (`DataWarning`) are for users: no source line. Told by name, for nothing is imported here."""
+
+    def say(message, category, *where, **more):
+        if "DataWarning" in (kind.__name__ for kind in category.__mro__):
+            print(f"warning: {message}", file=sys.stderr)
+        else:
+            show(message, category, *where, **more)
+
+    return say
 
 
 def _say(options: argparse.Namespace, error: BaseException, line: str) -> None:

@@ -13,6 +13,7 @@ NAMES = {
     "ops": ("ops", "each op of the space alone, milliseconds"),
     "metagradient": ("metagradient", "meta-gradient over one SSL forward and backward of the same batch"),
     "difference-step": ("difference_step", "accuracy of the difference estimators against their step"),
+    "horizon": ("horizon", "rank correlation of the value of H steps with the outcome"),
     "learner-step": ("learner_step", "the learner's step as written and compiled, in fp32 and bf16"),
     "probes": ("probes", "a segmentation score: a grid on cached features against plain mmseg, head by head"),
     "gpu": ("gpu.command", "correctness, speed and memory on a GPU, in minutes"),

@@ -5,18 +5,17 @@ import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from vssl.commands import run_command
+from vssl.config_files import config_file
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="tools/compare.py",
         description="Run arms × seeds at matched budgets, probe them, and write results.json and index.html. "
         "What is finished is not run again.",
     )
-    parser.add_argument("config", help="comparison config, e.g. configs/scenes/verdict.py")
+    parser.add_argument("config", help="a comparison config: a path, or a name such as scenes/verdict")
     parser.add_argument("--work-dir", help="where runs and the report go (default: the config's work_dir)")
     parser.add_argument("--arms", nargs="+", metavar="ARM", help="run only these arms")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="instead of the config's seeds")
@@ -34,11 +33,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def execute(options: argparse.Namespace, argv: Sequence[str]) -> None:
-    if not Path(options.config).is_file():
-        raise FileNotFoundError(f"comparison config {options.config} does not exist; see configs/scenes/verdict.py")
+    options.config = config_file(options.config, below="scenes/")
     from vssl.comparison.command import run_command
 
-    run_command(options, "python " + shlex.join(["tools/compare.py", *argv]))
+    called = "vssl compare" if sys.argv[0] == "vssl compare" else "python tools/compare.py"
+    run_command(options, " ".join([called, *map(shlex.quote, argv)]))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,8 +16,12 @@ NAMES = {
     "ade20k": "ADE20K SceneParse150",
     "nyuv2": "NYU Depth v2",
     "imagenet": "ImageNet-1k",
+    "tiny_imagenet": "Tiny ImageNet",
+    "camvid": "CamVid, 11 classes",
+    "seven_scenes": "a scene of 7-Scenes",
     "roxford5k": "revisited Oxford5k",
     "rparis6k": "revisited Paris6k",
+    "folder": "your own images with masks or depth",
     "shards": "tar shards for streaming",
 }
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vssl.commands import run_command
+from vssl.config_files import config_file, read_config
 from vssl.options import CfgOptions, add_cfg_options, read_option, read_value
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Score a frozen backbone with the probes of a config.")
-    parser.add_argument("config", help="e.g. configs/probes/scenes.py")
+    parser.add_argument("config", help="a probe config: a path, or a name such as probes/scenes")
     parser.add_argument(
         "--backbone", help="backbone.safetensors of a run, or with --model a file of docs/checkpoints.md"
     )
@@ -39,20 +40,18 @@ def parser() -> argparse.ArgumentParser:
 
 def execute(args: argparse.Namespace) -> None:
     """Raises FileNotFoundError before anything heavy is imported, ValueError for what the config does not know."""
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f"config {args.config} does not exist; see configs/probes/")
+    args.config = config_file(args.config, below="probes/")
     if args.backbone is None and args.model is None:
         raise ValueError("no backbone: give --backbone FILE, or --model NAME for released weights")
     if args.backbone is not None and not Path(args.backbone).is_file():
         raise FileNotFoundError(f"--backbone {args.backbone} does not exist; give backbone.safetensors of a run")
-    from mmengine.config import Config
 
     from vssl.probes.backbone import open_backbone
     from vssl.probes.spread import run_seeds
     from vssl.probes.table import table
 
     out = args.out or Path(args.backbone or "backbone").parent / "probes" / f"{Path(args.config).stem}.json"
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     for key in args.cfg_options:
         if key.split(".")[0] not in ("probes", "device"):
             raise ValueError(f"--cfg-options {key}: a probe config has 'probes' and 'device', e.g. probes.knn.k=[5]")
@@ -70,6 +69,8 @@ def execute(args: argparse.Namespace) -> None:
     results = run_seeds(
         backbone, cfg, args.seed, **about, cache=args.cache, cache_half=args.cache_half, resume=args.resume
     )
+    for name, labels in {r["name"]: r["card"]["labels"] for r in results if "labels" in r.get("card", {})}.items():
+        print(f"{name}: {labels}")
     print(table(results))
     print(f"results: {out}")
 

@@ -1,16 +1,18 @@
 """Continue self-supervised pretraining of a backbone (docs/training.md)."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from vssl.commands import run_command
+from vssl.config_files import config_file
 from vssl.options import add_cfg_options
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="a training config, e.g. configs/scenes/simclr_policy.py")
+    parser.add_argument("config", help="a training config: a path, or a name such as scenes/simclr_policy")
     parser.add_argument("--work-dir", type=Path, help="run directory (default: runs/<config>/seed<N>)")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--resume", action="store_true", help="continue from the run directory's checkpoint")
@@ -23,17 +25,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def execute(options: argparse.Namespace) -> None:
-    if not options.config.is_file():
-        raise FileNotFoundError(f"config {options.config} does not exist; the configs are under configs/")
+    path = config_file(options.config)
     from vssl.engine import load_config, train
+    from vssl.engine.checkpoint import candidates
 
-    config = load_config(options.config, options.cfg_options)
+    config = load_config(path, options.cfg_options)
     seed = config.get("seed", 0) if options.seed is None else options.seed
-    work_dir = options.work_dir or Path("runs") / options.config.stem / f"seed{seed}"
-    if options.resume and not (work_dir / "checkpoint.pth").exists():
+    work_dir = options.work_dir or Path("runs") / path.stem / f"seed{seed}"
+    if options.resume and not candidates(work_dir):
         print(f"no checkpoint in {work_dir}: starting from step 0")
     train(config, work_dir, seed, options.resume, options.launcher, options.overwrite)
-    print(f"finished: {work_dir} (backbone.safetensors, metrics.jsonl, views.npz)")
+    said = [warning["text"] for warning in json.loads((work_dir / "run.json").read_text())["warnings"]]
+    more = [f"and {len(said) - 5} more in run.json"] if len(said) > 5 else []
+    files = f"{work_dir} (backbone.safetensors, metrics.jsonl, views.npz)"
+    print(f"finished, with warnings: {files}: {'; '.join(said[:5] + more)}" if said else f"finished: {files}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,8 +11,9 @@ from typing import Any
 from vssl.comparison.plan import Arm, Comparison
 from vssl.comparison.refusal import refuse_other_settings
 from vssl.comparison.state import is_trained
-from vssl.comparison.workers import Workers, write_json
+from vssl.comparison.workers import Workers
 from vssl.engine.settings import flat_settings
+from vssl.files import write_json
 from vssl.reports import CALIBRATION_FILE, read_json, run_directory
 
 
@@ -72,7 +73,7 @@ class Calibration:
         budget = self._comparison.arms[name].budget
         measured = self._measure(name, budget)
         about = {"baseline": self._comparison.baseline, "clock": "elapsed", **budget, "steps": measured["steps"]}
-        write_json({**about, "begin": measured, "end": None, "made_with": made_with}, file)
+        write_json(file, {**about, "begin": measured, "end": None, "made_with": made_with})
         return measured["steps"]
 
     def check(self, name: str) -> float | None:
@@ -88,7 +89,7 @@ class Calibration:
         designer = self._run(name, seeds[0]) / "checkpoint.pth"
         measured = self._measure(name, self._comparison.arms[name].budget, made["steps"], designer)
         drift = measured["cost"] - 1
-        write_json({**made, "end": {**measured, "seeds": seeds, "drift": drift}}, file)
+        write_json(file, {**made, "end": {**measured, "seeds": seeds, "drift": drift}})
         return drift
 
     def _measure(self, name: str, budget: dict, steps: int | None = None, designer: Path | None = None) -> dict:
@@ -101,8 +102,7 @@ class Calibration:
     def _config(self, name: str, designer: Path | None) -> Any:
         config, arm = copy.deepcopy(self._configs[name]), self._comparison.arms[name]
         config.arm, config.budget = name, {"steps": arm.budget["baseline_steps"]}
-        config.backbone.checkpoint = str(self._backbone)
-        config.backbone.pop("checkpoint_key", None)
+        arm.begin_at(config, self._backbone)
         if designer is None and arm.designer_of is not None:  # without it the untrained designer stands in
             learned = self._run(arm.designer_of, self._comparison.seeds[0]) / "checkpoint.pth"
             designer = learned if learned.is_file() else None
@@ -115,6 +115,8 @@ class Calibration:
         made: dict = {"start_sha256": self._digest, "baseline": self._comparison.baseline}
         made |= {f"budget.{key}": value for key, value in self._comparison.arms[name].budget.items()}
         for role, arm in (("arm", name), ("baseline", self._comparison.baseline)):
+            if self._comparison.arms[arm].continues == "run":
+                made[f"{role}.continues"] = "run"
             settings = flat_settings(self._configs[arm])
             made |= {f"{role}.{key}": value for key, value in settings.items() if not key.startswith("budget.")}
         return made

@@ -10,6 +10,7 @@ from vssl.comparison.listing import format_plan
 from vssl.comparison.plan import Comparison, check_arm, read_comparison
 from vssl.comparison.workers import Workers, default_workers
 from vssl.compat import add_note
+from vssl.config_files import read_config
 from vssl.reports import collect, format_table, write_page, write_results
 
 
@@ -64,9 +65,8 @@ def _run(comparison: Comparison, options: argparse.Namespace, workers: Workers, 
 
 
 def _load_comparison(options: argparse.Namespace) -> Comparison:
-    from mmengine import Config
 
     if not Path(options.config).is_file():
         raise FileNotFoundError(f"comparison config {options.config} does not exist")
-    config = Config.fromfile(options.config)
+    config = read_config(options.config)
     return read_comparison(config.to_dict(), options.config, options.seeds, options.work_dir)

@@ -12,10 +12,11 @@ from vssl.comparison.environment import describe_environment
 from vssl.comparison.plan import Arm, Comparison, run_order
 from vssl.comparison.refusal import refuse_other_settings
 from vssl.comparison.state import PROBED_FILE, is_trained, state_of
-from vssl.comparison.workers import Workers, write_json
+from vssl.comparison.workers import Workers
 from vssl.compat import add_note, file_digest
 from vssl.engine.config import ConfigError
 from vssl.engine.settings import flat_settings
+from vssl.files import write_json
 from vssl.reports import ORIGIN_FILE, START, read_json, run_directory
 
 
@@ -150,8 +151,7 @@ class Execution:
         config = copy.deepcopy(self._configs[name])
         config.arm = name
         config.budget = budget_of(self.comparison, self.comparison.arms[name], seed)
-        config.backbone.checkpoint = str(self._backbone)
-        config.backbone.pop("checkpoint_key", None)  # the start holds one network
+        self.comparison.arms[name].begin_at(config, self._backbone)
         if (other := self.comparison.arms[name].designer_of) is not None:
             config.designer_checkpoint = str(run_directory(self.comparison.work_dir, other, seed) / "checkpoint.pth")
         return config
@@ -178,7 +178,7 @@ class _ProbeSet:
             return
         say(f"probing {run_dir.parent.name}, seed {seed}")
         self._probe(backbone, self._config, run_dir, seed)
-        write_json({"settings": settings}, marker)
+        write_json(marker, {"settings": settings})
 
 
 def _start(comparison: Comparison, workers: Workers, say: Callable[[str], None]) -> Path:
@@ -216,7 +216,7 @@ def _train(config: Any, run_dir: Path, seed: int, origin: dict, workers: Workers
         return
     resume = (run_dir / "checkpoint.pth").is_file()
     if not resume:
-        write_json(origin, begun)
+        write_json(begun, origin)
     workers.train(config, run_dir, seed, resume)
     if not is_trained(run_dir):
         raise RuntimeError(f"{run_dir}: training returned, but run.json does not say that the run is finished")

@@ -4,8 +4,10 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from vssl.comparison.budget import check_baseline_steps, check_budget, check_start_budget
+from vssl.config_files import config_file
 from vssl.engine.config import ConfigError
 from vssl.reports import START
 
@@ -17,7 +19,7 @@ _TOP_KEYS = {
 }  # fmt: skip
 _ONE_STEP_KEYS = {"interval", "batch_size", "batches", "probe", "feedback_of"}
 _START_KEYS = {"config", "cfg_options", "budget", "seed", "backbone", "probe_seeds", "label"}
-_ARM_KEYS = {"config", "cfg_options", "budget", "steps_of", "designer_of", "label"}
+_ARM_KEYS = {"config", "cfg_options", "budget", "steps_of", "designer_of", "continues", "label"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Arm:
     each with a ``clock`` or without; None when `steps_of` names the arm whose actual number of steps, seed by seed, is
     this arm's budget.
     designer_of: the arm whose final designer, seed by seed, is the one that this arm begins with.
+    continues: of the start, the ``"backbone"`` alone, or the whole ``"run"``: its SSL head or decoder, teacher and the
+    optimizer's moments too.
     """
 
     name: str
@@ -37,11 +41,19 @@ class Arm:
     budget: dict | None
     steps_of: str | None = None
     designer_of: str | None = None
+    continues: Literal["backbone", "run"] = "backbone"
 
     @property
     def follows(self) -> set[str]:
         """The arms that must have run, with the same seed, before this one."""
         return {other for other in (self.steps_of, self.designer_of) if other is not None}
+
+    def begin_at(self, config: Any, backbone: Path) -> None:
+        """Have the run of `config` begin where the start ended, whose backbone's file is `backbone`."""
+        config.backbone.checkpoint = str(backbone)
+        config.backbone.pop("checkpoint_key", None)  # the start's file holds one network
+        if self.continues == "run":
+            config.continue_run = str(backbone.parent)
 
 
 @dataclass(frozen=True)
@@ -121,6 +133,9 @@ def read_comparison(
     seeds = _check_seeds(list(config.get("seeds", [0, 1, 2])) if seeds is None else seeds, source)
     arms = {name: _read_arm(name, about, config.get("budget"), source) for name, about in config["arms"].items()}
     _check_references(arms, source)
+    start = _read_start(config["start"], seeds, source)
+    if start.config is None and (whole := [name for name, arm in arms.items() if arm.continues == "run"]):
+        raise ValueError(f"{source}: arm {whole[0]!r}: continues='run' needs a start with config=FILE, not a backbone")
     work_dir = work_dir or config.get("work_dir")
     if not work_dir:
         raise ValueError(f"{source}: no work_dir; set it there or give --work-dir")
@@ -133,7 +148,7 @@ def read_comparison(
     return Comparison(
         title=config.get("title", "V-Pretraining against the fixed recipe"),
         work_dir=Path(work_dir),
-        start=_read_start(config["start"], seeds, source),
+        start=start,
         arms=arms,
         seeds=seeds,
         baseline=baseline,
@@ -202,6 +217,8 @@ def _read_arm(name: str, about: Mapping, default_budget: Mapping | None, source:
     _check_keys(about, _ARM_KEYS, required={"config"}, where=where)
     if "budget" in about and "steps_of" in about:
         raise ValueError(f"{where}: budget and steps_of exclude each other; keep one")
+    if (continues := about.get("continues", "backbone")) not in ("backbone", "run"):
+        raise ValueError(f"{where}: continues={continues!r}; give 'backbone', or 'run' for the start's SSL head too")
     steps_of = about.get("steps_of")
     budget = None if steps_of else about.get("budget", default_budget)
     if not steps_of:
@@ -209,11 +226,12 @@ def _read_arm(name: str, about: Mapping, default_budget: Mapping | None, source:
     return Arm(
         name=name,
         label=about.get("label", LABELS.get(name, name.replace("_", " "))),
-        config=_existing(about["config"], where),
+        config=_config(about["config"], where),
         cfg_options=dict(about.get("cfg_options") or {}),
         budget=budget,
         steps_of=steps_of,
         designer_of=about.get("designer_of"),
+        continues=continues,
     )
 
 
@@ -231,9 +249,11 @@ def _read_start(about: Mapping, seeds: list[int], source: str) -> Start:
         stray = set(about) - {"backbone", "probe_seeds", "label"}
         if stray:
             raise ValueError(f"{where}: {', '.join(sorted(stray))} only apply to a start that is trained from a config")
-        return Start(backbone=_existing(about["backbone"], where), **common)
+        if not Path(about["backbone"]).is_file():
+            raise FileNotFoundError(f"{where}: {about['backbone']} does not exist (paths are relative to {Path.cwd()})")
+        return Start(backbone=Path(about["backbone"]), **common)
     return Start(
-        config=_existing(about["config"], where),
+        config=_config(about["config"], where),
         cfg_options=dict(about.get("cfg_options") or {}),
         budget=check_start_budget(about["budget"], where) if "budget" in about else None,
         seed=about.get("seed", 0),
@@ -278,7 +298,8 @@ def _check_references(arms: Mapping[str, Arm], source: str) -> None:
             following = arms[following.steps_of]
 
 
-def _existing(path: str, where: str) -> Path:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{where}: {path} does not exist (paths are relative to {Path.cwd()})")
-    return Path(path)
+def _config(path: str, where: str) -> Path:
+    try:
+        return config_file(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{where}: {error} (paths are relative to {Path.cwd()})") from error

@@ -3,12 +3,13 @@
 They are passed in rather than imported, so that collecting results needs neither data nor the training code.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vssl.config_files import config_file, read_config
+from vssl.files import write_json
 from vssl.reports import PREDICTIONS_FILE
 
 
@@ -70,7 +71,7 @@ class _Probes:
 
         from vssl.probes.run import build_probes
 
-        config = Config.fromfile(probes) if isinstance(probes, str | Path) else Config(probes)
+        config = read_config(config_file(probes, below="probes/")) if isinstance(probes, str | Path) else Config(probes)
         for probe in build_probes(config).values():
             probe.load(self._data)
         return config
@@ -84,13 +85,5 @@ class _Probes:
             stale.unlink()
         together = (folder / PREDICTIONS_FILE).with_suffix(".list")  # the pictures go beside it, as predictions.npz
         for result in run_probes(backbone, config, together, seed=seed, data=self._data):
-            write_json(result, folder / f"{result['name']}.json")
+            write_json(folder / f"{result['name']}.json", result)
         together.unlink()
-
-
-def write_json(content: dict, path: Path) -> None:
-    """Write JSON under its final name only when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)

@@ -5,7 +5,7 @@ import os
 import struct
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +33,20 @@ _PREPARED_BY = {
     "benchmark_long": "scenes --seed 3 --out data/benchmark_long",
     **{
         name: f"{name} --source … --out data/{name}"
-        for name in ("ade20k", "nyuv2", "imagenet", "roxford5k", "rparis6k")
+        for name in ("ade20k", "nyuv2", "imagenet", "camvid", "tiny_imagenet", "roxford5k", "rparis6k")
     },
 }
 
 # What Pillow raises for files whose content is wrong.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+
+
+class DataWarning(UserWarning):
+    """Data is used as it is, and may not be what was meant. A run keeps what was said in ``run.json``."""
+
+
+class SkippedImage(DataWarning):
+    """One of many unlabeled images cannot be read. ``bad_files.txt`` keeps each, ``run.json`` their number."""
 
 
 class UnreadableImage(ValueError):
@@ -55,7 +63,7 @@ def image_paths(root: Path) -> Iterator[str]:
     yield from _walk(os.fspath(root), "", (os.path.realpath(root),), left_out)
     if left_out:
         listed = ", ".join(f"{what} ({count})" for what, count in left_out.most_common())
-        warnings.warn(f"{root}: left out {listed}; images are {', '.join(EXTENSIONS)}", stacklevel=2)
+        warnings.warn(f"{root}: left out {listed}; images are {', '.join(EXTENSIONS)}", DataWarning, 2)
 
 
 def _walk(folder: str, relative: str, above: tuple[str, ...], left_out: Counter) -> Iterator[str]:
@@ -77,6 +85,14 @@ def _walk(folder: str, relative: str, above: tuple[str, ...], left_out: Counter)
                 left_out["links back to a folder above"] += 1
             else:
                 yield from _walk(entry.path, os.path.join(relative, entry.name), (*above, real), left_out)
+
+
+def require_one_image_a_label(names: Sequence[str], stem: Callable[[str], str], where: Path) -> None:
+    """Raises ValueError for two images, ``a.jpg`` and ``a.png``, that would have the same label file."""
+    first: dict[str, str] = {}
+    for name in names:
+        if (other := first.setdefault(stem(name), name)) != name:
+            raise ValueError(f"{where}: {other} and {name} would have the same label; remove or rename one of them")
 
 
 def next_step(folder: str | Path) -> str:
@@ -114,7 +130,7 @@ def read_image(path: Path, size: int | None = None, content: bytes | None = None
         UnreadableImage: the content is broken, of a kind that is refused, or has more than `MAX_PIXELS` pixels.
         OSError: the file could not be read (missing, no permission, disk or network).
     """
-    with _opened(path, content) as image:
+    with opened(path, content) as image:
         if size is not None:
             # Twice the size, so that what is left to resize still averages over real pixels. JPEG only, else no effect.
             image.draft("RGB", (2 * size, 2 * size))
@@ -146,31 +162,34 @@ def read_labels(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "
     Raises:
         UnreadableImage: broken, or not 8 bits in one channel.
     """
-    with _opened(path, content) as image:
+    with opened(path, content) as image:
         if image.mode not in ("L", "P"):
-            raise UnreadableImage(f"{path}: expected 8-bit labels in one channel, got an image of mode {image.mode}")
-        return np.asarray(image)
-
-
-def read_millimetres(path: Path, content: bytes | None = None) -> np.ndarray:
-    """Decodes a 16-bit depth image: (H, W) integers, millimetres, 0 = invalid. `content`: see `read_image`.
-
-    Raises:
-        UnreadableImage: broken, or not 16 bits in one channel.
-    """
-    with _opened(path, content) as image:
-        if not image.mode.startswith("I"):
             raise UnreadableImage(
-                f"{path}: expected 16-bit depth in millimetres, got an image of mode {image.mode}. "
-                f"Depth scaled to 8 bits has lost its unit; write it again as uint16 PNG."
+                f"{path}: expected 8-bit labels in one channel, got an image of mode {image.mode}. Write the numbers "
+                "of the classes, not colours, as 8-bit PNG"
             )
         return np.asarray(image)
 
 
-class _opened:
+def read_depth(path: Path, content: bytes | None = None) -> np.ndarray:
+    """Decodes a 16-bit depth image: (H, W) integers as in the file, 0 = invalid. `content`: see `read_image`.
+
+    Raises:
+        UnreadableImage: broken, or not 16 bits in one channel.
+    """
+    with opened(path, content) as image:
+        if not image.mode.startswith("I"):
+            raise UnreadableImage(
+                f"{path}: expected 16-bit depth, got an image of mode {image.mode}. Depth scaled to 8 bits has lost "
+                "its unit; write it again as uint16 PNG, in millimetres or in another depth_scale"
+            )
+        return np.asarray(image)
+
+
+class opened:
     """Opens an image; turns what Pillow says about broken content into `UnreadableImage` with the file's name."""
 
-    def __init__(self, path: Path, content: bytes | None):
+    def __init__(self, path: Path, content: bytes | None = None):
         self.path, self.content, self.image = path, content, None
 
     def __enter__(self) -> Image.Image:

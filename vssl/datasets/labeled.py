@@ -4,6 +4,7 @@ ROOT/images/SPLIT/NAME.jpg
 ROOT/annotations/SPLIT/NAME.png
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,17 +16,18 @@ from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vssl.datasets import conventions
 from vssl.datasets.files import (
     UnreadableImage,
     found_in,
     image_paths,
     next_step,
+    read_depth,
     read_image,
     read_labels,
-    read_millimetres,
+    require_one_image_a_label,
 )
 from vssl.datasets.joint import JointTransform
-from vssl.datasets.label_checks import IGNORE
 from vssl.datasets.sampler import index_and_position
 
 
@@ -68,6 +70,7 @@ class AnnotatedImages(Dataset, ABC):
         names = list(image_paths(self._images))
         if not names:
             raise FileNotFoundError(f"{root}: no images under images/{split} (it is empty). {next_step(self.root)}")
+        require_one_image_a_label(names, lambda name: os.path.splitext(name)[0], self._images)
         missing = [n for n in names if not self._annotation(n).is_file()]
         if missing:
             raise FileNotFoundError(
@@ -121,9 +124,8 @@ class AnnotatedImages(Dataset, ABC):
             )
         return image, annotation
 
-    @staticmethod
     @abstractmethod
-    def _read(path: Path) -> np.ndarray:
+    def _read(self, path: Path) -> np.ndarray:
         """One annotation file, (H, W) or (H, W, C), in the units of the items. Raises UnreadableImage."""
 
 
@@ -131,37 +133,68 @@ class SegmentationImages(AnnotatedImages):
     """ADE20K's layout. Items are (image, labels): (3, H, W) uint8 and (H, W) int64.
 
     Files hold 0 = unlabeled and 1.. the classes; that is turned, once, into 0.. the classes and 255 = ignore.
-    Arguments and errors: see `AnnotatedImages`.
+    Other arguments and errors: see `AnnotatedImages`.
+
+    Args:
+        label_values: what the files hold where it is something else, see vssl/datasets/conventions.py; None for what
+            ``dataset.json`` says.
     """
 
     splits = ("training", "validation")
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        transform: JointTransform | None = None,
+        limit: int | None = None,
+        subset: Sequence[int] | None = None,
+        in_memory: bool = False,
+        label_values: str | None = None,
+    ):
+        super().__init__(root, split, transform, limit, subset, in_memory)
+        self.label_values = conventions.label_values(label_values, root)
+        self.classes = conventions.class_names(root)
 
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[UInt8[Tensor, "3 H W"], Int64[Tensor, "H W"]]:
         image, labels = self._arrays(key)
         return channels_first(image), torch.from_numpy(labels.astype(np.int64))
 
-    @staticmethod
-    def _read(path: Path) -> np.ndarray:
-        labels = read_labels(path)
-        # uint8 arithmetic takes 0 to 255; a 255 in the file is "ignore" already.
-        return np.where(labels == IGNORE, np.uint8(IGNORE), labels - np.uint8(1))
+    def _read(self, path: Path) -> np.ndarray:
+        return conventions.to_classes(read_labels(path), self.label_values.value)
 
 
 class DepthImages(AnnotatedImages):
     """NYUv2's layout. Items are (image, depth): (3, H, W) uint8 and (H, W) float32 z-depth in metres, 0 = invalid.
 
-    Files hold uint16 millimetres. Arguments and errors: see `AnnotatedImages`.
+    Files hold uint16, 0 = invalid. Other arguments and errors: see `AnnotatedImages`.
+
+    Args:
+        depth_scale: steps of the files' values in one metre: 1000 for millimetres, 5000 for TUM RGB-D, 256 for KITTI.
+            None for what ``dataset.json`` says, else 1000.
     """
 
     splits = ("train", "test")
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        transform: JointTransform | None = None,
+        limit: int | None = None,
+        subset: Sequence[int] | None = None,
+        in_memory: bool = False,
+        depth_scale: float | None = None,
+    ):
+        super().__init__(root, split, transform, limit, subset, in_memory)
+        self.depth_scale = conventions.depth_scale(depth_scale, root)
 
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[UInt8[Tensor, "3 H W"], Float32[Tensor, "H W"]]:
         image, depth = self._arrays(key)
         return channels_first(image), torch.from_numpy(np.ascontiguousarray(depth))
 
-    @staticmethod
-    def _read(path: Path) -> np.ndarray:
-        return read_millimetres(path).astype(np.float32) / 1000
+    def _read(self, path: Path) -> np.ndarray:
+        return read_depth(path).astype(np.float32) / np.float32(self.depth_scale.value)
 
 
 def _chosen(names: list[str], limit: int | None, subset: Sequence[int] | None, where: str) -> list[str]:

@@ -11,9 +11,20 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vssl.datasets.files import EXTENSIONS, UnreadableImage, found_in, image_paths, next_step, read_image
+from vssl.datasets.files import (
+    EXTENSIONS,
+    SkippedImage,
+    UnreadableImage,
+    found_in,
+    image_paths,
+    next_step,
+    read_image,
+)
+from vssl.datasets.label_folders import refuse_labels
 from vssl.datasets.sampler import index_and_position
 from vssl.datasets.shards import open_index, read_member
+
+SKIPPED = 0.01  # share of unreadable files that is tolerated unless a config says otherwise
 
 
 class _Unlabeled(Dataset, ABC):
@@ -26,14 +37,27 @@ class _Unlabeled(Dataset, ABC):
     Keys are (index, position) from `PositionSampler`, or a plain index.
     """
 
-    def __init__(self, root: str | Path, size: int, skip_corrupt: int):
-        if size < 1 or skip_corrupt < 0:
-            raise ValueError(f"size {size}, skip_corrupt {skip_corrupt}: expected size >= 1 and skip_corrupt >= 0")
+    def __init__(self, root: str | Path, size: int, skip_corrupt: float):
+        if size < 1 or not (0 <= skip_corrupt < 1 or skip_corrupt == int(skip_corrupt) >= 1):
+            raise ValueError(
+                f"size {size}, skip_corrupt {skip_corrupt}: expected size >= 1, and skip_corrupt a share below 1 or a "
+                "whole number of files"
+            )
         self.root, self.size, self.skip_corrupt = Path(root), size, skip_corrupt
         if not self.root.is_dir():
             above = next((p for p in self.root.parents if p.is_dir()), Path("."))
             raise FileNotFoundError(f"{root}: no such folder ({above} holds: {found_in(above)}). {next_step(root)}")
-        self._corrupt: dict[int, str] = {}
+        self._list: Path | None = None
+        self._reasons: dict[int, str] = {}  # of what this process could not read
+
+    def _begin(self) -> None:
+        """To be called once the length is known."""
+        share = 0 < self.skip_corrupt < 1
+        # One file never ends a run that tolerates any.
+        some = min(max(1, int(self.skip_corrupt * len(self))), len(self) - 1)
+        self.tolerated = some if share else int(self.skip_corrupt)
+        # What cannot be read, one byte an image. Shared with the worker processes, which find different files.
+        self._unreadable = torch.zeros(len(self), dtype=torch.uint8).share_memory_()
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -48,29 +72,52 @@ class _Unlabeled(Dataset, ABC):
             raise IndexError(f"image {index} of {len(self)}")
         for other in range(index, index + len(self)):
             other %= len(self)
-            if other in self._corrupt:
+            if self._unreadable[other]:
                 continue
             try:
                 image = self._read(other)
-            except UnreadableImage as error:
+            except (UnreadableImage, FileNotFoundError, PermissionError) as error:
                 self._report(other, error)
                 continue
             return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
         raise UnreadableImage(f"{self.root}: none of its {len(self)} images can be read")
 
-    def _report(self, index: int, error: UnreadableImage) -> None:
-        self._corrupt[index] = str(error)
-        if len(self._corrupt) > self.skip_corrupt:
-            allowed = (
-                f"more than the skip_corrupt={self.skip_corrupt} that are tolerated; all: "
-                + "; ".join(self._corrupt.values())
-                if self.skip_corrupt
-                else "remove or replace it, or tolerate up to N such files with skip_corrupt=N"
-            )
-            del self._corrupt[index]  # the next attempt says the same
-            raise UnreadableImage(f"{error}. Unreadable files: {allowed}") from error
+    @property
+    def unreadable(self) -> int:
+        """How many images could not be read so far, in all processes of this rank."""
+        return int(self._unreadable.sum())
+
+    def list_unreadable(self, file: Path) -> None:
+        """From now on names in `file` what cannot be read: its number, and the reason with its path, one a line.
+
+        What was found before is named now. To be called before worker processes begin.
+        """
+        self._list = file
+        for index in self._reasons:
+            self._name(index)
+
+    def _name(self, index: int) -> None:
+        known = self._list.read_text(encoding="utf-8") if self._list.is_file() else ""
+        line = f"image {index}\t{' '.join(self._reasons[index].split())}"
+        if line not in known.splitlines():
+            with self._list.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    def _report(self, index: int, error: Exception) -> None:
+        count = self.unreadable + 1
+        if count > self.tolerated:
+            others = "; ".join(list(self._reasons.values())[:5])
+            raise UnreadableImage(
+                f"{error}. That is file {count} of {len(self)} that cannot be read, and skip_corrupt="
+                f"{self.skip_corrupt:g} tolerates {self.tolerated}{': ' + others if others else ''}. Remove or replace "
+                "them, or tolerate more with skip_corrupt (a share, or a number of files)"
+            ) from error
+        self._unreadable[index], self._reasons[index] = 1, str(error)
+        if self._list is not None:
+            self._name(index)
         warnings.warn(
-            f"{error}; the next file takes its place ({len(self._corrupt)} of {self.skip_corrupt} tolerated)",
+            f"{error}; the next file takes its place ({count} of {self.tolerated} tolerated)",
+            SkippedImage,
             stacklevel=3,
         )
 
@@ -83,16 +130,17 @@ class UnlabeledImages(_Unlabeled):
     Args:
         root: folder; ImageNet's ``train`` and any other tree will do. Links are followed.
         size: pixels.
-        skip_corrupt: number of unreadable files to tolerate, in each worker process. Each is replaced by the next file
-            that can be read, always the same one, and reported once by a warning. 0: the first one is an error.
+        skip_corrupt: how many unreadable files to tolerate, on each rank: a share of all below 1, but one file at
+            least; a number of files from 1 on; or 0 for none. Each is replaced by the next file that can be read,
+            always the same one, and reported once by a warning.
 
     Raises:
         FileNotFoundError: no such folder, or no images in it.
-        ValueError: the folder of a labeled set, with its annotations.
-        UnreadableImage: (when an item is read) more than `skip_corrupt` files are unreadable.
+        ValueError: some of its images are the label files of others.
+        UnreadableImage: (when an item is read) more files are unreadable than `skip_corrupt` tolerates.
     """
 
-    def __init__(self, root: str | Path, size: int, skip_corrupt: int = 0):
+    def __init__(self, root: str | Path, size: int, skip_corrupt: float = SKIPPED):
         super().__init__(root, size, skip_corrupt)
         # Fixed-width bytes: a list of a million str costs each worker a copy of all of them (reference counts).
         self._paths = np.array([os.fsencode(path) for path in image_paths(self.root)], dtype=np.bytes_)
@@ -102,13 +150,8 @@ class UnlabeledImages(_Unlabeled):
                 f"{root}: no images ({', '.join(EXTENSIONS)}) in it or below (found: {found_in(self.root)}){shards}. "
                 f"{next_step(root)}"
             )
-
-        labels = int((np.char.find(self._paths, b"annotations/") >= 0).sum())
-        if labels and (self.root / "images").is_dir():
-            raise ValueError(
-                f"{root} holds labels too: {labels} of its {len(self._paths)} images are below annotations/. Give "
-                f"{self.root / 'images'}"
-            )
+        refuse_labels(self.root, [os.fsdecode(bytes(path)) for path in self._paths])
+        self._begin()
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -135,12 +178,13 @@ class UnlabeledShards(_Unlabeled):
     Raises:
         FileNotFoundError: no such folder, no index in it, or a shard is missing.
         ValueError: a shard is not as long as when it was indexed.
-        UnreadableImage: (when an item is read) more than `skip_corrupt` images are unreadable.
+        UnreadableImage: (when an item is read) more images are unreadable than `skip_corrupt` tolerates.
     """
 
-    def __init__(self, root: str | Path, size: int, skip_corrupt: int = 0):
+    def __init__(self, root: str | Path, size: int, skip_corrupt: float = SKIPPED):
         super().__init__(root, size, skip_corrupt)
         self._shards, self._index = open_index(self.root)
+        self._begin()
 
     def __len__(self) -> int:
         return len(self._index)

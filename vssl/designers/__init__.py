@@ -1,20 +1,28 @@
 """Designers φ: they construct the task. They see images, never labels."""
 
 from vssl.designers.base import Construction, Designer, Identity
+from vssl.designers.candidates import CandidateDesigner
+from vssl.designers.choice import Choice
 from vssl.designers.dit import DiTMask
+from vssl.designers.image_weights import ImageWeights
+from vssl.designers.loss_weights import LossWeights
 from vssl.designers.masked_policy import MaskedPolicy
 from vssl.designers.policies import GlobalPolicy, InstancePolicy
 from vssl.designers.search import CandidateSearch
 from vssl.designers.unet import UNetMask
 
 __all__ = [
+    "CandidateDesigner",
     "CandidateSearch",
+    "Choice",
     "Construction",
     "Designer",
     "DiTMask",
     "GlobalPolicy",
     "Identity",
+    "ImageWeights",
     "InstancePolicy",
+    "LossWeights",
     "MaskedPolicy",
     "UNetMask",
 ]

@@ -1,5 +1,6 @@
 """The designer φ: it turns a batch of images into the views that the objective sees."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from jaxtyping import Float
@@ -16,8 +17,11 @@ class Construction:
     penalty: the designer's regularisers, already weighted; a scalar with a graph to φ.
     statistics: scalars for the log, e.g. ``{"mask/mean": ...}``; detached.
     mask: μ per global crop, 1 keeps the pixel and 0 blurs it; None for designers without a mask.
-    weights: ones, with the gradient of the log-likelihood of what was drawn for each image; they weight the images in
-        the loss of a meta step (`vssl.views.gates.likelihood_weights`). None for designers that draw nothing.
+    loss_weights: how much each component of the objective's loss counts; None for the objective's own weights.
+    learned_weights: the same with a graph to φ; None for designers that do not learn them.
+    weights: they weight the images in the loss of a meta step, with a graph to φ. Of a designer that draws for each
+        image: ones, with the gradient of the log-likelihood of what was drawn (`vssl.views.gates.likelihood_weights`).
+    image_weights: they weight the images in the loss of a learner step; detached. None: all count alike.
     """
 
     views: Views
@@ -25,6 +29,9 @@ class Construction:
     statistics: dict[str, Tensor] = field(default_factory=dict)
     mask: Float[Tensor, "views batch 1 height width"] | None = None
     weights: Float[Tensor, " batch"] | None = None
+    image_weights: Float[Tensor, " batch"] | None = None
+    loss_weights: Mapping[str, float] | None = None
+    learned_weights: Mapping[str, Float[Tensor, ""]] | None = None
 
 
 class Designer(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vssl.designers.base import Construction, Designer
 from vssl.draws import Draws
 from vssl.views.crops import Views
-from vssl.views.erasing import mix_with_blur
+from vssl.views.ops.erasing import mix_with_blur
 
 Mask = Float[Tensor, "batch 1 height width"]
 

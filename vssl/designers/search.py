@@ -11,18 +11,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vssl.designers.base import Construction, Designer
+from vssl.designers.base import Construction
+from vssl.designers.candidates import CandidateDesigner
 from vssl.draws import Draws
 from vssl.views.plan import WINDOW, Distribution, Numbers, ViewPlan
 from vssl.views.recipes import Recipe
 
 
-class CandidateSearch(Designer):
+class CandidateSearch(CandidateDesigner):
     """Search over the strengths of a recipe's magnitudes by value alone.
-
-    The loop calls ``candidates = search.propose(images, draws, n)`` on a meta batch, values each construction, and
-    calls ``search.update(values)``; ``search(images, draws)`` makes the learner's views. φ is changed by `update`
-    alone: the parameters never get a gradient, so an optimizer over them does nothing.
 
     A strength t moves the range of a magnitude to identity + t·(range − identity), held inside what the op allows,
     and the probability of the op's gate to t·probability, at most 1; t = 1 is the recipe. A gate that several ops share
@@ -72,10 +69,8 @@ class CandidateSearch(Designer):
         choices = self.best.unsqueeze(0) if self.keep_best else self._choices(uniform)
         return self._construct(images, numbers, choices)
 
-    def propose(self, images: Float[Tensor, "batch 3 height width"], draws: Draws, n: int) -> list[Construction]:
-        """n candidate constructions of a batch; their random numbers are the same, so that only choices differ.
-
-        Every rank proposes the same choices; average their values over ranks before `update`.
+    def begin_search(self, n: int) -> int:
+        """n choices from the distribution, the same on every rank.
 
         Raises:
             ValueError: fewer than two candidates, which leaves nothing to compare.
@@ -85,12 +80,19 @@ class CandidateSearch(Designer):
         uniform = Draws(self.seed, "candidates", int(self.proposals)).uniform(n, len(self.names))
         self.proposals += 1
         self._proposed = self._choices(uniform.to(self.logits.device))
+        return n
+
+    def candidate(self, number: int, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         numbers = [plan.draw(len(images), draws) for plan in self.recipe.plans]
-        return [self._construct(images, numbers, choice.unsqueeze(0)) for choice in self._proposed]
+        return self._construct(images, numbers, self._proposed[number].unsqueeze(0))
+
+    def names_of_candidates(self) -> list[str]:
+        strengths = self.strengths[self._proposed].tolist()
+        return [" ".join(f"{n} {t:g}" for n, t in zip(self.names, row, strict=True)) for row in strengths]
 
     @torch.no_grad()
     def update(self, values: Float[Tensor, " candidates"]) -> None:
-        """Moves the distribution towards the candidates of the last `propose` that were worth more.
+        """Moves the distribution towards the candidates of the last `begin_search` that were worth more.
 
         The score-function estimate of the gradient of the expected value, with the other candidates' mean as each
         one's baseline, on values divided by their standard deviation.
@@ -99,7 +101,7 @@ class CandidateSearch(Designer):
             ValueError: there is no proposal, not one value per candidate, or a value is not finite.
         """
         if self._proposed is None or len(values) != len(self._proposed):
-            expected = "a call of propose first" if self._proposed is None else f"{len(self._proposed)} values"
+            expected = "a call of begin_search first" if self._proposed is None else f"{len(self._proposed)} values"
             raise ValueError(f"update got {len(values)} values; it needs {expected}")
         if not values.isfinite().all():
             raise ValueError(f"values of candidates must be finite, got {values.tolist()}")

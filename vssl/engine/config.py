@@ -13,21 +13,23 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import get_object_from_string
 
+from vssl.config_files import read_config
 from vssl.engine import ranges
 from vssl.engine.budget import Budget
+from vssl.engine.collapse import ACTIONS
 from vssl.options import read_option
 from vssl.parts import install_hint
 
 # What a training config may hold at its top level, and what is needed.
 REQUIRED = ("backbone", "objective", "recipe", "designer", "optimizer", "unlabeled", "batch_size", "budget")
 OPTIONAL = (
-    "schedule", "clip_grad", "decay_tokens", "export", "feedback", "value",
+    "schedule", "clip_grad", "decay_tokens", "layer_decay", "continue_run", "export", "feedback", "value",
     "designer_optimizer", "designer_learning_rates", "designer_checkpoint",
     "seed", "num_workers", "precision", "compile", "threads", "device", "find_unused_parameters",
-    "log_interval", "checkpoint_interval", "rankme_interval", "sample_views", "custom_hooks", "visualizer", "arm",
-    "snapshots", "snapshot_images", "one_step_probe", "probes",
+    "log_interval", "checkpoint_interval", "checkpoint_keep", "rankme_interval", "sample_views", "custom_hooks",
+    "visualizer", "arm", "snapshots", "snapshot_images", "one_step_probe", "probes", "collapse",
 )  # fmt: skip
-PRECISIONS = ("fp32", "bf16")
+CHOICES = {"precision": ("fp32", "bf16"), "collapse": ACTIONS}
 
 
 class ConfigError(ValueError):
@@ -50,10 +52,13 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     if not path.is_file():
         raise ConfigError(f"config {path} does not exist; the configs are under configs/")
     try:
-        config = Config.fromfile(str(path))
+        config = read_config(path)
     except Exception as error:  # a config is a program: anything can go wrong in it
         moved = (
-            "; a copy of a config must lie beside it, for its imports are relative" if "_base_" in str(error) else ""
+            "; elsewhere than beside the config that it was copied from, a config imports by full name: "
+            "from vssl.configs.dino.vitb_ade20k import *"
+            if "not found! It means" in str(error)
+            else ""
         )
         raise ConfigError(f"config {path} cannot be read ({type(error).__name__}: {error}){moved}") from error
     try:
@@ -74,7 +79,8 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
 def check_training_config(config: Config) -> None:
     """Raises ConfigError for a missing or unknown key anywhere in a training config.
 
-    So do numbers outside their range; all of them are listed at once.
+    So do numbers outside their range; all of them are listed at once. Names that begin with an underscore are the
+    config's own variables.
     """
     name = config.filename or "config"
     missing = [key for key in REQUIRED if key not in config]
@@ -87,10 +93,14 @@ def check_training_config(config: Config) -> None:
         raise ConfigError(f"{name}: {error}{install_hint(str(error))}") from error
     for key in config:
         imported = inspect.ismodule(config[key]) or callable(config[key])
-        if key not in REQUIRED + OPTIONAL and not imported:
+        if key not in REQUIRED + OPTIONAL and not imported and not key.startswith("_"):
             raise ConfigError(f"{name}: unknown key {key!r}{_suggest(key, REQUIRED + OPTIONAL)}")
-    if config.get("precision", "fp32") not in PRECISIONS:
-        raise ConfigError(f"{name}: precision={config.precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")
+    for key, choices in CHOICES.items():
+        if config.get(key, choices[0]) not in choices:
+            raise ConfigError(f"{name}: {key}={config[key]!r} is unknown; choose one of {', '.join(choices)}")
+    for key in config.get("value") or {}:
+        if key not in (known := value_keys()):
+            raise ConfigError(f"{name}: unknown key 'value.{key}'{_suggest(key, known)}")
     checked = {key: node for key, node in config.to_dict().items() if key != "probes"}  # probes check their own
     for key, node in _typed(checked, ""):
         kind = resolve(node["type"], key)
@@ -119,6 +129,16 @@ def resolve(kind: Any, key: str) -> Callable[..., Any]:
             raise ConfigError(f"{key}: {kind} is of an optional package{hint}")
         raise ConfigError(f"{key}: {kind!r} is not a class; give the class itself or its full dotted name")
     return found
+
+
+def value_keys() -> list[str]:
+    """What ``value`` may hold: settings of the meta step by gradients, and of the one by rollouts."""
+    from vssl.engine.designer_update import DesignerUpdate
+    from vssl.engine.horizon_update import HorizonUpdate
+
+    built = {"learner", "learner_step", "learner_optimizer", "designer", "feedback", "optimizer", "budget", "weights"}
+    arguments = [*_arguments(DesignerUpdate), *_arguments(HorizonUpdate), "batch_size"]
+    return [argument for argument in dict.fromkeys(arguments) if argument not in built]
 
 
 def _typed(node: Any, where: str) -> Iterator[tuple[str, dict]]:
@@ -167,6 +187,8 @@ def _check_option(config: Config, key: str, value: Any) -> None:
             known += OPTIONAL
         elif parts[:depth] == ["budget"]:
             known = _arguments(Budget)
+        elif parts[:depth] == ["value"]:
+            known = value_keys()
         elif "type" in node:
             known = _arguments(resolve(node["type"], where)) or [part]
         if part not in known:

@@ -7,41 +7,46 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
-from vssl.designers.base import Designer
+from vssl.designers.base import Construction, Designer
 from vssl.designers.regularisers import recognisability
 from vssl.distributed import average
 from vssl.draws import Draws
 from vssl.engine.clock import PhaseClock
 from vssl.engine.designer_parts import policy_of
+from vssl.engine.meta_schedule import MetaSchedule
 from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
 from vssl.objectives.base import WEIGHTS
-from vssl.value.metagradient import MetaGradient, central_difference, functional_tail, parameter_gradient
+from vssl.value.credit import credit
+from vssl.value.metagradient import (
+    MetaGradient,
+    central_difference,
+    functional_components,
+    functional_tail,
+    parameter_gradient,
+)
 from vssl.value.products import cosine, norm
 from vssl.value.rules import AdamPreconditioner, Bound, NormGrowth, Rule
 from vssl.views.crops import Views
 
 
-class DesignerUpdate:
+class DesignerUpdate(MetaSchedule):
     """Values the constructed step against the downstream gradients and steps φ.
 
     Args:
         rule: what a step is worth (`Dot`, `Cosine`, `Bound`, `Adam`).
         combine: several tasks' gradients into one (`WeightedSum`, `UnitNorm`, `PCGrad`).
         average_g_down: `GradientAverage` over meta steps, or None for each step's own.
-        optimizer: of φ; None for `CandidateSearch`, which steps itself by the values of its candidates.
+        optimizer: of φ; None for a `CandidateDesigner`, which steps itself by the values of its candidates.
         estimator: `central_difference`, `forward_difference` or `double_backward`. Its tail is in fp32 whatever the
             learner's precision: the difference of two gradients that bf16 has rounded is noise. The trunk before it
             and the backward pass through it, which are of first order, follow the learner's precision.
         g_down_every: meta steps that share one g_down, which changes slowly and must be exact: many labeled images,
             seldom. The designer's own gradient is the noisy one.
-        period: r, learner steps between designer updates.
-        burn_in: learner steps before the first one.
-        warmup: updates over which φ's learning rate rises linearly to its own.
-        freeze_after: learner step from which φ stays as it is; None for never.
+        period, burn_in, warmup, freeze_after: see `MetaSchedule`.
         recognisability: weight of the teacher's cross-entropy between designed and base views; needs a teacher.
         norm_growth: weight of the penalty on ‖g_pre‖ above that of the base views of the same batch.
-        candidates: constructions that `CandidateSearch` values per update.
+        candidates: constructions that a `CandidateDesigner` values per update.
     """
 
     def __init__(
@@ -64,11 +69,7 @@ class DesignerUpdate:
         norm_growth: float = 0.0,
         candidates: int = 8,
     ):
-        if period < 1 or g_down_every < 1 or burn_in < 0 or warmup < 0:
-            raise ValueError(
-                f"value: period={period} and g_down_every={g_down_every} must be >= 1, burn_in={burn_in} and "
-                f"warmup={warmup} >= 0"
-            )
+        super().__init__(optimizer, period, burn_in, warmup, freeze_after, g_down_every)
         if recognisability < 0 or norm_growth < 0:
             raise ValueError(
                 f"value: recognisability={recognisability} and norm_growth={norm_growth} are weights, 0 or more"
@@ -85,24 +86,12 @@ class DesignerUpdate:
                 "the whole batch; give gates='straight_through' or 'fixed'"
             )
         self.recognisability, self.norm_growth = recognisability, norm_growth
-        self.learner, self.designer, self.feedback, self.optimizer = learner, designer, feedback, optimizer
+        self.learner, self.designer, self.feedback = learner, designer, feedback
         self.rule, self.combine, self.average_g_down, self.estimator = rule, combine, average_g_down, estimator
-        self.g_down_every, self._downstream = g_down_every, None
-        self.period, self.burn_in, self.warmup, self.freeze_after = period, burn_in, warmup, freeze_after
-        self.candidates, self.peak_lr = (
-            candidates,
-            [group["lr"] for group in optimizer.param_groups] if optimizer else [],
-        )
+        self._downstream, self.candidates = None, candidates
         self.tail = functional_tail(learner.objective, learner.student)
+        self.components, self.credit = functional_components(learner.objective, learner.student), {}
         self.preconditioner = AdamPreconditioner(learner_optimizer, learner.student.aligned_parameters())
-
-    def due(self, step: int) -> bool:
-        frozen = self.freeze_after is not None and step >= self.freeze_after
-        return not frozen and step >= self.burn_in and (step - self.burn_in) % self.period == 0
-
-    def renews_g_down(self, step: int) -> bool:
-        """Whether the meta step that is due at `step` takes g_down anew."""
-        return (step - self.burn_in) // self.period % self.g_down_every == 0
 
     def __call__(
         self, step: int, next_images: Callable[[], Tensor], draws: Callable[[str], Draws], clock: PhaseClock, autocast
@@ -121,7 +110,7 @@ class DesignerUpdate:
             if self.optimizer is None:
                 g_pre, logged = self._search(images, g_down, draws, autocast)
             else:
-                self._follow_warmup(step)
+                self.follow_warmup(step)
                 g_pre, logged = self._descend(images, g_down, draws, autocast)
         cosines = {f"cosine/{task}": cosine(g, g_pre) for task, g in per_task.items()}
         between = {f"cosine_between/{a}/{b}": cosine(per_task[a], per_task[b]) for a, b in combinations(per_task, 2)}
@@ -166,25 +155,29 @@ class DesignerUpdate:
         self.optimizer.step()
         self.designer.project()
         penalty = construction.penalty.detach()
-        return meta.g_pre, {"value": meta.value, "designer_gradient_norm": gradient_norm, "penalty": penalty}
+        earned = {f"credit/{name}": value for name, value in self.credit.items()}
+        return meta.g_pre, {"value": meta.value, "designer_gradient_norm": gradient_norm, "penalty": penalty, **earned}
 
     def _search(self, images: Tensor, g_down: list[Tensor], draws, autocast) -> tuple[list[Tensor], dict[str, Tensor]]:
         """2c and 2d by trial: value several constructions of the batch, all with the same random numbers."""
-        aligned, valued = self.learner.student.aligned_parameters(), []
-        for construction in self.designer.propose(images, draws("meta views"), self.candidates):
-            with torch.random.fork_rng():  # drop-path too is the same for every candidate
-                with torch.no_grad():
-                    state = self._begin(construction.views, draws("meta objective"), autocast)
-                g_pre = average(parameter_gradient(state, self.tail, aligned))
+        valued = []
+        for number in range(self.designer.begin_search(self.candidates)):
+            construction = self.designer.candidate(number, images, draws("meta views"))
+            g_pre = self.step_gradient(construction, draws("meta objective"), autocast)
             valued.append((self.rule(g_down, g_pre, self.preconditioner).value, g_pre))
         values = torch.stack([value for value, _ in valued])
         self.designer.update(values)
         return valued[int(values.argmax())][1], {"value": values.mean(), "value/best": values.max()}
 
-    def _follow_warmup(self, step: int) -> None:
-        done = (step - self.burn_in) // self.period + 1
-        for group, peak in zip(self.optimizer.param_groups, self.peak_lr, strict=True):
-            group["lr"] = peak * min(1.0, done / self.warmup) if self.warmup else peak
+    def step_gradient(self, construction: Construction, draws: Draws, autocast) -> list[Tensor]:
+        """g_pre of a construction, averaged over ranks; drop-path too is the same at every call."""
+        self.learner.objective.weigh(construction.loss_weights)
+        with torch.random.fork_rng():
+            with torch.no_grad():
+                state = self._begin(construction.views, draws, autocast)
+                if construction.image_weights is not None:
+                    state = self.learner.objective.weigh_images(state, construction.image_weights)
+            return average(parameter_gradient(state, self.tail, self.learner.student.aligned_parameters()))
 
     def _rate_of_s(self) -> float:
         """The learner's present learning rate for S, which is 0 while only the SSL head learns."""
@@ -206,6 +199,7 @@ class DesignerUpdate:
                 unchanged = self._begin(base, draws("meta objective"), autocast)
             reference = norm(average(parameter_gradient(unchanged, self.tail, aligned)))
             rule = NormGrowth(rule, self.norm_growth, reference)
+        self.learner.objective.weigh(construction.loss_weights)
         state, rest = self._begin(construction.views, draws("meta objective"), autocast), None
         if construction.weights is not None:
             state[WEIGHTS] = construction.weights
@@ -220,8 +214,20 @@ class DesignerUpdate:
             rest=None if rest is None else parameter_gradient(rest, self.tail, aligned),
             reduce=average,
         )
-        meta.backward(state, self.designer.parameters(), construction.penalty)
+        penalty = construction.penalty
+        if construction.learned_weights is not None:
+            self.credit = self._credit(state, aligned, meta.v)
+            earned = [weight * self.credit[name] for name, weight in construction.learned_weights.items()]
+            penalty = penalty - torch.stack(earned).sum()
+        meta.backward(state, self.designer.parameters(), penalty)
         return meta
+
+    def _credit(self, state: dict[str, Tensor], aligned: dict[str, nn.Parameter], v: list[Tensor]) -> dict[str, Tensor]:
+        """∂value/∂weight of each component of the loss, averaged over ranks."""
+        of_all = credit(partial(self.components, state), aligned, v)
+        means = dict(zip(of_all, average([losses.mean() for losses in of_all.values()]), strict=True))
+        # a component that is not in the loss yet (DINOv3's Gram before its start) has earned nothing
+        return {name: means.get(name, v[0].new_zeros(())) for name in self.learner.objective.component_weights()}
 
     def _unlike(self, construction, base: Views) -> Tensor:
         """How little of the base views the teacher recognises in the designed ones."""

@@ -9,9 +9,9 @@ from mmengine.hooks import Hook
 
 from vssl.distributed import rank_and_size
 from vssl.draws import Draws
+from vssl.engine.collapse import pooled_features
 from vssl.engine.panel import panel_images
 from vssl.engine.record_files import append_line, forget_lines_after, pixels, save_arrays
-from vssl.learner.backbone import TimmBackbone
 from vssl.learner.rankme import rankme
 from vssl.progress import Task
 from vssl.views.crops import Views
@@ -34,6 +34,7 @@ class MetricsHook(Hook):
         self.file = Path(runner.work_dir) / "metrics.jsonl"
         self.panel = panel_images(runner.train_loop, 512)[0] if self.rankme_interval else None
         self.last_step, self.last_seconds = runner.train_loop.step, runner.train_loop.budget.elapsed
+        self.said = len(runner.warnings) if self.last_step else 0  # a run that goes on has said its own already
         if rank_and_size()[0] == 0:
             runner.write_summary(finished=False)
             forget_lines_after(self.file, self.last_step)
@@ -64,11 +65,12 @@ class MetricsHook(Hook):
         if loop.designer_update is not None and loop.designer_update.optimizer is not None:
             line["designer_lr"] = loop.designer_update.optimizer.param_groups[0]["lr"]
         if self.rankme_interval and loop.step % self.rankme_interval == 0:
-            line["rankme"] = _feature_rank(loop.learner.student, self.panel)
+            line["rankme"] = rankme(pooled_features(loop.learner.student, self.panel))
         loop.recent.clear()
         self.last_step, self.last_seconds = loop.step, loop.budget.elapsed
         if rank_and_size()[0] == 0:
-            append_line(self.file, line)
+            new, self.said = runner.warnings[self.said :], len(runner.warnings)
+            append_line(self.file, line | ({"warnings": [warning["text"] for warning in new]} if new else {}))
             runner.visualizer.add_scalars({k: v for k, v in line.items() if k != "step"}, step=loop.step)
 
 
@@ -165,15 +167,6 @@ def sample_views(loop, count: int) -> dict[str, np.ndarray]:
     if construction.mask is not None:
         arrays["mask"] = construction.mask[:, :, 0].cpu().numpy().astype(np.float16)
     return arrays
-
-
-@torch.no_grad()
-def _feature_rank(student: TimmBackbone, images: torch.Tensor) -> float:
-    """RankMe of the mean patch tokens."""
-    student.eval()
-    features = torch.cat([student.patch_tokens(student(part)).mean(1) for part in images.split(64)])
-    student.train()
-    return rankme(features)
 
 
 def _peak_memory_mb(device: torch.device) -> float:

@@ -1,18 +1,16 @@
 """The training loop: one iteration reads like the algorithm of V-Pretraining."""
 
 from collections import defaultdict
-from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
-from jaxtyping import Float
 from mmengine.runner import BaseLoop
 from torch import Tensor
 
 from vssl.compat import add_note
 from vssl.datasets import UnreadableImage
 from vssl.datasets.stream import Stream
-from vssl.designers.base import Designer
+from vssl.designers.base import Construction, Designer
 from vssl.distributed import rank_and_size
 from vssl.draws import Draws
 from vssl.engine.budget import Budget
@@ -20,6 +18,7 @@ from vssl.engine.clock import PhaseClock
 from vssl.engine.compiling import warm_up
 from vssl.engine.designer_update import DesignerUpdate
 from vssl.engine.interruption import Interrupted, stop_requests
+from vssl.engine.learner_step import LearnerStep, StepTaken
 from vssl.learner.compiled import as_written, compiled_code
 from vssl.learner.learner import Learner
 
@@ -38,11 +37,7 @@ class PretrainLoop(BaseLoop):
         designer: constructs the views.
         designer_update: the meta step, or None (fixed recipe, untrained or frozen designer).
         budget: steps or seconds.
-        learning_rate: progress in [0, 1] -> factor on every group's `peak_lr`.
-        head_share: share of the budget, in [0, 1), in which only the SSL head learns: what a fresh head asks for would
-            cost a trained backbone more than it brings. The backbone's schedule covers the rest.
-        clip_grad: largest gradient norm of the learner, or None.
-        autocast: context for the learner's and the feedback's forward passes.
+        learner_step: steps θ; its schedules, clipping and autocast are the run's.
         compiled: the learner's blocks were compiled; its own step uses that code, everything else runs as written.
     """
 
@@ -54,16 +49,11 @@ class PretrainLoop(BaseLoop):
         designer: Designer,
         designer_update: DesignerUpdate | None,
         budget: Budget,
-        learning_rate: Callable[[float], float],
-        clip_grad: float | None,
+        learner_step: LearnerStep,
         seed: int,
         device: torch.device,
-        head_share: float = 0.0,
-        autocast: Callable = nullcontext,
         compiled: bool = False,
     ):
-        if not 0 <= head_share < 1:
-            raise ValueError(f"schedule.head_share={head_share} must be in [0, 1)")
         super().__init__(runner, dataloader)
         self.stream, self.meta_stream, self.designer, self.designer_update = (
             dataloader,
@@ -71,12 +61,14 @@ class PretrainLoop(BaseLoop):
             designer,
             designer_update,
         )
-        self.budget, self.learning_rate, self.clip_grad = budget, learning_rate, clip_grad
-        self.head_share = head_share
-        self.seed, self.device, self.autocast, self.compiled = seed, device, autocast, compiled
+        self.budget, self.learner_step = budget, learner_step
+        self.clip_grad, self.autocast = learner_step.clip_grad, learner_step.autocast
+        self.seed, self.device, self.compiled = seed, device, compiled
         self.clock = PhaseClock(device, budget.now)
         self.step = 0
         self.recent: dict[str, list[Tensor]] = defaultdict(list)
+        self.last_loss: Tensor | None = None  # of the last step, with the teacher's targets: collapse.py looks at both
+        self.targets: Tensor | None = None
 
     # what mmengine's Runner asks of a loop
     epoch, max_epochs = 0, 1
@@ -118,7 +110,7 @@ class PretrainLoop(BaseLoop):
         return self.learner
 
     def run_iter(self, progress: float) -> None:
-        self.follow_schedules(progress)
+        self.learner_step.follow_schedules(self.step, progress)
         with self.clock("data"):
             (images,) = self.stream.next()  # 1. sample B_u
         if self.designer_update is not None and self.designer_update.due(self.step):
@@ -126,11 +118,9 @@ class PretrainLoop(BaseLoop):
         with self.clock("augment"), torch.no_grad():
             construction = self.designer(images, self.draws("views"))  # 3. views of B_u with the updated φ ...
         with self.clock("learner"), compiled_code() if self.compiled else nullcontext():
-            with self.autocast():
-                loss, state = self.runner.model(construction.views.detach(), self.draws("objective"))
-            self.step_learner(loss)  # ... an ordinary SSL step on θ
-            self.learner.update_teacher(state, progress)
-        self.record(loss=loss.detach(), **construction.statistics)
+            taken = self.step_learner(construction, progress)  # ... an ordinary SSL step on θ
+        self.last_loss, self.targets = taken.loss, taken.targets
+        self.record(loss=taken.loss, gradient_norm=taken.gradient_norm, **construction.statistics)
 
     def update_designer(self) -> None:
         try:
@@ -141,25 +131,11 @@ class PretrainLoop(BaseLoop):
             self.stop_non_finite(str(error))
         self.record(**logged)
 
-    def step_learner(self, loss: Float[Tensor, ""]) -> None:
-        optimizer = self.runner.optim_wrapper.optimizer
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.learner.objective.before_optimizer_step()
-        parameters = [p for p in self.learner.parameters() if p.grad is not None]
-        gradient_norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_grad or float("inf"))
-        # the loop's one device synchronisation in a step: weights are never moved by a gradient that is not finite
-        if not torch.isfinite(loss.detach() + gradient_norm):
-            self.stop_non_finite(f"loss {loss.item():.4g}, gradient norm {gradient_norm.item():.4g}")
-        optimizer.step()
-        self.record(gradient_norm=gradient_norm)
-
-    def follow_schedules(self, progress: float) -> None:
-        done = (progress - self.head_share) / (1 - self.head_share)
-        factors = {"head": self.learning_rate(progress), "backbone": self.learning_rate(done) if done >= 0 else 0.0}
-        for group in self.runner.optim_wrapper.optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * factors[group["part"]]
-        self.learner.objective.on_step(self.step, progress)
+    def step_learner(self, construction: Construction, progress: float) -> StepTaken:
+        try:
+            return self.learner_step(construction, self.draws("objective"), progress, self.runner.model)
+        except FloatingPointError as error:
+            self.stop_non_finite(str(error))
 
     def draws(self, stream: str) -> Draws:
         """The random numbers of this step for one purpose."""

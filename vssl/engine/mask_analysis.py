@@ -15,10 +15,10 @@ from jaxtyping import Float, Integer
 from scipy import ndimage
 from torch import Tensor
 
-from vssl.datasets.label_checks import IGNORE
+from vssl.datasets.conventions import IGNORE
 from vssl.designers.base import Designer
 from vssl.engine.designer_parts import mask_of
-from vssl.engine.record_files import write_text
+from vssl.files import write_json
 from vssl.views.crops import Views
 
 FILE = "mask_analysis.json"
@@ -57,7 +57,7 @@ def analyse_masks(designer: Designer, designer_update, limit: int = 256) -> dict
 
 
 def write_mask_analysis(work_dir: Path, analysis: dict[str, Any]) -> None:
-    write_text(work_dir / FILE, json.dumps(analysis, indent=1))
+    write_json(work_dir / FILE, analysis, indent=1)
 
 
 def mask_per_class(

@@ -28,6 +28,7 @@ from vssl.engine.config import ConfigError
 from vssl.engine.record_files import append_line, forget_lines_after
 from vssl.engine.snapshots import undisturbed
 from vssl.feedback import Feedback
+from vssl.files import whole
 from vssl.learner.teacher import frozen_copy
 from vssl.value.prediction import adam_update, predicted_drop, sgd_update
 from vssl.value.products import cosine, norm
@@ -130,9 +131,8 @@ class OneStepHook(Hook):
         if fresh:
             state = {name: value.detach().cpu().clone() for name, value in designer.state_dict().items()}
             if rank_and_size()[0] == 0:
-                partial = path.with_name(path.name + ".partial")
-                torch.save(state, partial)
-                partial.replace(path)
+                with whole(path) as partial:
+                    torch.save(state, partial)
             return state
         if not path.is_file():
             warnings.warn(f"{path} is missing: no untrained and no flipped views in the one-step probe", stacklevel=2)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 
+from vssl.config_files import config_file, read_config
 from vssl.distributed import alone, rank_and_size
 from vssl.engine.config import ConfigError, resolve
 from vssl.engine.record_files import append_line, forget_lines_after
@@ -40,10 +40,11 @@ class OnlineProbesHook(Hook):
         _check(entry)
         self.interval, self.count, self.only = entry.get("interval"), entry.get("count"), entry.get("only")
         if entry.get("config"):
-            path = Path(entry["config"])
-            if not path.is_file():
-                raise ConfigError(f"probes: config {path} does not exist; see configs/probes/")
-            self.config = _with_classes(Config.fromfile(path).to_dict())
+            try:
+                path = config_file(entry["config"], below="probes/")
+            except FileNotFoundError as error:
+                raise ConfigError(f"probes: {error}") from error
+            self.config = _with_classes(read_config(path).to_dict())
         else:
             self.config = {"probes": _with_classes(entry["probes"])}
         self.cache, self.data = entry.get("cache"), data

@@ -66,12 +66,17 @@ def _all(names: str, allowed: Range) -> dict[str, Range]:
 
 RANGES: dict[str, Range] = {
     # top level
-    **_all("batch_size log_interval checkpoint_interval threads budget.steps", COUNT),
+    **_all("batch_size log_interval checkpoint_interval checkpoint_keep threads budget.steps", COUNT),
     **_all("num_workers seed rankme_interval sample_views snapshots snapshot_images", COUNT_OR_0),
     **_all("clip_grad budget.seconds", POSITIVE),
     **_all("schedule.warmup_share schedule.final_ratio schedule.head_share", SHARE),
+    "layer_decay": POSITIVE_SHARE,
     **_all("value.period value.g_down_every one_step_probe.interval one_step_probe.batches", COUNT),
-    **_all("value.burn_in value.warmup", COUNT_OR_0),
+    **_all("value.burn_in value.warmup value.horizon value.halvings", COUNT_OR_0),
+    **_all("value.rollouts value.pairs", COUNT),
+    "value.sigma": POSITIVE,
+    "bound": Range(1, open_low=True),
+    "entropy": NOT_NEGATIVE,
     # optimizers of torch
     "optimizer.lr": POSITIVE,
     **_all("designer_optimizer.lr weight_decay lr_decay", NOT_NEGATIVE),
@@ -81,7 +86,7 @@ RANGES: dict[str, Range] = {
     **_all("size img_size global_size local_size input_size patch_size width dim embed_dim hidden_dim out_dim", COUNT),
     **_all("bottleneck_dim decoder_dim decoder_depth decoder_heads depth heads num_heads levels stem", COUNT),
     **_all("aligned_blocks label_stride num_classes n_global limit", COUNT),
-    **_all("n_local n_local_crops first_head_steps freeze_last_layer_steps skip_corrupt", COUNT_OR_0),
+    **_all("n_local n_local_crops first_head_steps freeze_last_layer_steps", COUNT_OR_0),
     **_all("head_steps head_updates", COUNT_OR_0),
     **_all("train meta meta_batch_size meta_batches length world_size", COUNT),
     **_all("probe rank start subset", COUNT_OR_0),
@@ -115,6 +120,8 @@ RANGES: dict[str, Range] = {
     **_all("sparsity smoothness blur_sigma divergence entropy strengths learning_rate", NOT_NEGATIVE),
     # feedback and value
     "head_lr": POSITIVE,
+    "depth_scale": POSITIVE,
+    "skip_corrupt": NOT_NEGATIVE,
     **_all("head_weight_decay ridge_l2 min_depth weight", NOT_NEGATIVE),
     **_all("max_depth relative_step", POSITIVE),
     "momentum": BELOW_1,
@@ -126,6 +133,8 @@ ANY_NUMBER = {
     "log_ratio": "the logarithm of a ratio has either sign",
     "reference": "measured by the run, not set in a config",
     "weights": "a task may count against another",
+    "loss_weights": "by component; the objective checks them",
+    "components": "by component; the designer checks them against the objective",
 }
 # Pairs of arguments of one node, where the first must stay below the second.
 _BELOW = (("min_depth", "max_depth"),)

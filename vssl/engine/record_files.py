@@ -6,20 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from vssl.files import whole, write_text
+
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write a compressed npz file; it appears under its name only when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.stem + ".partial.npz")
-    np.savez_compressed(partial, **arrays)
-    partial.replace(path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file; it appears under its name only when it is whole."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    """Write a compressed npz file."""
+    with whole(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def append_line(path: Path, line: dict[str, Any]) -> None:

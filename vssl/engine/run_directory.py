@@ -11,21 +11,23 @@ from typing import Any
 
 from mmengine.config import Config
 
+from vssl.config_files import read_config
+from vssl.engine.checkpoint import candidates
 from vssl.engine.config import ConfigError
 from vssl.engine.settings import flat_settings
 
 # What a run writes, and `--overwrite` removes; anything else in the folder is somebody else's.
 FILES = (
     "config.py", "run.json", "metrics.jsonl", "checkpoint.pth", "backbone.safetensors", "views.npz",
-    "online_probes.jsonl", "policy.jsonl", "policy.html", "mask_analysis.json", "one_step.jsonl",
+    "bad_files.txt", "online_probes.jsonl", "policy.jsonl", "policy.html", "mask_analysis.json", "one_step.jsonl",
 )  # fmt: skip
 FOLDERS = ("snapshots", "probes")
 
 # Keys that a resumed run may change: what it writes and where it runs, not what it trains.
 FREE = (
-    "log_interval", "checkpoint_interval", "rankme_interval", "sample_views", "snapshots", "snapshot_images", "probes",
-    "num_workers", "threads", "device", "compile", "visualizer", "custom_hooks", "find_unused_parameters",
-    "designer_checkpoint",
+    "log_interval", "checkpoint_interval", "checkpoint_keep", "rankme_interval", "sample_views", "snapshots",
+    "snapshot_images", "probes", "num_workers", "threads", "device", "compile", "visualizer", "custom_hooks",
+    "find_unused_parameters", "designer_checkpoint", "collapse",
 )  # fmt: skip
 
 
@@ -40,7 +42,10 @@ def check_free(work_dir: Path, resume: bool, overwrite: bool) -> None:
             raise NotADirectoryError(f"--work-dir {work_dir}: {place} is a file, not a folder; choose another")
     if resume or overwrite:
         return
-    if (work_dir / "checkpoint.pth").exists():
+    if candidates(work_dir) or (work_dir / "run.json").exists():
+        with claimed(work_dir):  # refused otherwise: a run that goes on there needs other advice than one that stopped
+            pass
+    if candidates(work_dir):
         raise FileExistsError(
             f"{work_dir} holds a run already: continue it with --resume, replace it with --overwrite, or give another "
             "--work-dir"
@@ -79,6 +84,8 @@ def clear(work_dir: Path) -> None:
     """Remove what an earlier run wrote."""
     for name in FILES:
         (work_dir / name).unlink(missing_ok=True)
+    for old in (*candidates(work_dir), *work_dir.glob("checkpoint.*.damaged")):
+        old.unlink()
     for name in FOLDERS:
         shutil.rmtree(work_dir / name, ignore_errors=True)
 
@@ -91,10 +98,10 @@ def check_same_run(config: Config, work_dir: Path) -> None:
     """
     file = work_dir / "config.py"
     if not file.is_file():
-        if (work_dir / "checkpoint.pth").exists():
+        if candidates(work_dir):
             raise ConfigError(f"{work_dir} has a checkpoint, but the config.py that it was made with is gone")
         return  # nothing was begun there
-    before, now = flat_settings(Config.fromfile(file)), flat_settings(config)
+    before, now = flat_settings(read_config(file)), flat_settings(config)
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key) and key.split(".")[0] not in FREE]
     limits = {key for key in changed if key in ("budget.steps", "budget.seconds") and key in before and key in now}
     lowered = sorted(key for key in limits if now[key] < before[key])

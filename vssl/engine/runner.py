@@ -1,7 +1,6 @@
 """mmengine's Runner, with a checkpoint that resumes exactly and a start that also works on CPUs."""
 
 import importlib.util
-import json
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,17 +16,20 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vssl import __version__, distributed
 from vssl.engine import checkpoint
+from vssl.engine.bad_files import BadFilesHook
+from vssl.engine.collapse import CollapseHook
 from vssl.engine.hooks import CheckpointHook, MetricsHook, ProgressHook, SampleViewsHook
 from vssl.engine.loop import PretrainLoop
 from vssl.engine.one_step import one_step_hooks
 from vssl.engine.online_probes import online_probe_hooks
-from vssl.engine.record_files import write_text
 from vssl.engine.run_directory import check_free, claimed, clear
 from vssl.engine.snapshots import SnapshotHook
 from vssl.feedback import Feedback
+from vssl.files import write_json
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.export import export_backbone
 from vssl.learner.learner import Learner
+from vssl.progress import say
 
 # mmengine's own hooks assume epochs, message-hub logging and its checkpoint format; ours take their place.
 _NO_DEFAULT_HOOKS = dict.fromkeys(["runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"])
@@ -43,7 +45,7 @@ class PretrainRunner(Runner):
         config: the whole training config; written to ``config.py``.
         work_dir: the run directory.
         about: what ``run.json`` says of the run from its start.
-        saved: content of the checkpoint to continue from, or None.
+        saved: the checkpoint to continue from, or None.
         overwrite: replace the run that `work_dir` holds.
         measuring: feedback of the one-step probe alone, in a run whose designer is not trained.
     """
@@ -58,12 +60,14 @@ class PretrainRunner(Runner):
         about: dict[str, Any],
         device: torch.device,
         launcher: str = "none",
-        saved: dict[str, Any] | None = None,
+        saved: checkpoint.Found | None = None,
         overwrite: bool = False,
         measuring: Feedback | None = None,
     ):
         self.device_of_run, self.about = device, about
+        self.warnings: list[dict[str, Any]] = list(saved.content.get("warnings", ())) if saved else []
         self.checkpoint_path, self.saved = Path(work_dir) / "checkpoint.pth", saved
+        self._saved_step: int | None = None
         self.claim = ExitStack()  # held while the run is trained
         if distributed.rank_and_size()[0] == 0:
             self.claim.enter_context(claimed(Path(work_dir)))
@@ -81,6 +85,8 @@ class PretrainRunner(Runner):
             optim_wrapper=OptimWrapper(optimizer),
             default_hooks=_NO_DEFAULT_HOOKS,
             custom_hooks=[
+                *([CollapseHook(collapse)] if (collapse := config.get("collapse", "warn")) != "off" else []),
+                BadFilesHook(),
                 MetricsHook(every, config.get("rankme_interval", 0)),
                 self._progress,
                 SampleViewsHook(config.get("sample_views", 8)),
@@ -124,7 +130,9 @@ class PretrainRunner(Runner):
         """Run the loop. mmengine's own `train` asks the model for a `train_step`; here the loop holds the algorithm."""
         loop = self.train_loop
         if self.saved is not None:
-            self.restore(self.saved)
+            self.restore(self.saved.content)
+            if distributed.rank_and_size()[0] == 0:
+                checkpoint.settle(self.saved)
             self.saved = None  # a second copy of all weights
         if distributed.rank_and_size()[0] == 0:
             self.cfg.dump(Path(self.work_dir) / "config.py")
@@ -162,8 +170,11 @@ class PretrainRunner(Runner):
             "meta_stream": None if loop.meta_stream is None else loop.meta_stream.state_dict(),
             "designer_update": None if loop.designer_update is None else loop.designer_update.state_dict(),
             "random_states": random_states,
+            "warnings": self.warnings,
         }
-        checkpoint.save(self.checkpoint_path, content)
+        keep, again = self.cfg.get("checkpoint_keep", 2), self._saved_step == loop.step
+        checkpoint.save(self.checkpoint_path, content, keep, replace=again)
+        self._saved_step = loop.step
 
     def restore(self, content: dict[str, Any]) -> None:
         """Continue from where `content` was saved; the parts have their states already (`checkpoint.restore_parts`)."""
@@ -175,6 +186,13 @@ class PretrainRunner(Runner):
             loop.meta_stream.load_state_dict(content["meta_stream"])
         checkpoint.restore_random_state(content["random_states"][distributed.rank_and_size()[0]])
 
+    def warn(self, text: str, step: int, **about: Any) -> None:
+        """Say what is wrong with a run that goes on: now, in ``metrics.jsonl`` and in ``run.json``."""
+        if text not in [warning["text"] for warning in self.warnings]:  # a run that goes on may say the same again
+            self.warnings.append({"step": step, "text": text, **about})
+        if distributed.rank_and_size()[0] == 0:
+            say(f"{self.about['arm']}, seed {self.about['seed']}: warning: {text}")
+
     def write_summary(self, finished: bool) -> None:
         """``run.json``: which run this is and how far it came."""
         loop: PretrainLoop = self.train_loop
@@ -183,9 +201,10 @@ class PretrainRunner(Runner):
             "steps": loop.step,
             "seconds": round(loop.budget.elapsed, 3),
             "finished": finished,
+            "warnings": self.warnings,
             "vssl_version": __version__,
         }
-        write_text(Path(self.work_dir) / "run.json", json.dumps(summary, indent=2))
+        write_json(Path(self.work_dir) / "run.json", summary)
 
     def export(self) -> None:
         """``backbone.safetensors``: the weights that probes and users load."""

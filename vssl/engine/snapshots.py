@@ -19,7 +19,7 @@ from mmengine.hooks import Hook
 
 from vssl.distributed import rank_and_size
 from vssl.draws import Draws
-from vssl.engine.checkpoint import random_state, restore_random_state
+from vssl.engine.checkpoint import same_random_state
 from vssl.engine.config import ConfigError
 from vssl.engine.designer_parts import describe_policy, matched_random
 from vssl.engine.gradient_record import GradientRecord
@@ -128,12 +128,8 @@ class SnapshotHook(Hook):
 @contextmanager
 def undisturbed(loop) -> Iterator[None]:
     """Stops the budget's clock and puts every global random generator back afterwards."""
-    with loop.budget.not_counted():
-        before = random_state()
-        try:
-            yield
-        finally:
-            restore_random_state(before)
+    with loop.budget.not_counted(), same_random_state():
+        yield
 
 
 def _draws(loop) -> Draws:

@@ -1,8 +1,10 @@
 """From a config to a finished run directory."""
 
+import math
 import os
-from collections.abc import Callable
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,20 +15,29 @@ from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from vssl import compat, distributed
+from vssl.datasets.files import DataWarning
 from vssl.datasets.stream import Stream
-from vssl.designers import CandidateSearch, Designer
+from vssl.designers import CandidateDesigner, Choice, Designer, ImageWeights, LossWeights
 from vssl.draws import Draws
 from vssl.engine import checkpoint, run_directory
+from vssl.engine.batches import check_batches
 from vssl.engine.budget import Budget
 from vssl.engine.compiling import compile_learner, compile_options
 from vssl.engine.config import ConfigError, build, check_training_config, load_config, resolve
 from vssl.engine.designer_update import DesignerUpdate
+from vssl.engine.horizon_update import HorizonUpdate
+from vssl.engine.learner_step import LearnerStep
+from vssl.engine.optimizer import continue_run, parameter_groups
 from vssl.engine.runner import PretrainRunner
 from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
 from vssl.learner.schedules import warmup_cosine
-from vssl.objectives import SimCLR
+from vssl.progress import say
 from vssl.value.metagradient import central_difference
+
+# Keys of ``value`` that only rollouts read, and those that only the value of one step does.
+OF_ROLLOUTS = ("horizon", "halvings", "rollouts", "pairs", "sigma", "directions")
+OF_ONE_STEP = ("rule", "combine", "average_g_down", "g_down_every", "estimator", "recognisability", "norm_growth")
 
 
 def train(
@@ -45,8 +56,8 @@ def train(
     Args:
         config: a training config, see `load_config`.
         seed: overrides the config's seed.
-        resume: continue from ``work_dir/checkpoint.pth`` with the same settings (the budget may be raised); without a
-            checkpoint there the run starts anew.
+        resume: continue from the last whole checkpoint of `work_dir` with the same settings (the budget may be
+            raised); without a checkpoint there the run starts anew.
         overwrite: replace the run that `work_dir` holds.
 
     Raises:
@@ -62,12 +73,15 @@ def train(
     run_directory.check_free(work_dir, resume, overwrite)
     if resume:
         run_directory.check_same_run(config, work_dir)
-        resume = (work_dir / "checkpoint.pth").exists()
+        resume = bool(checkpoint.candidates(work_dir))
         overwrite = not resume  # the same run, stopped before its first checkpoint
     if config.get("threads"):
         torch.set_num_threads(config.threads)
     with distributed.process_group(launcher):
-        runner = build_runner(config, work_dir, seed, resume=resume, launcher=launcher, overwrite=overwrite)
+        with data_warnings() as said:
+            runner = build_runner(config, work_dir, seed, resume=resume, launcher=launcher, overwrite=overwrite)
+        for text in said:
+            runner.warn(text, step=0)
         with runner.claim:
             runner.train()
     return work_dir
@@ -84,59 +98,29 @@ def build_runner(
     """Build every part of a run and try them on two images. The run directory is not touched before all are built."""
     compat.prepare_mmseg()
     dataset = build_dataset(config.unlabeled)  # data first: weights may have to be downloaded
-    _check_labels(config)
+    for name, line in _check_labels(config).items():
+        if distributed.rank_and_size()[0] == 0:
+            say(f"{name}: {line}")
     device, compiling = _device(config), compile_options(config)
     rank, world_size = distributed.rank_and_size()
-    torch.manual_seed(seed)  # the same initial weights on every rank
-
-    backbone = build(config.backbone)
-    learner = Learner(backbone, build(config.objective, backbone)).to(device)
-    recipe = build(config.recipe)
-    designer: Designer = build(config.designer, recipe).to(device)
-    if config.get("designer_checkpoint"):
-        _load_designer(designer, Path(config.designer_checkpoint))
     placement = dict(rank=rank, world_size=world_size, num_workers=config.get("num_workers", 0), device=device)
-    _check_batch(config, learner, len(dataset), world_size)
+    torch.manual_seed(seed)  # the same initial weights on every rank
+    learner_step, designer = _build_learner_and_designer(config, seed, device)
+    learner, optimizer, budget = learner_step.learner, learner_step.optimizer, Budget(**config.budget)
+    check_batches(config, learner.objective, dataset, world_size)
     stream = Stream(dataset, config.batch_size, seed, **placement)
-    groups = parameter_groups(learner, config.optimizer, config.get("decay_tokens", False))
-    optimizer = build(_optimizer_settings(config.optimizer), groups)
-    for group in optimizer.param_groups:
-        group["peak_lr"] = group["lr"]
-
-    if isinstance(designer, CandidateSearch):
-        designer.seed = seed
     designer_update, meta_stream, measuring = None, None, None
-    searches = isinstance(designer, CandidateSearch) and config.get("feedback")
-    if config.get("designer_optimizer") or searches:
-        designer_update = _build_designer_update(config, learner, designer, optimizer, seed, placement)
+    if config.get("designer_optimizer") or (isinstance(designer, CandidateDesigner) and config.get("feedback")):
+        designer_update = _build_designer_update(config, learner_step, budget, designer, seed, placement)
         meta_stream = Stream(dataset, config["value"].get("batch_size", config.batch_size), seed + 7919, **placement)
     elif config.get("feedback"):
-        if not config.get("one_step_probe"):
-            raise ConfigError(
-                "config has feedback but neither designer_optimizer nor one_step_probe, so feedback could neither "
-                "change nor measure anything"
-            )
-        with torch.random.fork_rng():  # fresh heads draw their weights; the run must not notice
-            measuring = _build_feedback(config.feedback, backbone.embed_dim, seed, {**placement, "num_workers": 0})
+        measuring = _measuring_feedback(config, learner, seed, placement)
     feedback = measuring if designer_update is None else designer_update.feedback
     _try_out(learner, designer, feedback, dataset, device)
     if compiling is not None:
         compile_learner(learner, compiling, device)
-    saved = None
-    if resume:
-        saved = checkpoint.load(work_dir / "checkpoint.pth")
-        checkpoint.restore_parts(
-            saved,
-            work_dir / "checkpoint.pth",
-            seed,
-            learner=learner,
-            designer=designer,
-            optimizer=optimizer,
-            designer_update=designer_update,
-        )
-
-    schedule = dict(warmup_share=0.0, final_ratio=1.0) | dict(config.get("schedule", {}))
-    head_share = schedule.pop("head_share", 0.0)
+    parts = dict(learner=learner, designer=designer, optimizer=optimizer, designer_update=designer_update)
+    saved = _restored(work_dir, seed, parts) if resume else None
     return PretrainRunner(
         learner=learner,
         optimizer=optimizer,
@@ -145,12 +129,9 @@ def build_runner(
             meta_stream=meta_stream,
             designer=designer,
             designer_update=designer_update,
-            budget=Budget(**config.budget),
-            learning_rate=partial(warmup_cosine, **schedule),
-            head_share=head_share,
-            clip_grad=config.get("clip_grad"),
+            budget=budget,
+            learner_step=learner_step,
             seed=seed,
-            autocast=_autocast(config, device),
             compiled=compiling is not None,
         ),
         config=config,
@@ -171,38 +152,68 @@ def build_runner(
     )
 
 
-def parameter_groups(learner: Learner, optimizer: dict[str, Any], decay_tokens: bool = False) -> list[dict[str, Any]]:
-    """Of backbone and SSL head: weight decay for matrices; none for biases, norms, tokens and position embeddings.
+def _build_learner_and_designer(config: Config, seed: int, device: torch.device) -> tuple[LearnerStep, Designer]:
+    """θ with its optimizer and schedules, and φ: fresh, or as other runs left them."""
+    backbone = build(config.backbone)
+    learner = Learner(backbone, build(config.objective, backbone)).to(device)
+    designer: Designer = build(config.designer, build(config.recipe)).to(device)
+    if config.get("designer_checkpoint"):
+        _load_designer(designer, Path(config.designer_checkpoint))
+    if isinstance(designer, CandidateDesigner):
+        designer.seed = seed
+    decay_tokens, layer_decay = config.get("decay_tokens", False), config.get("layer_decay", 1.0)
+    groups = parameter_groups(learner, config.optimizer, decay_tokens, layer_decay)
+    optimizer = build(_optimizer_settings(config.optimizer), groups)
+    for group in optimizer.param_groups:
+        group["peak_lr"] = group["lr"]
+    if config.get("continue_run"):
+        continue_run(Path(config.continue_run), learner, optimizer)
+    return _learner_step(config, learner, optimizer, device), designer
 
-    With `decay_tokens`, tokens and position embeddings have weight decay too, as in DINO's code.
-    """
-    groups = []
-    for part, module in (("backbone", learner.student), ("head", learner.objective)):
-        decayed, plain = [], []
-        for name, p in module.named_parameters():
-            if p.requires_grad:
-                tokens = name.endswith(("cls_token", "reg_token", "pos_embed", "mask_token"))
-                (plain if p.ndim <= 1 or (tokens and not decay_tokens) else decayed).append(p)
-        groups.append({"part": part, "params": decayed, "weight_decay": optimizer.get("weight_decay", 0.0)})
-        groups.append({"part": part, "params": plain, "weight_decay": 0.0})
-    return groups
+
+def _measuring_feedback(config: Config, learner: Learner, seed: int, placement: dict[str, Any]) -> Feedback:
+    """Feedback that changes nothing: of a run without a designer whose steps the one-step probe looks at."""
+    if not config.get("one_step_probe"):
+        raise ConfigError(
+            "config has feedback but neither designer_optimizer nor one_step_probe, so feedback could neither "
+            "change nor measure anything"
+        )
+    with torch.random.fork_rng():  # fresh heads draw their weights; the run must not notice
+        return _build_feedback(config.feedback, learner.student.embed_dim, seed, {**placement, "num_workers": 0})
+
+
+def _restored(work_dir: Path, seed: int, parts: dict[str, Any]) -> checkpoint.Found:
+    """The last whole checkpoint, after its states were given to `parts`."""
+    saved = checkpoint.load_latest(work_dir)
+    for path in saved.damaged:
+        text = f"{path} is damaged; the run goes on from {saved.path.name}, step {saved.content['step']}"
+        warnings.warn(text, DataWarning, stacklevel=2)
+    checkpoint.restore_parts(saved.content, saved.path, seed, **parts)
+    return saved
+
+
+def _learner_step(config: Config, learner: Learner, optimizer: Optimizer, device: torch.device) -> LearnerStep:
+    schedule = dict(warmup_share=0.0, final_ratio=1.0) | dict(config.get("schedule", {}))
+    head_share = schedule.pop("head_share", 0.0)
+    rate, clip_grad = partial(warmup_cosine, **schedule), config.get("clip_grad")
+    return LearnerStep(learner, optimizer, rate, head_share, clip_grad, _autocast(config, device))
 
 
 def _build_designer_update(
     config: Config,
-    learner: Learner,
+    learner_step: LearnerStep,
+    budget: Budget,
     designer: Designer,
-    learner_optimizer: Optimizer,
     seed: int,
     placement: dict[str, Any],
-) -> DesignerUpdate:
+) -> DesignerUpdate | HorizonUpdate:
     missing = [key for key in ("feedback", "value") if not config.get(key)]
     if missing:
         raise ConfigError(f"training a designer needs {' and '.join(missing)} in the config too")
     optimizer = None
-    if isinstance(designer, CandidateSearch):
+    if isinstance(designer, CandidateDesigner):
         if config.get("designer_optimizer"):
-            raise ConfigError("CandidateSearch steps itself; remove designer_optimizer and set its learning_rate")
+            raise ConfigError(f"{type(designer).__name__} steps itself; remove designer_optimizer")
     else:
         parameters = [p for p in designer.parameters() if p.requires_grad]
         if not parameters:
@@ -212,11 +223,45 @@ def _build_designer_update(
     for key in ("rule", "combine", "average_g_down"):
         if settings.get(key):
             settings[key] = build(settings[key])
+    feedback = _build_feedback(config.feedback, learner_step.learner.student.embed_dim, seed, placement)
+    if settings.get("horizon"):
+        return _horizon_update(settings, config, learner_step, budget, designer, feedback, optimizer)
+    settings = {key: value for key, value in settings.items() if key not in OF_ROLLOUTS}
     estimator = dict(settings.get("estimator") or dict(type=central_difference))
     kind = resolve(estimator.pop("type"), "value.estimator")
     settings["estimator"] = partial(kind, **estimator)
-    feedback = _build_feedback(config.feedback, learner.student.embed_dim, seed, placement)
-    return DesignerUpdate(learner, designer, feedback, optimizer, learner_optimizer, **settings)
+    return DesignerUpdate(learner_step.learner, designer, feedback, optimizer, learner_step.optimizer, **settings)
+
+
+def _horizon_update(
+    settings: dict[str, Any],
+    config: Config,
+    learner_step: LearnerStep,
+    budget: Budget,
+    designer: Designer,
+    feedback: Feedback,
+    optimizer: Optimizer | None,
+) -> HorizonUpdate:
+    horizon = settings["horizon"]
+    if penalties := [key for key in ("recognisability", "norm_growth") if settings.get(key)]:
+        raise ConfigError(f"value.{penalties[0]} is a penalty on one step, value.horizon={horizon}; set it to 0")
+    still = learner_step.head_share * (budget.steps or 0)
+    if settings.get("burn_in", 0) < still:
+        raise ConfigError(
+            f"value.burn_in={settings.get('burn_in', 0)}: a rollout is worth nothing while the backbone stands still, "
+            f"which it does for schedule.head_share of the budget; give at least {math.ceil(still)}"
+        )
+    combine = settings.get("combine")
+    weights = dict.fromkeys(feedback.tasks, 1.0) if combine is None else combine.weights
+    settings = {key: value for key, value in settings.items() if key not in OF_ONE_STEP}
+    update = HorizonUpdate(learner_step, budget, designer, feedback, weights, optimizer, **settings)
+    if budget.steps and (tried := update.learner_steps() * sum(map(update.due, range(budget.steps)))) > budget.steps:
+        warnings.warn(
+            f"rollouts will take {tried} learner steps, the run itself {budget.steps}; a longer value.period makes "
+            "meta steps rarer",
+            stacklevel=2,
+        )
+    return update
 
 
 def _designer_optimizer(config: Config, designer: Designer) -> Optimizer:
@@ -259,10 +304,27 @@ def check_data(config: Config) -> None:
     _check_labels(config)
 
 
-def _check_labels(config: Config) -> None:
-    if config.get("feedback"):
-        alone = dict(rank=0, world_size=1, num_workers=0, device="cpu")
-        _build_feedback(config.feedback, 1, 0, alone).check_pools()
+def _check_labels(config: Config) -> dict[str, str]:
+    """Reads every label; a line for the log about each task's."""
+    if not config.get("feedback"):
+        return {}
+    alone = dict(rank=0, world_size=1, num_workers=0, device="cpu")
+    return _build_feedback(config.feedback, 1, 0, alone).check_pools()
+
+
+@contextmanager
+def data_warnings() -> Iterator[list[str]]:
+    """Collects what is said about data in the block, each text once; other warnings are shown as usual."""
+    said: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        try:
+            yield said
+        finally:
+            said += dict.fromkeys(str(w.message) for w in caught if w.category is DataWarning)
+    for other in caught:
+        if other.category is not DataWarning:
+            warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
 
 
 def _build_feedback(node: dict[str, Any], embed_dim: int, seed: int, placement: dict[str, Any]) -> Feedback:
@@ -298,10 +360,25 @@ def _try_out(
     """Two images through everything, so that wrong sizes and unreadable data show before the run begins."""
     images = torch.stack([dataset[index, 0] for index in (0, len(dataset) - 1)]).to(device).float() / 255
     with torch.random.fork_rng(), torch.no_grad():
-        views = designer(images, Draws(0, "trial", device=device)).views
-        learner(views, Draws(0, "trial", device=device))
+        if isinstance(designer, Choice):
+            for number, weights in enumerate(designer.loss_weights):
+                learner.objective.weigh(weights)
+                learner(designer.candidate(number, images, _trial_draws(device)).views, _trial_draws(device))
+            learner.objective.weigh(None)
+        if isinstance(designer, LossWeights):
+            designer.check(learner.objective.component_weights())
+        if isinstance(designer, ImageWeights) and not learner.objective.weighs_images:
+            raise ConfigError(
+                f"designer: ImageWeights weights each image's loss, {type(learner.objective).__name__} has one for the "
+                "whole batch; give another designer or objective"
+            )
+        learner(designer(images, _trial_draws(device)).views, _trial_draws(device))
         for pool in {} if feedback is None else feedback.pools.values():
             learner.student.grid(pool.train.dataset[0, 0][0][None])
+
+
+def _trial_draws(device: torch.device) -> Draws:
+    return Draws(0, "trial", device=device)
 
 
 def _load_designer(designer: Designer, path: Path) -> None:
@@ -311,19 +388,6 @@ def _load_designer(designer: Designer, path: Path) -> None:
         designer.load_state_dict(content["designer"])
     except RuntimeError as error:
         raise ConfigError(f"designer_checkpoint {path} holds another designer: {error}") from error
-
-
-def _check_batch(config: Config, learner: Learner, images: int, world_size: int) -> None:
-    """Raises ConfigError where an image would be its own negative in a batch, or would have none."""
-    if not isinstance(learner.objective, SimCLR):
-        return
-    if config.batch_size < 2:
-        raise ConfigError("batch_size=1: SimCLR's negatives are the other images of a batch; give at least 2")
-    if images < config.batch_size * world_size:
-        raise ConfigError(
-            f"batch_size={config.batch_size} on {world_size} rank(s), but unlabeled has {images} image(s): SimCLR "
-            f"would take an image as its own negative; give batch_size <= {images // world_size}, or more images"
-        )
 
 
 def _device(config: Config) -> torch.device:

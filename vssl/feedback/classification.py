@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from vssl.datasets import JointTransform
-from vssl.datasets.files import found_in, image_paths, read_image
+from vssl.datasets.class_folders import class_folders
+from vssl.datasets.files import found_in, read_image
 from vssl.datasets.labeled import channels_first
 from vssl.datasets.sampler import index_and_position
 from vssl.feedback.heads import LinearHead
@@ -29,7 +30,7 @@ class ClassFolders(Dataset):
 
     Raises:
         FileNotFoundError: no such folder, or a class without images.
-        ValueError: fewer than two classes.
+        ValueError: fewer than two classes, or folders that are splits.
         UnreadableImage: (when an item is read) a broken file.
     """
 
@@ -40,16 +41,7 @@ class ClassFolders(Dataset):
         folder = self.root / split
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder}: no such folder ({self.root} holds: {found_in(self.root)})")
-        folders = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
-        self.classes = [f.name for f in folders]
-        if len(folders) < 2:
-            raise ValueError(f"{folder}: expected a folder for each of two or more classes; found {found_in(folder)}")
-        self._items: list[tuple[Path, int]] = []
-        for label, of_class in enumerate(folders):
-            names = list(image_paths(of_class))
-            if not names:
-                raise FileNotFoundError(f"{of_class}: no images of this class; add some or remove the folder")
-            self._items += [(of_class / name, label) for name in names]
+        self.classes, self._items = class_folders(folder, least=2)
         self._decoded: dict[int, np.ndarray] | None = {} if in_memory else None
 
     def __len__(self) -> int:

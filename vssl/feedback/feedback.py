@@ -78,12 +78,18 @@ class Feedback(nn.Module):
         self.control, self.seed, self.fitted_steps = control, seed, 0
         self.optimizer = torch.optim.AdamW(self.tasks.parameters(), lr=head_lr, weight_decay=head_weight_decay)
 
-    def check_pools(self) -> None:
-        """Read every labeled image once: a bad file or label is named here and not after an hour of training."""
+    def check_pools(self) -> dict[str, str]:
+        """Read every labeled image once: a bad file or label is named here and not after an hour of training.
+
+        Returns: for each task a line for the log about its labels, where there is something to say.
+        """
+        found = {}
         for name, task in self.tasks.items():
-            task.check_files(self.pools[name].label_files())
-            for label, path in self.pools[name].labels():
+            pool = self.pools[name]
+            found[name] = task.check_files(pool.label_files(), pool.dataset)
+            for label, path in pool.labels():
                 task.check(label, str(path))
+        return {name: line for name, line in found.items() if line}
 
     def fit_heads(self, backbone: TimmBackbone, autocast: Callable = nullcontext) -> dict[str, Tensor]:
         """2a: update the heads on the train pools, features frozen. Returns the last loss per task.
@@ -154,6 +160,28 @@ class Feedback(nn.Module):
         solved_on = tuple(torch.cat(parts) for parts in zip(*support, strict=True))
         return unexplained(solved_on, rows_of(features, *task.targets(labels, grid)), self.ridge_l2)
 
+    def next_heldout(self) -> dict[str, list[tuple[Tensor, ...]]]:
+        """The next batches of each task's meta pool, as many as a gradient is taken on."""
+        return {name: [pool.meta.next() for _ in range(self.meta_batches)] for name, pool in self.pools.items()}
+
+    @torch.no_grad()
+    def heldout_losses(
+        self, backbone: TimmBackbone, batches: dict[str, list[tuple[Tensor, ...]]]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """L_down of each task for any backbone, heads solved on the same train images, averaged over ranks.
+
+        Raises:
+            RuntimeError: under evaluator ``"heads"``, whose heads belong to the backbone that they were fitted on.
+        """
+        if self.evaluator != "ridge":
+            raise RuntimeError("evaluator 'heads' fits heads to one backbone; use evaluator='ridge'")
+        with _eval_mode(backbone):
+            losses = [
+                torch.stack([self.loss(backbone, name, *batch) for batch in batches[name]]).mean()
+                for name in self.tasks
+            ]
+        return dict(zip(self.tasks, average(losses), strict=True))
+
     @torch.no_grad()
     def score(self, backbone: TimmBackbone, name: str, images: Tensor, labels: Tensor) -> Float[Tensor, ""]:
         """The fitted head's score on a batch, in the task's `score_unit`.
@@ -166,6 +194,19 @@ class Feedback(nn.Module):
         task = self.tasks[name]
         with _eval_mode(backbone), _eval_mode(task):
             return task.score(_features(backbone, images), labels)
+
+    def controlled_values(self, values: Float[Tensor, " n"], step: int, name: str) -> Float[Tensor, " n"]:
+        """Values of constructions under the control: as they are, negated, or random with their spread.
+
+        Args:
+            name: of these values among those of one step; other values are other random numbers.
+        """
+        if self.control == "negated":
+            return -values
+        if self.control == "random":
+            spread = values.std() if len(values) > 1 else values.abs().mean()
+            return Draws(self.seed, f"random values {name}", step).normal(len(values)).to(values) * spread
+        return values
 
     def _controlled(self, gradient: list[Tensor], name: str, step: int) -> list[Tensor]:
         if self.control == "negated":

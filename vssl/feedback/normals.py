@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 
 from vssl.datasets import AnnotatedImages
 from vssl.datasets.files import read_image
@@ -49,8 +50,7 @@ class NormalImages(AnnotatedImages):
         image, normals = self._arrays(key)
         return channels_first(image), channels_first(normals)
 
-    @staticmethod
-    def _read(path: Path) -> np.ndarray:
+    def _read(self, path: Path) -> np.ndarray:
         return decode_normals(read_image(path))
 
     @staticmethod
@@ -94,7 +94,7 @@ class SurfaceNormals(FeedbackTask):
         normals = F.interpolate(normals, grid, mode="nearest-exact")
         return normals, _valid(normals)
 
-    def check_files(self, paths: Sequence[Path]) -> None:
+    def check_files(self, paths: Sequence[Path], dataset: Dataset) -> str:
         """Raises ValueError when most pixels of a file hold no unit vector, or most vectors face away."""
         for path in paths:
             pixels = read_image(path)
@@ -103,6 +103,7 @@ class SurfaceNormals(FeedbackTask):
                 raise ValueError(f"{path}: most pixels hold no vector of length 1. {ENCODING}")
             if np.median(normals[..., 2][present] if present.any() else 1) < 0:
                 raise ValueError(f"{path}: most normals point away from the camera, z < 0. {ENCODING}")
+        return ""
 
     def check(self, normals: Float[Tensor, "3 height width"], where: str) -> None:
         """Raises ValueError when no pixel is valid: nothing could be learned from it."""

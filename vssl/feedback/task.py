@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from vssl.distributed import average
 
@@ -44,8 +45,15 @@ class FeedbackTask(nn.Module, ABC):
     def check(self, labels: Tensor, where: str) -> None:
         """Raises ValueError, with `where` and the fix, when one image's label is not what the task takes."""
 
-    def check_files(self, paths: Sequence[Path]) -> None:
-        """Raises ValueError for what only the whole set of label files shows; nothing by default."""
+    def check_files(self, paths: Sequence[Path], dataset: Dataset) -> str:
+        """Raises ValueError for what only the whole set of label files shows; nothing by default.
+
+        Args:
+            dataset: the pool's, which may know what the numbers in its files mean.
+
+        Returns: a line for the log about what the files hold, or "".
+        """
+        return ""
 
     def regressed(self, features: Float[Tensor, "batch dim rows columns"]) -> Float[Tensor, "batch dim r c"]:
         """The features that the ridge evaluator regresses `targets` on: every patch by default."""

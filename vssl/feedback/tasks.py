@@ -7,8 +7,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 
-from vssl.datasets.label_checks import IGNORE, check_class_labels, check_depth_labels
+from vssl.datasets.conventions import IGNORE, UNSTATED
+from vssl.datasets.label_checks import check_class_labels, check_depth_labels
 from vssl.feedback.heads import LinearHead
 from vssl.feedback.task import FeedbackTask, checked_stride, every, mean_over
 
@@ -57,9 +59,12 @@ class Segmentation(FeedbackTask):
         valid = labels != IGNORE
         return F.one_hot(labels.where(valid, 0), self.num_classes).movedim(-1, 1).float(), valid
 
-    def check_files(self, paths: Sequence[Path]) -> None:
-        """Raises ValueError when the files cannot hold 0 = unlabeled, 1..C; see `check_class_labels`."""
-        check_class_labels(paths, self.num_classes)
+    def check_files(self, paths: Sequence[Path], dataset: Dataset) -> str:
+        """Raises ValueError when the files cannot hold what the dataset says; see `check_class_labels`."""
+        values = getattr(dataset, "label_values", UNSTATED["label_values"])
+        names = getattr(dataset, "classes", ())
+        found = check_class_labels(paths, self.num_classes, values, names)
+        return found.table(self.num_classes, values.value, names)
 
     def check(self, labels: Int[Tensor, "height width"], where: str) -> None:
         """Raises ValueError when a label lies outside 0..C-1 and is not 255."""
@@ -67,7 +72,8 @@ class Segmentation(FeedbackTask):
         if wrong.numel():
             raise ValueError(
                 f"{where}: label {int(wrong[0])} is outside 0..{self.num_classes - 1} (num_classes). "
-                "Set num_classes to the data's number of classes; annotation PNGs hold 0 = unlabeled, 1..C"
+                "Set num_classes to the data's number of classes; annotation PNGs hold 0 = unlabeled, 1..C, or what "
+                "label_values says"
             )
 
 
@@ -113,9 +119,11 @@ class Depth(FeedbackTask):
         depth = _at_grid(depth, grid)
         return depth.unsqueeze(1), (depth >= self.min_depth) & (depth <= self.max_depth)
 
-    def check_files(self, paths: Sequence[Path]) -> None:
+    def check_files(self, paths: Sequence[Path], dataset: Dataset) -> str:
         """Raises ValueError when the files hold another unit, as far as the values show; see `DepthValues`."""
-        check_depth_labels(paths).check_metres(f"{paths[0].parent}", self.min_depth, self.max_depth)
+        found = check_depth_labels(paths, getattr(dataset, "depth_scale", UNSTATED["depth_scale"]))
+        found.check_metres(f"{paths[0].parent}", self.min_depth, self.max_depth)
+        return found.table()
 
     def check(self, depth: Float[Tensor, "height width"], where: str) -> None:
         """Raises ValueError when no pixel is valid: the unit is wrong, or nothing could be learned from it."""
@@ -123,5 +131,5 @@ class Depth(FeedbackTask):
         if not torch.any(valid):
             raise ValueError(
                 f"{where}: no depth in [{self.min_depth}, {self.max_depth}] m (largest {float(depth.max()):.3g}). "
-                "Depth PNGs hold uint16 millimetres, 0 = missing"
+                "Depth PNGs hold uint16, 0 = missing; depth_scale says how many steps make a metre"
             )

@@ -27,9 +27,13 @@ class Learner(nn.Module):
         self.student, self.objective = backbone, objective
         self.teacher = EMATeacher(backbone, objective.teacher_modules()) if objective.uses_teacher else None
 
-    def forward(self, views: Views, draws: Draws) -> tuple[Float[Tensor, ""], "State"]:
+    def forward(
+        self, views: Views, draws: Draws, image_weights: Float[Tensor, " batch"] | None = None
+    ) -> tuple[Float[Tensor, ""], "State"]:
         """(loss, the state it was computed from)."""
         state = self.objective.begin(self.student, self.teacher, views, draws)
+        if image_weights is not None:
+            state = self.objective.weigh_images(state, image_weights)
         return self.objective.finish(self.student, state), state
 
     def update_teacher(self, state: "State", progress: float) -> None:

@@ -5,7 +5,7 @@ blocks and the final norm): the trunk, the teacher, the targets. `finish` runs t
 meta-gradient calls `begin` once and differentiates `finish` only (vssl/value).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float
@@ -41,6 +41,8 @@ class Objective(nn.Module):
     """Whether the loop must keep an `EMATeacher` of the backbone and of `teacher_modules()`."""
     twice_differentiable: bool = True
     """Whether `finish` has a second derivative in the state and θ_S, which `double_backward` needs."""
+    needs_other_images: bool = False
+    """Whether the loss sets each image against the others of its batch: two or more, and none of them twice."""
     weighs_images: bool = True
     """Whether `finish` takes weights of images; False where the loss is one number for the whole batch."""
 
@@ -75,6 +77,18 @@ class Objective(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} does not say how its loss ends")
 
+    def loss_components(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch *axes"]]:
+        """The losses of a state before any mean: by component, of each image, and of each patch or pair if it has such.
+
+        The loss is Σ_k `component_weights`[k] · mean(loss_components[k]). `vssl.value.credit` asks what each is worth.
+        Where the loss is one number for the whole batch, the only component has no axes.
+        """
+        raise TypeError(f"{type(self).__name__} does not say what its loss consists of")
+
+    def component_weights(self) -> dict[str, float]:
+        """How much each component counts at present; see `weigh`."""
+        raise TypeError(f"{type(self).__name__} does not say what its loss consists of")
+
     def forward(
         self, student: TimmBackbone, teacher: "EMATeacher | None", views: Views, draws: Draws
     ) -> Float[Tensor, ""]:
@@ -92,6 +106,14 @@ class Objective(nn.Module):
         """The teacher's logits for the global crops, with a graph to them; `recognisability` compares them."""
         raise TypeError(f"{type(self).__name__} has no teacher that could recognise a view; set recognisability=0")
 
+    def blind_loss(self, batch_size: int) -> float | None:
+        """The loss of a model to which all images are alike, with `batch_size` images a rank; None: no such number."""
+        return None
+
+    def targets_of(self, state: State) -> Float[Tensor, "rows prototypes"] | None:
+        """The teacher's targets, each a distribution over prototypes, in a step's state; None where it has none."""
+        return None
+
     def transformer_blocks(self) -> Iterable[nn.Module]:
         """The objective's own transformer blocks (MAE's decoder), which `compile=True` compiles with the backbone's."""
         return ()
@@ -106,6 +128,25 @@ class Objective(nn.Module):
 
     def on_step(self, step: int, progress: float) -> None:
         """Called before a learner step and its meta step: sets whatever follows a schedule."""
+
+    def weigh(self, weights: Mapping[str, float] | None) -> None:
+        """Called before a learner step: what each component of the loss counts from now on; None for its own weights.
+
+        Raises:
+            ValueError: the loss has no such components.
+        """
+        if weights is not None:
+            raise ValueError(f"{type(self).__name__} has one loss without components; leave loss_weights out")
+
+    def weigh_images(self, state: State, weights: Float[Tensor, " batch"]) -> State:
+        """The state with weights of its images.
+
+        Raises:
+            ValueError: the loss is one number for the whole batch.
+        """
+        if not self.weighs_images:
+            raise ValueError(f"{type(self).__name__} has one loss for the whole batch, so its images have no weights")
+        return {**state, WEIGHTS: weights}
 
     def before_optimizer_step(self) -> None:
         """Called between backward and the learner's optimizer step."""

@@ -4,6 +4,7 @@ arXiv 2104.14294; defaults from the V-Pretraining paper where it states them (ou
 centre momentum 0.9, teacher momentum from 0.996).
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -93,6 +94,7 @@ class DINO(Objective):
         self.freeze_last_layer_steps, self.flow_through_teacher = freeze_last_layer_steps, flow_through_teacher
         self.head = DINOHead(backbone.embed_dim, out_dim, hidden_dim, bottleneck_dim)
         self.register_buffer("center", torch.zeros(out_dim))
+        self.weights: dict[str, float] | None = None  # of the components, beside those of the constructor
         self.on_step(0, 0.0)
 
     def begin(self, student: TimmBackbone, teacher: EMATeacher, views: Views, draws: Draws) -> State:
@@ -120,8 +122,29 @@ class DINO(Objective):
         }
 
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
+        losses = self.loss_components(student, state)
+        if self.weights is not None:
+            losses = {name: self.weights.get(name, 0.0) * loss for name, loss in losses.items()}
+        return mean_over_images(sum(losses.values()), state)
+
+    def loss_components(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, " batch"]]:
         tokens = {name: student.tail(unpack(state, name)) for name in ("global", "local") if f"{name}.x" in state}
-        return mean_over_images(sum(self.losses(student, tokens, state).values()), state)
+        return self.losses(student, tokens, state)
+
+    def component_weights(self) -> dict[str, float]:
+        return {name: 1.0 if self.weights is None else self.weights.get(name, 0.0) for name in self.component_names()}
+
+    def component_names(self) -> tuple[str, ...]:
+        """Of what `losses` returns, whose weights of the constructor are in the losses already."""
+        return ("class",)
+
+    def weigh(self, weights: Mapping[str, float] | None) -> None:
+        if weights is not None and (unknown := weights.keys() - set(self.component_names())):
+            raise ValueError(
+                f"{type(self).__name__}: the loss has no component {sorted(unknown)[0]!r}; it has "
+                f"{', '.join(self.component_names())}"
+            )
+        self.weights = None if weights is None else dict(weights)
 
     def losses(
         self, student: TimmBackbone, tokens: dict[str, Float[Tensor, "rows tokens dim"]], state: State
@@ -148,6 +171,9 @@ class DINO(Objective):
     def answers(self, teacher: EMATeacher, views: Views) -> Float[Tensor, "rows prototypes"]:
         logits = self._class_logits(teacher, teacher.backbone(self.crops_of(views).flatten(0, 1)))
         return (logits - self.center) / self.teacher_temperature
+
+    def targets_of(self, state: State) -> Float[Tensor, "rows prototypes"]:
+        return state["targets"].detach().flatten(0, 1)
 
     def _class_logits(
         self, teacher: EMATeacher, tokens: Float[Tensor, "rows tokens dim"]

@@ -75,6 +75,10 @@ class DINOv2(IBOT):
             **ibot,
         )
         self.koleo_weight, self.centring, self.iterations = koleo_weight, centring, iterations
+        self.needs_other_images = koleo_weight > 0
+
+    def component_names(self) -> tuple[str, ...]:
+        return (*super().component_names(), "koleo") if self.koleo_weight else super().component_names()
 
     def losses(
         self, student: TimmBackbone, tokens: dict[str, Float[Tensor, "rows tokens dim"]], state: State

@@ -97,6 +97,9 @@ class DINOv3(DINOv2):
                 state["gram"] = gram(enlarged_patches(self.gram_teacher.backbone, rows, self.gram_scale))
         return state
 
+    def component_names(self) -> tuple[str, ...]:
+        return (*super().component_names(), "gram") if self.gram_weight else super().component_names()
+
     def losses(
         self, student: TimmBackbone, tokens: dict[str, Float[Tensor, "rows tokens dim"]], state: State
     ) -> dict[str, Float[Tensor, " batch"]]:

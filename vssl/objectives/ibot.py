@@ -135,6 +135,9 @@ class IBOT(DINO):
             "teacher_patch_sum": patch_logits.detach().sum(0),
         }
 
+    def component_names(self) -> tuple[str, ...]:
+        return (*super().component_names(), "patch")
+
     def losses(
         self, student: TimmBackbone, tokens: dict[str, Float[Tensor, "rows tokens dim"]], state: State
     ) -> dict[str, Float[Tensor, " batch"]]:

@@ -101,6 +101,12 @@ class IJEPA(Objective):
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
         return mean_over_images(self.losses(student, state).mean(dim=(1, 2)), state)
 
+    def loss_components(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch targets patches"]]:
+        return {"features": self.losses(student, state)}
+
+    def component_weights(self) -> dict[str, float]:
+        return {"features": 1.0}
+
     def losses(self, student: TimmBackbone, state: State) -> Float[Tensor, "batch targets patches"]:
         """The loss of each patch of each target."""
         tokens = student.tail(unpack(state, "context"))

@@ -65,6 +65,7 @@ class JointEmbedding(Objective):
     """
 
     n_global_crops = 2
+    needs_other_images = True
     weighs_images = False
     paper = "VICReg: Bardes et al. 2022, arXiv 2105.04906; the papers of lightly's losses"
     works_on = "mean of patch tokens, class token, or patches where crops overlap"
@@ -152,6 +153,12 @@ class JointEmbedding(Objective):
                 patches = [student.patch_tokens(view) for view in of]
                 dense[name] = [full_precision(self.dense_projector(p)).unflatten(1, rows_columns) for p in patches]
         return self._loss_of(self.loss, embeddings, dense, state)
+
+    def loss_components(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, ""]]:
+        return {"loss": self.finish(student, state)}
+
+    def component_weights(self) -> dict[str, float]:
+        return {"loss": 1.0}
 
     def _embed(
         self, student: TimmBackbone, tokens: Float[Tensor, "views batch tokens dim"], state: State

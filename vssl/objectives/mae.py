@@ -75,7 +75,8 @@ class MAE(Objective):
         self.momentum_start, self.momentum_end = teacher_momentum_start, teacher_momentum_end
         targets = [target] if isinstance(target, Mapping | Target) else target
         built = [build_part(node, Target, "MAE: target", backbone) for node in targets]
-        self.components, self.weights = _components(built)
+        self.components, self.own_weights = _components(built)
+        self.weights = self.own_weights
         self.uses_teacher = any(target.uses_teacher for target in built)
         size, values = (decoder_dim, decoder_depth, decoder_heads), sum(self.components.values())
         self.decoder = TokenDecoder(backbone.embed_dim, backbone.num_prefix_tokens, *size, values, "MAE decoder")
@@ -120,11 +121,30 @@ class MAE(Objective):
 
     def squared_errors(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch hidden values"]]:
         """By component; those without a weight are left out."""
+        return {name: part for name, part in self._all_errors(student, state).items() if self.weights[name]}
+
+    def loss_components(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch hidden"]]:
+        return {name: errors.mean(-1) for name, errors in self._all_errors(student, state).items()}
+
+    def component_weights(self) -> dict[str, float]:
+        return dict(self.weights)
+
+    def _all_errors(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch hidden values"]]:
         tokens = student.tail(unpack(state, "visible"))
         predicted = self.decoder(tokens, state["keep"], state["hidden"].unsqueeze(1), state["positions"]).squeeze(1)
         errors = (predicted.to(state["target"].dtype) - state["target"]).square()
         parts = errors.split(list(self.components.values()), dim=-1)
-        return {name: part for name, part in zip(self.components, parts, strict=True) if self.weights[name]}
+        return dict(zip(self.components, parts, strict=True))
+
+    def weigh(self, weights: Mapping[str, float] | None) -> None:
+        if weights is None:
+            self.weights = self.own_weights
+            return
+        if unknown := weights.keys() - self.components.keys():
+            raise ValueError(
+                f"MAE: the loss has no component {sorted(unknown)[0]!r}; it has {', '.join(self.components)}"
+            )
+        self.weights = _shares({name: weights.get(name, 0.0) for name in self.components})
 
     def update(self, state: State) -> None:
         for i, target in enumerate(self.targets):
@@ -146,10 +166,17 @@ def _components(targets: Sequence[Target]) -> tuple[dict[str, int], dict[str, fl
             raise ValueError(f"MAE: two targets have a component {sorted(twice)[0]!r}; give each kind of target once")
         components |= target.components
         weights |= target.weights
+    return components, _shares(weights)
+
+
+def _shares(weights: Mapping[str, float]) -> dict[str, float]:
+    """Weights that add up to 1."""
+    if negative := [name for name, weight in weights.items() if not weight >= 0]:
+        raise ValueError(f"MAE: the weight of {negative[0]} is {weights[negative[0]]}; it must be 0 or more")
     total = sum(weights.values())
     if not total > 0:
         raise ValueError(f"MAE: no component of the target has a weight above 0, got {weights}")
-    return components, {name: weight / total for name, weight in weights.items()}
+    return {name: weight / total for name, weight in weights.items()}
 
 
 def _initialise(module: nn.Module) -> None:

@@ -1,5 +1,6 @@
 """SimCLR: two views of an image attract, views of other images repel (Chen et al. 2020, arXiv 2002.05709)."""
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -7,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vssl.distributed import gather
+from vssl.distributed import gather, rank_and_size
 from vssl.draws import Draws
 from vssl.learner.backbone import TimmBackbone
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
@@ -28,6 +29,7 @@ class SimCLR(Objective):
     """
 
     n_global_crops = 2
+    needs_other_images = True
     paper = "Chen et al. 2020, arXiv 2002.05709"
     works_on = "mean of patch tokens, or class token"
     couples_images = "the other images are the negatives"
@@ -57,14 +59,23 @@ class SimCLR(Objective):
         # unit that switches between θ_S ± εv makes the central difference miss the meta-gradient (docs/value.md).
         self.head = nn.Sequential(nn.Linear(backbone.embed_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, out_dim))
 
+    def blind_loss(self, batch_size: int) -> float:
+        return math.log(2 * batch_size * rank_and_size()[1] - 1)
+
     def begin(self, student: TimmBackbone, teacher: None, views: Views, draws: Draws) -> State:
         return pack(student.trunk(self.crops_of(views).flatten(0, 1)), "global")
 
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
+        return mean_over_images(self.loss_components(student, state)["contrast"], state)
+
+    def loss_components(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, " batch"]]:
         tokens = student.tail(unpack(state, "global"))
         pooled = student.class_token(tokens) if self.pool == "class" else student.patch_tokens(tokens).mean(1)
         first, second = self.head(pooled).chunk(2)
-        return mean_over_images(nt_xent(first, second, self.temperature), state)
+        return {"contrast": nt_xent(first, second, self.temperature)}
+
+    def component_weights(self) -> dict[str, float]:
+        return {"contrast": 1.0}
 
 
 def nt_xent(

@@ -65,12 +65,14 @@ class Target(nn.Module):
 class Pixels(Target):
     """The patch's pixels, (row, column, channel), as the backbone sees them (channels normalised): the paper's target.
 
+    Its component is ``pixels``, without `normalize` ``raw_pixels``.
+
     Args:
         normalize: subtract each patch's mean and divide by its deviation.
     """
 
     def __init__(self, backbone: TimmBackbone, normalize: bool = True):
-        super().__init__({"pixels": 3 * backbone.patch_size**2})
+        super().__init__({"pixels" if normalize else "raw_pixels": 3 * backbone.patch_size**2})
         self.patch_size, self.normalize = backbone.patch_size, normalize
 
     def forward(

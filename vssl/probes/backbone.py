@@ -154,7 +154,7 @@ class FrozenBackbone(nn.Module):
             )
         pairs = [entry if isinstance(entry, tuple) else (entry, None) for entry in found]
         maps = [(patches.float(), None if prefix is None else prefix.float()) for patches, prefix in pairs]
-        if not all(torch.isfinite(patches).all() for patches, _ in maps):
+        if not all(torch.isfinite(tokens).all() for pair in maps for tokens in pair if tokens is not None):
             raise ValueError(
                 f"the features of backbone {self.source} are not finite: its training diverged, or precision="
                 f"{self.precision!r} is too coarse for it; there is nothing to score"

@@ -17,16 +17,18 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as T
 
+from vssl.datasets.conventions import read_dataset_json
 from vssl.datasets.files import read_image
-from vssl.probes.datasets import ClassFolder, read_dataset_json
-from vssl.probes.metrics import check_labels
-from vssl.probes.reading import with_own_reader
+from vssl.probes.datasets import ClassFolder
+from vssl.probes.dense.metrics import check_labels
+from vssl.probes.dense.reading import with_own_reader
 
 DETERMINISTIC = (
     "LoadImageFromFile",
     "ReadImage",
     "LoadAnnotations",
     "LoadDepthAnnotation",
+    "ReadDepth",
     "Resize",
     "NYUCrop",
     "PackSegInputs",

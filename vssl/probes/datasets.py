@@ -1,13 +1,17 @@
 """Labeled folders as mmseg and torchvision read them, with the checks that those leave out."""
 
-import json
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from mmseg.datasets import ADE20KDataset, BaseSegDataset, NYUDataset
 from torchvision.datasets import ImageFolder
 
-from vssl.datasets.files import EXTENSIONS, image_paths, next_step
+from vssl.datasets import conventions
+from vssl.datasets.class_folders import class_folders
+from vssl.datasets.conventions import IGNORE
+from vssl.datasets.files import EXTENSIONS, image_paths, next_step, require_one_image_a_label
 from vssl.datasets.label_checks import check_class_labels, check_depth_labels
 
 
@@ -21,12 +25,14 @@ class _Checked:
         for folder in self.data_prefix.values():
             require_folder(Path(folder), Path(self.data_root or "."))
         folder = Path(self.data_prefix["img_path"])
-        if getattr(self, "ann_file", ""):  # a list of names
-            entries = super().load_data_list()
-        else:
-            entries = [self._entry(folder, Path(name)) for name in sorted(image_paths(folder))]
-        if not entries:
-            raise FileNotFoundError(f"{folder}: no images ({', '.join(EXTENSIONS)}). {next_step(folder)}")
+        names = sorted(name for name in image_paths(folder) if name.endswith(self._ending()))
+        if self.ann_file:
+            names = _chosen(names, Path(self.ann_file), self._stem)
+        if not names:
+            kinds = self._ending() or ", ".join(EXTENSIONS)
+            raise FileNotFoundError(f"{folder}: no images ({kinds}). {next_step(folder)}")
+        require_one_image_a_label(names, self._stem, folder)
+        entries = [self._entry(folder, name) for name in names]
         labels = [entry[self.label_key] for entry in entries]
         missing = [path for path in labels if not Path(path).is_file()]
         if missing:
@@ -36,20 +42,52 @@ class _Checked:
         self.check_files([Path(path) for path in labels])
         return entries
 
-    def _entry(self, folder: Path, name: Path) -> dict:
-        label = Path(self.data_prefix[self.label_key]) / name.with_suffix(self.seg_map_suffix)
+    def _ending(self) -> str:
+        """What names must end with: an `img_suffix` such as ``_leftImg8bit.png``. A mere extension stands for all."""
+        return self.img_suffix if not self.img_suffix.startswith(".") else ""
+
+    def _stem(self, name: str) -> str:
+        return name.removesuffix(self._ending()) if self._ending() else os.path.splitext(name)[0]
+
+    def _entry(self, folder: Path, name: str) -> dict:
+        label = Path(self.data_prefix[self.label_key]) / (self._stem(name) + self.seg_map_suffix)
         return {"img_path": str(folder / name), self.label_key: str(label), "seg_fields": []}
 
 
+def _chosen(names: Sequence[str], listing: Path, stem: Callable[[str], str]) -> list[str]:
+    """The images that a file of names lists, one a line, with their extension or without; in the file's order.
+
+    Raises:
+        FileNotFoundError: no such file, or a name that is no image.
+    """
+    if not listing.is_file():
+        raise FileNotFoundError(f"ann_file {listing}: no such file")
+    found = {key: name for name in names for key in (stem(name), name)}
+    wanted = [line.strip() for line in listing.read_text().splitlines() if line.strip()]
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise FileNotFoundError(f"ann_file {listing}: {len(missing)} of its names are no images, e.g. {missing[0]}")
+    return [found[name] for name in wanted]
+
+
 class _Segmentation(_Checked):
+    """`label_values`: what the files hold, see vssl/datasets/conventions.py; None for what `dataset.json` says."""
+
     label_key = "seg_map_path"
 
-    def _entry(self, folder: Path, name: Path) -> dict:
-        labels = {"label_map": self.label_map, "reduce_zero_label": self.reduce_zero_label}
+    def __init__(self, *, label_values: str | None = None, data_root: str = "", **settings):
+        self.label_values = conventions.label_values(label_values, data_root)
+        super().__init__(data_root=data_root, reduce_zero_label=self.label_values.value == "1..C", **settings)
+
+    def _entry(self, folder: Path, name: str) -> dict:
+        label_map = {IGNORE: 1} if self.label_values.value == "0/255" else self.label_map
+        labels = {"label_map": label_map, "reduce_zero_label": self.reduce_zero_label}
         return {**super()._entry(folder, name), **labels}
 
     def check_files(self, paths: list[Path]) -> None:
-        check_class_labels(paths, len(self.metainfo["classes"]))
+        classes = self.metainfo["classes"]
+        found = check_class_labels(paths, len(classes), self.label_values, classes)
+        self.labels = found.table(len(classes), self.label_values.value, classes)
 
 
 class SceneSegmentation(_Segmentation, BaseSegDataset):
@@ -57,10 +95,10 @@ class SceneSegmentation(_Segmentation, BaseSegDataset):
 
     def __init__(self, data_root: str, **settings):
         require_folder(Path(data_root), Path(data_root).parent)
-        classes = read_dataset_json(data_root).get("classes")
+        classes = conventions.class_names(data_root)
         if not classes:
             raise ValueError(f"{data_root}: its dataset.json lists no 'classes'. {next_step(data_root)}")
-        super().__init__(data_root=data_root, metainfo=dict(classes=tuple(classes)), reduce_zero_label=True, **settings)
+        super().__init__(data_root=data_root, metainfo=dict(classes=classes), **settings)
 
 
 class ADE20K(_Segmentation, ADE20KDataset):
@@ -68,15 +106,26 @@ class ADE20K(_Segmentation, ADE20KDataset):
 
 
 class NYUDepth(_Checked, NYUDataset):
-    """NYUv2's layout: uint16 PNG in millimetres, 0 = invalid."""
+    """NYUv2's layout: uint16 PNG, 0 = invalid.
+
+    Args:
+        depth_scale: steps of the files' values in one metre; it comes before the pipeline's `depth_rescale_factor`.
+            None for what `dataset.json` says, else 1000.
+    """
 
     label_key = "depth_map_path"
 
-    def check_files(self, paths: list[Path]) -> None:
-        self.depths = check_depth_labels(paths)
+    def __init__(self, *, depth_scale: float | None = None, data_root: str = "", **settings):
+        self.depth_scale = conventions.depth_scale(depth_scale, data_root)
+        super().__init__(data_root=data_root, **settings)
 
-    def _entry(self, folder: Path, name: Path) -> dict:
-        return {**super()._entry(folder, name), "category_id": self._get_category_id_from_filename(name.name)}
+    def check_files(self, paths: list[Path]) -> None:
+        self.depths = check_depth_labels(paths, self.depth_scale)
+
+    def _entry(self, folder: Path, name: str) -> dict:
+        category = self._get_category_id_from_filename(name)
+        stated = {"depth_scale": self.depth_scale.value} if self.depth_scale.stated else {}
+        return {**super()._entry(folder, name), "category_id": category, **stated}
 
     def _get_category_id_from_filename(self, image_fname: str) -> int:
         # mmseg/datasets/nyu.py:89 raises StopIteration on a name without a digit; probes have no use for the category.
@@ -84,28 +133,19 @@ class NYUDepth(_Checked, NYUDataset):
 
 
 class ClassFolder(ImageFolder):
-    """ImageNet's layout, ``root/<class>/*.jpg``; classes are the folders in alphabetical order, hidden ones apart."""
+    """ImageNet's layout, ``root/<class>/*.jpg``, listed by `class_folders`."""
 
     def __init__(self, root: str | Path, transform=None):
         require_folder(Path(root), Path(root).parent)
-        if not any(entry.is_dir() for entry in Path(root).iterdir()):
-            raise FileNotFoundError(f"{root}: no class folders in it. {next_step(root)}")
-        super().__init__(str(root), transform=transform, is_valid_file=_is_image)
-        if {name.lower() for name in self.classes} <= _SPLITS:
-            raise ValueError(
-                f"{root}: its class folders are {', '.join(self.classes)}, which are splits; give one of them"
-            )
+        self._listed = class_folders(Path(root))
+        super().__init__(str(root), transform=transform)
 
     def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
-        classes = sorted(e.name for e in Path(directory).iterdir() if e.is_dir() and not e.name.startswith("."))
+        classes, _ = self._listed
         return classes, {name: number for number, name in enumerate(classes)}
 
-
-_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
-
-
-def _is_image(path: str) -> bool:
-    return path.lower().endswith(EXTENSIONS) and not Path(path).name.startswith(".")
+    def make_dataset(self, *args, **kwargs) -> list[tuple[str, int]]:
+        return [(str(path), label) for path, label in self._listed[1]]
 
 
 def require_folder(folder: Path, root: Path) -> None:
@@ -115,15 +155,3 @@ def require_folder(folder: Path, root: Path) -> None:
     nearest = next((parent for parent in folder.parents if parent.is_dir()), Path("."))
     found = ", ".join(sorted(entry.name for entry in nearest.iterdir())[:8]) or "nothing"
     raise FileNotFoundError(f"{root}: no folder {folder} (found in {nearest}: {found}). {next_step(folder)}")
-
-
-def read_dataset_json(data_root: str | Path) -> dict:
-    """What `dataset.json` in `data_root` or the folder above says about the data; {} when there is none."""
-    for folder in (Path(data_root), Path(data_root).parent):
-        file = folder / "dataset.json"
-        if file.is_file():
-            try:
-                return json.loads(file.read_text())
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{file} is not valid JSON ({error}). {next_step(folder)}") from error
-    return {}

@@ -1,4 +1,4 @@
-"""How a head is fitted, and fitting it on features computed once (vssl/probes/runner.py: by mmengine's Runner)."""
+"""How a head is fitted, and fitting it on features computed once (dense/runner.py: by mmengine's Runner)."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,7 @@ import torch
 from mmengine.optim import CosineAnnealingLR, LinearLR, PolyLR, build_optim_wrapper
 from torch import Tensor, nn
 
-from vssl.probes.curves import Curve, CurveLR, CurveMomentum
+from vssl.probes.dense.curves import Curve, CurveLR, CurveMomentum
 from vssl.probes.settings import check_settings
 
 Loss = Callable[[Sequence[Tensor], Tensor], Tensor]  # (features of a batch by layer, targets of a batch) → scalar
@@ -31,11 +31,13 @@ class FullBatch:
 
     def fit(self, head: nn.Module, loss: Loss, features: Sequence[Tensor], targets: Tensor, seed: int) -> float:
         """Train `head` on features held in memory (one tensor per layer); returns the loss without the l2 term."""
-        if any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in head.modules()):
-            raise ValueError("FullBatch takes no dropout (its loss would be random); set dropout_ratio=0 or a Schedule")
         device = next(head.parameters()).device
         features, targets = [f.to(device, torch.float32) for f in features], targets.to(device)
-        self._set_statistics(head, loss, features, targets)
+        self.set_statistics(head, lambda: loss(features, targets))
+        return self.minimise(head, lambda: loss(features, targets))
+
+    def minimise(self, head: nn.Module, loss: Callable[[], Tensor]) -> float:
+        """The same, where the norm has its statistics already and `loss` knows the features."""
         weights = [p for p in head.parameters() if p.ndim > 1]
         optimizer = torch.optim.LBFGS(
             head.parameters(), max_iter=self.iterations, history_size=20, line_search_fn="strong_wolfe"
@@ -43,21 +45,24 @@ class FullBatch:
 
         def closure() -> Tensor:
             optimizer.zero_grad()
-            value = loss(features, targets) + self.l2 / 2 * sum(w.square().sum() for w in weights)
+            value = loss() + self.l2 / 2 * sum(w.square().sum() for w in weights)
             value.backward()
             return value
 
         optimizer.step(closure)
         with torch.no_grad():
-            return finite(loss(features, targets), "after L-BFGS; are the backbone's features finite?")
+            return finite(loss(), "after L-BFGS; are the backbone's features finite?")
 
     @torch.no_grad()
-    def _set_statistics(self, head: nn.Module, loss: Loss, features: Sequence[Tensor], targets: Tensor) -> None:
+    def set_statistics(self, head: nn.Module, run: Callable[[], object]) -> None:
+        """Give the norms of `head` the statistics of what they see in `run`; ValueError for a head with dropout."""
+        if any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in head.modules()):
+            raise ValueError("FullBatch takes no dropout (its loss would be random); set dropout_ratio=0 or a Schedule")
         for norm in (m for m in head.modules() if isinstance(m, nn.modules.batchnorm._NormBase)):
             norm.reset_running_stats()
             norm.momentum = None  # cumulative: after one pass over everything, exact
         head.train()
-        loss(features, targets)
+        run()
         head.eval()
 
     def card(self) -> dict:
@@ -75,7 +80,7 @@ class Schedule:
         clip_norm: gradient clipping, None for none.
         decay: ``"cosine"`` or ``"linear"``, after the warm-up.
         curve: in place of linear warm-up and `decay`, a published schedule with its quirks: the settings of a class of
-            vssl/probes/curves.py, ``type`` being the class.
+            vssl/probes/dense/curves.py, ``type`` being the class.
     """
 
     optimizer: dict = field(default_factory=lambda: dict(type=torch.optim.AdamW, lr=1e-3, weight_decay=1e-3))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vssl.files import whole, write_json
+
 
 def save_results(results: list[dict], path: str | Path) -> None:
     """Write results to a JSON list; results of other probes or backbones already in the file are kept.
@@ -18,10 +20,7 @@ def save_results(results: list[dict], path: str | Path) -> None:
     """
     path = Path(path)
     kept = [old for old in load_results(path) if _key(old) not in {_key(new) for new in results}]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(_finite(kept + results), indent=1) + "\n")
-    partial.replace(path)
+    write_json(path, _finite(kept + results), indent=1)
 
 
 def load_results(path: str | Path) -> list[dict]:
@@ -44,11 +43,8 @@ def save_pictures(pictures: dict[str, np.ndarray], path: str | Path) -> None:
     if path.exists():
         with np.load(path) as old:
             pictures = {**dict(old), **pictures}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with whole(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **pictures)
-    partial.replace(path)
 
 
 def pictures_path(results: str | Path) -> Path:

@@ -21,6 +21,8 @@ _PANELS = {
     "‖g_pre‖": ("g_pre_norm",),
     "‖∂(penalty − V)/∂φ‖": ("designer_gradient_norm",),
     "feedback loss": ("feedback_loss/",),
+    "credit: ∂V/∂weight of the loss's parts": ("credit/",),
+    "weights of the loss's parts": ("weight/",),
     "penalty": ("penalty",),
     "mean of the mask": ("mask/mean",),
 }

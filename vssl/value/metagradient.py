@@ -16,6 +16,7 @@ far enough (rounding) with a better step; see `StepRule`.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -193,6 +194,8 @@ def _difference(state, tail, params, rule, rest, reduce, relative_step: float | 
         gradient = torch.autograd.grad(loss, [*leaves.values(), *wanted], materialize_grads=True)
         g_pre, here = _whole(gradient[: len(leaves)], rest, reduce), list(gradient[len(leaves) :])
         value, v = rule(g_pre)
+        if not any(s.requires_grad for s in state.values()):  # φ weighs the loss and does not reach the state
+            return MetaGradient(value, loss.detach(), g_pre, v, {})
         length = norm(v)
         unit = or_one(norm(list(params.values()))) / or_one(length)
 
@@ -229,9 +232,16 @@ def functional_tail(objective: nn.Module, student: nn.Module) -> Tail:
     (batch statistics) are copies, and blocks are not recomputed in the backward pass, which would take place after the
     student has its own weights back and so silently at the wrong θ_S.
     """
-    whole = _Finish(objective, student)
+    return _functional(_Method(objective, student, "finish"))
 
-    def tail(state: dict[str, Tensor], params: dict[str, Tensor]) -> Tensor:
+
+def functional_components(objective: nn.Module, student: nn.Module) -> Callable[..., dict[str, Tensor]]:
+    """``objective.loss_components(student, state)`` as a function of state and θ_S: see `functional_tail`, `credit`."""
+    return _functional(_Method(objective, student, "loss_components"))
+
+
+def _functional(whole: "_Method") -> Callable:
+    def tail(state: dict[str, Tensor], params: dict[str, Tensor]) -> Any:
         weights = {f"student.{name}": p for name, p in params.items()}
         buffers = {name: b.clone() for name, b in whole.named_buffers()}
         with _without_recomputation(whole):
@@ -240,14 +250,14 @@ def functional_tail(objective: nn.Module, student: nn.Module) -> Tail:
     return tail
 
 
-class _Finish(nn.Module):
-    def __init__(self, objective: nn.Module, student: nn.Module):
+class _Method(nn.Module):
+    def __init__(self, objective: nn.Module, student: nn.Module, name: str):
         super().__init__()
-        self.objective, self.student = objective, student
+        self.objective, self.student, self.name = objective, student, name
         self.training = objective.training
 
-    def forward(self, state: dict[str, Tensor]) -> Tensor:
-        return self.objective.finish(self.student, state)
+    def forward(self, state: dict[str, Tensor]) -> Any:
+        return getattr(self.objective, self.name)(self.student, state)
 
 
 @contextmanager

@@ -1,12 +1,8 @@
-"""Does the value predict what happens? Pieces of the one-step probe: an update, its predicted drop, a correlation.
+"""Does the value predict what happens? Pieces of the one-step probe: an update and its predicted drop.
 
 The paper's probe: over many batches, the predicted drop of L_down against the drop measured after really taking the
 step (r = 0.657 in its language experiment).
 """
-
-import math
-from statistics import NormalDist
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -46,29 +42,3 @@ def _adam_update(p: Tensor, g: Tensor, group: dict, state: dict | None) -> Tenso
     first = (beta1 * first + (1 - beta1) * g) / (1 - beta1 ** (steps + 1))
     second = (beta2 * second + (1 - beta2) * g**2) / (1 - beta2 ** (steps + 1))
     return -group["lr"] * (first / (second.sqrt() + group["eps"]) + group["weight_decay"] * p)
-
-
-class Correlation(NamedTuple):
-    """Pearson's r with the ends of its interval."""
-
-    r: float
-    low: float
-    high: float
-
-
-def pearson(x: Float[Tensor, "n"], y: Float[Tensor, "n"], confidence: float = 0.95) -> Correlation:
-    """Pearson correlation with Fisher's interval tanh(artanh r ± z/√(n−3)).
-
-    Raises:
-        ValueError: fewer than 4 pairs, or one side is constant.
-    """
-    if x.shape != y.shape or x.ndim != 1 or len(x) < 4:
-        raise ValueError(f"pearson needs two vectors of one length >= 4, not {tuple(x.shape)} and {tuple(y.shape)}")
-    x, y = x.double() - x.double().mean(), y.double() - y.double().mean()
-    if not x.norm() > 0 or not y.norm() > 0:
-        raise ValueError("pearson of a constant is not defined; vary the batches or the constructions")
-    r = min(1.0, max(-1.0, float(x @ y / (x.norm() * y.norm()))))
-    if abs(r) == 1.0:
-        return Correlation(r, r, r)
-    half = NormalDist().inv_cdf((1 + confidence) / 2) / math.sqrt(len(x) - 3)
-    return Correlation(r, math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half))

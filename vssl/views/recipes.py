@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from vssl.draws import Draws
 from vssl.views.crops import Views
-from vssl.views.filtering import BLUR
-from vssl.views.photometric import BRIGHTNESS, CONTRAST, GRAYSCALE, HUE, SATURATION
+from vssl.views.ops.filtering import BLUR
+from vssl.views.ops.photometric import BRIGHTNESS, CONTRAST, GRAYSCALE, HUE, SATURATION
+from vssl.views.ops.relaxed import SOLARIZE
 from vssl.views.plan import Distribution, GatedOp, Numbers, ViewPlan
-from vssl.views.relaxed import SOLARIZE
 from vssl.views.render import box, render
 
 # DINO's and torchvision's values.

@@ -1,17 +1,17 @@
 """All operations of the differentiable space, for files, plots and policies that want every one.
 
-An op is in the space once a module of this package registers it (`vssl.views.ops.register`). The table in docs/views.md
-is `table()`'s.
+An op is in the space once a module of `vssl.views.ops` registers it (`vssl.views.ops.register`). The table in
+docs/views.md is `table()`'s.
 """
 
-import sys
 from importlib import import_module
 from pkgutil import iter_modules
 
+from vssl.views import ops
 from vssl.views.ops import Op, registered
 
-for _module in iter_modules(sys.modules[__package__].__path__):
-    import_module(f"{__package__}.{_module.name}")
+for _module in iter_modules(ops.__path__):
+    import_module(f"{ops.__name__}.{_module.name}")
 
 # Sorted, so that the order does not depend on imports. Geometric ops stand together: they cost one resample.
 SPACE: tuple[Op, ...] = tuple(sorted(registered(), key=lambda op: (not op.geometric, op.name)))

@@ -20,7 +20,7 @@ from torch.optim import AdamW
 with read_base():
     from ..._base_.probe_ade20k import *
 
-from vssl.probes.curves import MMCV
+from vssl.probes.dense.curves import MMCV
 
 ade20k.update(
     final_norm=True,

@@ -18,8 +18,8 @@ from torch.optim import AdamW
 with read_base():
     from ..._base_.probe_ade20k import *
 
-from vssl.probes.curves import WarmupOneCycle
-from vssl.probes.transforms import TorchvisionDistortion
+from vssl.probes.dense.curves import WarmupOneCycle
+from vssl.probes.dense.transforms import TorchvisionDistortion
 
 resize = dict(resize_type=Resize, keep_ratio=True, backend="pillow")
 train.update(

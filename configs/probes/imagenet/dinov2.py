@@ -16,7 +16,7 @@ from torch.optim import SGD
 with read_base():
     from ..._base_.imagenet_probe import *
 
-from vssl.probes.linear_grid import LinearGridProbe
+from vssl.probes.image.linear_grid import LinearGridProbe
 
 batch = 1024
 probes = dict(

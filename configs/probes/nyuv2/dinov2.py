@@ -24,9 +24,9 @@ from torch.optim import AdamW
 with read_base():
     from ..._base_.probe_nyuv2 import *
 
-from vssl.probes.curves import MMCV
-from vssl.probes.heads import BinDepthHead
-from vssl.probes.losses import SigLoss
+from vssl.probes.dense.curves import MMCV
+from vssl.probes.dense.heads import BinDepthHead
+from vssl.probes.dense.losses import SigLoss
 
 nyuv2.update(
     final_norm=False,

@@ -18,9 +18,9 @@ from torch.optim import AdamW
 with read_base():
     from ..._base_.probe_nyuv2 import *
 
-from vssl.probes.curves import WarmupOneCycle
-from vssl.probes.heads import BinDepthHead
-from vssl.probes.losses import SigLoss
+from vssl.probes.dense.curves import WarmupOneCycle
+from vssl.probes.dense.heads import BinDepthHead
+from vssl.probes.dense.losses import SigLoss
 
 nyuv2.update(
     layers="last",

@@ -15,7 +15,7 @@ from torch.optim import AdamW
 with read_base():
     from ..._base_.probe_nyuv2 import *
 
-from vssl.probes.losses import ValidDepthLoss
+from vssl.probes.dense.losses import ValidDepthLoss
 
 train.update(pipeline=[load, metres, full, dict(type=RandomFlip, prob=0.5), pack])
 nyuv2.update(

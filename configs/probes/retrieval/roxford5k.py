@@ -11,7 +11,7 @@ Source:   arXiv 1803.11285; github.com/facebookresearch/dino, eval_image_retriev
 """
 
 from vssl.datasets.retrieval import RevisitedRetrieval
-from vssl.probes.retrieval import RetrievalProbe
+from vssl.probes.image.retrieval import RetrievalProbe
 
 probes = dict(
     roxford5k=dict(

@@ -14,12 +14,12 @@ from mmengine.config import Config
 from safetensors.torch import load_file
 
 from vssl.benchmarks.gpu.session import Section
+from vssl.config_files import CONFIGS, read_config
 from vssl.datasets.scenes import write_scenes
 from vssl.engine import load_config, train
 from vssl.engine.train import build_runner
 from vssl.probes.run import run_probes
 
-CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 RUNS = {"fixed": "simclr_fixed", "policy": "simclr_policy", "U-Net": "simclr_unet"}
 COUNTS = ("imagenet_train", "imagenet_val", "ade_train", "ade_val", "nyu_train", "nyu_val")
 TRAIN = COUNTS[::2]  # as many as the feedback pools take
@@ -113,7 +113,7 @@ def _train(arguments: Namespace, name: str, config: str, seconds: float) -> dict
 
 
 def _probe(arguments: Namespace, name: str) -> dict:
-    config = Config.fromfile(CONFIGS / "probes" / "scenes224.py")
+    config = read_config(CONFIGS / "probes" / "scenes224.py")
     config.device = arguments.device.type
     if arguments.tiny:
         config.merge_from_dict({"probes.knn.size": 32, "probes.knn.k": [1]})

@@ -1,6 +1,5 @@
 """Parts with a time budget each, whose rows are on disk as soon as they are measured, whatever ends the process."""
 
-import json
 import signal
 import time
 import traceback
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from vssl.benchmarks.report import markdown
 from vssl.benchmarks.timing import Quartiles
+from vssl.files import write_json, write_text
 
 
 class OutOfTime(Exception):
@@ -93,16 +93,12 @@ class Session:
         return [section for section in self.sections if section.state == "failed"]
 
     def save(self) -> None:
-        """Each file appears under its name only when it is whole."""
         parts = [
             {k: getattr(s, k) for k in ("name", "state", "seconds", "error", "trace", "tables")} for s in self.sections
         ]
         result = {"header": self.header, "parts": parts}
-        for suffix, text in ((".json", json.dumps(result, indent=2) + "\n"), (".md", self.page())):
-            path = self.out.with_name(self.out.name + suffix)
-            partial = path.with_name(path.name + ".partial")
-            partial.write_text(text)
-            partial.replace(path)
+        write_json(self.out.with_name(self.out.name + ".json"), result)
+        write_text(self.out.with_name(self.out.name + ".md"), self.page())
 
     def page(self) -> str:
         """Markdown, failures first."""

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from vssl.compat import file_digest
 from vssl.datasets.files import UnreadableImage, found_in, read_image, read_labels
-from vssl.datasets.label_checks import SHIFTED, ClassValues, present_values
+from vssl.datasets.label_checks import ClassValues, class_counts
 from vssl.datasets.prepare.writing import ContentHash, begin, finish, link_or_write
 from vssl.datasets.threads import in_threads
 from vssl.progress import track
@@ -80,18 +82,13 @@ def _copy(files: "_Source", split: str, names: list[str], out: Path, classes: in
     """One split, checked while it is written; returns the hashes of its images and of its annotations."""
     found, hashes = ClassValues(), {"images": ContentHash(), "annotations": ContentHash()}
     bar = track(in_threads(files.read_pair, names), split, "images", len(names))
-    for (image, annotation), contents, values in bar:
-        if 255 in values:
-            raise ValueError(
-                f"{files.root}/{annotation}: holds 255, which no published annotation does: these labels were shifted "
-                f"beforehand. {SHIFTED.format(classes=classes)}"
-            )
-        found.add(values, Path(annotation))
-        found.check_range(classes)
+    for (image, annotation), contents, counts in bar:
+        found.add(counts, files.root / annotation)
+        found.check_published(classes)
         for name, content in zip((image, annotation), contents, strict=True):
             hashes[name.split("/")[0]].add(name, content)
             link_or_write(files.path(name), content, out / name)
-    found.check(classes, whole=split == "training")
+    found.check_published(classes, whole=split == "training")
     return {f"{kind}/{split}_sha256": content.hexdigest() for kind, content in hashes.items()}
 
 
@@ -148,8 +145,8 @@ class _Source:
         except zipfile.BadZipFile as error:  # its checksum
             raise UnreadableImage(f"{self.root}/{name}: {error}") from error
 
-    def read_pair(self, pair: tuple[str, str]) -> tuple[tuple[str, str], tuple[bytes, bytes], list[int]]:
-        """The pair, both contents, and the values of the annotation, after both were decoded whole."""
+    def read_pair(self, pair: tuple[str, str]) -> tuple[tuple[str, str], tuple[bytes, bytes], np.ndarray]:
+        """The pair, both contents, and how often the annotation holds which value, after both were decoded whole."""
         image, annotation = (self.read(name) for name in pair)
         height, width = read_image(self.root / pair[0], content=image).shape[:2]
         labels = read_labels(self.root / pair[1], content=annotation)
@@ -158,7 +155,7 @@ class _Source:
                 f"{self.root / pair[1]}: {labels.shape[1]} × {labels.shape[0]} pixels, "
                 f"but its image has {width} × {height}"
             )
-        return pair, (image, annotation), present_values(labels)
+        return pair, (image, annotation), class_counts(labels)
 
     def class_names(self, classes: int) -> dict[str, list[str]]:
         """The class names from the release's own list (tab-separated, the name last), where it is there."""

@@ -1,15 +1,22 @@
 """The commands of tools/prepare_data.py, an argparse parser each."""
 
 import argparse
+import json
 from functools import partial
 from pathlib import Path
 
 from vssl.datasets.prepare.ade20k import prepare_ade20k
+from vssl.datasets.prepare.camvid import prepare_camvid
+from vssl.datasets.prepare.folder import Depth, Masks, prepare_folder
 from vssl.datasets.prepare.imagenet import prepare_imagenet
 from vssl.datasets.prepare.nyuv2 import prepare_nyuv2
+from vssl.datasets.prepare.nyuv2_folders import prepare_nyuv2_folders
 from vssl.datasets.prepare.nyuv2_lists import LISTS, prepare_nyuv2_lists
 from vssl.datasets.prepare.retrieval import ROXFORD5K, RPARIS6K, Benchmark, prepare_retrieval
+from vssl.datasets.prepare.seven_scenes import prepare_seven_scenes
 from vssl.datasets.prepare.shards import prepare_shards
+from vssl.datasets.prepare.splits import Split
+from vssl.datasets.prepare.tiny_imagenet import prepare_tiny_imagenet
 from vssl.datasets.scenes import DEFAULT_FAMILY, FAMILIES, SPLITS, write_retrieval, write_scenes, write_sheet
 
 AGAIN = "Run again, it completes what was interrupted and otherwise does nothing."
@@ -27,10 +34,15 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         commands,
         "nyuv2",
         "NYU Depth v2",
-        "folder with nyu_depth_v2_labeled.mat and splits.mat, or of the 24k list files",
+        "folder with nyu_depth_v2_labeled.mat and splits.mat, of the 24k list files, or of {train,test}/{rgb,depth}",
     )
     nyuv2.add_argument(
-        "--depth", choices=("raw", "filled"), help=".mat only: as measured, or inpainted; RMSE differs (default: raw)"
+        "--depth",
+        choices=("raw", "filled"),
+        help="as measured, or inpainted; not for lists; RMSE differs (default: raw)",
+    )
+    nyuv2.add_argument(
+        "--labels", type=int, choices=(13, 40), help="folders only: write the segmentation in so many classes, no depth"
     )
     nyuv2.add_argument(
         "--images",
@@ -45,16 +57,102 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     imagenet.add_argument("--in-place", action="store_true", help="move a flat val within the source; no --out")
     imagenet.set_defaults(prepare=lambda o: prepare_imagenet(o.source, None if o.in_place else o.out, o.devkit))
 
+    tiny = _command(commands, "tiny_imagenet", "Tiny ImageNet", "tiny-imagenet-200, unpacked; or class folders of it")
+    tiny.add_argument("--val-share", type=float, help="of class folders alone: hold back so much of each class for val")
+    tiny.set_defaults(prepare=lambda o: prepare_tiny_imagenet(o.source, o.out, o.val_share))
+
+    camvid = _command(commands, "camvid", "CamVid, 11 classes", "the folder CamVid of the SegNet tutorial")
+    camvid.add_argument(
+        "--validation", choices=("val", "test"), default="val", help="split for scores (default: %(default)s)"
+    )
+    camvid.set_defaults(prepare=lambda o: prepare_camvid(o.source, o.out, o.validation))
+
+    seven = _command(commands, "seven_scenes", "a scene of 7-Scenes", "its folder, or one of frame-N.{color,depth}.png")
+    seven.add_argument("--every", type=int, default=10, help="take every n-th frame (default: %(default)s)")
+    seven.add_argument("--val-share", type=float, help="without lists: the last frames for test (default: 0.2)")
+    seven.set_defaults(prepare=lambda o: prepare_seven_scenes(o.source, o.out, o.every, o.val_share))
+
     for benchmark in (ROXFORD5K, RPARIS6K):
         source = f"folder with gnd_{benchmark.name}.mat and, anywhere below, the images of {benchmark.archives}"
         one = _command(commands, benchmark.name, f"revisited {benchmark.name[1:].capitalize()}", source)
         one.set_defaults(prepare=partial(_retrieval, benchmark))
+
+    _add_folder(commands)
 
     shards = _command(
         commands, "shards", "tar shards for streaming", "any folder tree of images, or of shards to index", out=None
     )
     shards.add_argument("--per-shard", type=int, default=1000, help="images (default: %(default)s)")
     shards.set_defaults(prepare=lambda o: prepare_shards(o.source, o.out, o.per_shard))
+
+
+def _add_folder(commands: argparse._SubParsersAction) -> None:
+    folder = commands.add_parser(
+        "folder",
+        help="your own images with masks or depth",
+        description="Your own images with masks or depth: checked, laid out and described. An annotation has the name "
+        "and the folder of its image. Validation images are never drawn at random: neighbouring frames of a video are "
+        f"nearly the same image. {AGAIN}",
+    )
+    path = dict(type=Path, metavar="DIR")
+    folder.add_argument("--images", **path, required=True, help="folder tree; images without a label are left out")
+    folder.add_argument("--image-suffix", default="", metavar="TEXT", help="what their names add: _leftImg8bit")
+    folder.add_argument("--out", default="data/mine", help="folder to write (default: %(default)s)")
+    folder.add_argument("--name", help="what protocol cards call the set (default: the name of --out)")
+    masks = folder.add_argument_group("masks")
+    masks.add_argument("--masks", **path, help="class numbers, a palette, or colours")
+    masks.add_argument("--classes", type=Path, metavar="FILE", help="a line a class: NAME, or NAME R G B for colours")
+    masks.add_argument("--first-class", type=int, choices=(0, 1), help="its number (default: what the masks show)")
+    masks.add_argument(
+        "--ignore",
+        nargs="+",
+        default=[],
+        metavar="X",
+        help="classes or numbers that count as unlabeled; 255 always does",
+    )
+    masks.add_argument("--mask-suffix", default="", metavar="TEXT", help="what a mask's name adds to its image's: _L")
+    depth = folder.add_argument_group("depth")
+    depth.add_argument("--depth", **path, help="images of one channel, or .npy")
+    depth.add_argument("--depth-scale", type=float, metavar="N", help="value of one metre: 1000 for millimetres")
+    depth.add_argument(
+        "--depth-invalid", type=float, nargs="+", default=[], metavar="N", help="values for unknown, beside 0 and NaN"
+    )
+    depth.add_argument("--depth-suffix", default="", metavar="TEXT", help="as --mask-suffix")
+    split = folder.add_argument_group("validation images (default: --val-share 0.2)")
+    split.add_argument("--val-list", type=Path, metavar="FILE", help="their names, one a line")
+    split.add_argument("--train-list", type=Path, metavar="FILE", help="with --val-list: leave out what is on neither")
+    split.add_argument("--val-folder", metavar="NAME", help="all below folders of this name")
+    split.add_argument("--val-share", type=float, metavar="SHARE", help="the last ones of every folder, by name")
+    folder.set_defaults(prepare=_folder)
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    for labels, meaning in (("masks", "classes"), ("depth", "depth_scale")):
+        if (getattr(options, labels) is None) != (getattr(options, meaning) is None):
+            raise ValueError(f"--{labels} and --{meaning.replace('_', '-')} go together; one of them is missing")
+    masks = options.masks and Masks(
+        options.masks, options.classes, options.first_class, options.ignore, options.mask_suffix
+    )
+    depth = options.depth and Depth(options.depth, options.depth_scale, options.depth_invalid, options.depth_suffix)
+    split = Split(options.val_list, options.train_list, options.val_folder, options.val_share)
+    description = prepare_folder(options.images, options.out, masks, depth, split, options.name, options.image_suffix)
+    _say_what_was_read(description)
+    return description
+
+
+def _say_what_was_read(description: Path) -> None:
+    """Shares of pixels class by class and the range of depth: where they look wrong, the numbering or the scale is."""
+    told = json.loads(description.read_text())
+    if table := told.get("pixel_share"):
+        names = list(next(iter(table.values())))
+        width = max(19, *map(len, names))
+        print(f"{'share of pixels (%)':{width}}  " + "  ".join(f"{split:>10}" for split in table))
+        for name in names:
+            found = [100 * shares[name] for shares in table.values()]
+            never = "   in none of the masks" if not any(found) else "   not in all splits" if not all(found) else ""
+            print(f"{name:{width}}  " + "  ".join(f"{share:10.2f}" for share in found) + never)
+    if depth := told.get("depth_range_m"):
+        print(f"depth: {depth[0]:g} to {depth[1]:g} m; {100 * told['invalid_share']:.1f} % of the pixels have none")
 
 
 def _add_scenes(commands: argparse._SubParsersAction) -> None:
@@ -135,7 +233,12 @@ def _command(
 
 
 def _nyuv2(options: argparse.Namespace) -> Path:
-    if not (Path(options.source) / LISTS["train"]).is_file():
+    source = Path(options.source)
+    if (source / "train/rgb").is_dir():
+        return prepare_nyuv2_folders(source, options.out, options.depth or "raw", options.labels)
+    if options.labels:
+        raise ValueError(f"--labels {options.labels}: {source} has no folder train/rgb; see data/README.md")
+    if not (source / LISTS["train"]).is_file():
         return prepare_nyuv2(options.source, options.out, options.depth or "raw", options.images)
     if options.depth:
         raise ValueError(f"--depth {options.depth}: list files name the depth that they have; leave the option away")

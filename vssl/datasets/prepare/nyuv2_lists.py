@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vssl.compat import file_digest
-from vssl.datasets.files import UnreadableImage, found_in, read_image, read_millimetres
+from vssl.datasets.files import UnreadableImage, found_in, read_depth, read_image
 from vssl.datasets.label_checks import DepthValues, depth_counts
 from vssl.datasets.prepare.nyuv2 import FARTHEST, HEIGHT, LICENCE, WIDTH
 from vssl.datasets.prepare.writing import ContentHash, begin, finish, link_or_write
@@ -108,7 +108,7 @@ def _copy(pairs: dict[str, Pair], split: str, out: Path, found: DepthValues) -> 
 def _read(pair: Pair) -> tuple[bytes, bytes, object]:
     """Both contents and the histogram of the depth, after both were decoded whole."""
     image, depth = (path.read_bytes() for path in pair)
-    pixels, millimetres = read_image(pair[0], content=image), read_millimetres(pair[1], content=depth)
+    pixels, millimetres = read_image(pair[0], content=image), read_depth(pair[1], content=depth)
     for path, shape in ((pair[0], pixels.shape[:2]), (pair[1], millimetres.shape)):
         if shape != (HEIGHT, WIDTH):
             raise UnreadableImage(f"{path}: {shape[1]} × {shape[0]} pixels, expected {WIDTH} × {HEIGHT}")

@@ -14,6 +14,7 @@ from vssl.datasets.files import EXTENSIONS, found_in, image_paths
 from vssl.datasets.prepare.writing import begin, finish, write_whole
 from vssl.datasets.shards import INDEX, ROW, index_shard
 from vssl.datasets.threads import in_threads
+from vssl.files import whole
 from vssl.progress import track
 
 
@@ -94,15 +95,13 @@ def _listing_hash(source: Path, names: Sequence[str]) -> str:
 
 def _pack(source: Path, names: Sequence[str], first: int, target: Path) -> None:
     """One shard, whole or not at all."""
-    temporary = target.with_name(target.name + ".part")
-    with tarfile.open(temporary, "w") as archive:
+    with whole(target) as partial, tarfile.open(partial, "w") as archive:
         contents = in_threads(Path.read_bytes, [source / name for name in names])
         for number, (name, content) in enumerate(zip(names, contents, strict=True), start=first):
             member = tarfile.TarInfo(_member_name(name, number))
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
             archive.members.clear()
-    os.replace(temporary, target)
 
 
 def _member_name(name: str, number: int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vssl import __version__
+from vssl.files import PARTIAL, whole, write_json
 
 DESCRIPTION = "dataset.json"
 UNFINISHED = "dataset.json.unfinished"
@@ -66,15 +67,8 @@ def finish(out: Path, options: Mapping[str, Any], files: Iterable[str] = (), **a
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name and renames it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    with whole(path) as partial:
+        partial.write_bytes(content)
 
 
 def link_or_write(source: Path | None, content: bytes | None, target: Path) -> None:
@@ -109,7 +103,7 @@ class ContentHash:
 
 
 def _entries(folder: Path) -> int:
-    return sum(not entry.name.endswith(".part") for entry in os.scandir(folder)) if folder.is_dir() else 0
+    return sum(not entry.name.endswith(PARTIAL) for entry in os.scandir(folder)) if folder.is_dir() else 0
 
 
 def _holds(out: Path, files: Mapping[str, int]) -> bool:

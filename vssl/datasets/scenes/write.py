@@ -26,6 +26,7 @@ from PIL import Image
 from vssl.datasets.scenes.families import DEFAULT_FAMILY, family_named
 from vssl.datasets.scenes.furniture import CLASSES, PROMINENT, UNLABELED, label_of
 from vssl.datasets.scenes.render import RENDERER_VERSION, Rendering, render
+from vssl.files import whole, write_json
 from vssl.processes import end_with_parent
 from vssl.progress import track
 
@@ -108,9 +109,9 @@ def write_scenes(
     missing = [(name, i) for name, i in jobs if not all(path.is_file() for path in SPLITS[name].files(out, i))]
     if missing or not (out / DESCRIPTION).is_file():
         out.mkdir(parents=True, exist_ok=True)
-        _write_json(out / UNFINISHED, options)
+        write_json(out / UNFINISHED, options)
         _render_all(out, missing, size, seed, family, workers)
-        _write_json(out / DESCRIPTION, _description(options))
+        write_json(out / DESCRIPTION, _description(options))
         (out / UNFINISHED).unlink()
     return out / DESCRIPTION
 
@@ -217,15 +218,8 @@ def measured_depth(scene: Rendering, rng: np.random.Generator) -> UInt16[Array, 
 
 
 def _save(image: Image.Image, path: Path, **options: Any) -> None:
-    temporary = path.with_name(path.name + ".part")
-    image.save(temporary, **options)
-    os.replace(temporary, path)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(temporary, path)
+    with whole(path) as partial:
+        image.save(partial, **options)
 
 
 def _description(options: dict[str, Any]) -> dict[str, Any]:

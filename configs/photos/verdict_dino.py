@@ -1,0 +1,18 @@
+"""Is DINO, from the MAE start on photographs, better with a designer than with its fixed recipe at equal cost?
+
+Command:  python tools/compare.py configs/photos/verdict_dino.py --jobs 2
+Expected: not yet measured
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.photos_comparison import *
+
+title = "DINO on photographs, from the MAE start"
+work_dir = "runs/photos_verdict_dino"
+start = _start("mae")
+probes = "configs/probes/photos.py"
+budget = dict(baseline_steps=150, clock="processor")
+baseline, candidate = "fixed", "vpretraining"
+arms = _verdict_arms("dino")

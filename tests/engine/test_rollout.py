@@ -1,0 +1,305 @@
+"""Rollouts: what they are worth, that they leave no trace, and the designers that learn by them."""
+
+import copy
+import json
+from itertools import pairwise
+
+import pytest
+import torch
+
+from vssl.designers import GlobalPolicy, Identity
+from vssl.draws import Draws
+from vssl.engine import ConfigError
+from vssl.engine.checkpoint import random_state
+from vssl.engine.rollout import Course, Rollouts, Trial, Valuation, progress_ahead
+from vssl.engine.train import build_runner, train
+from vssl.views import MultiCrop
+
+DINO = dict(
+    _delete_=True,
+    type="vssl.objectives.DINO",
+    n_local_crops=2,
+    out_dim=16,
+    hidden_dim=16,
+    bottleneck_dim=8,
+    freeze_last_layer_steps=1,
+    warmup_share=1.0,
+)
+MAE = dict(_delete_=True, type="vssl.objectives.MAE", decoder_dim=16, decoder_depth=1, decoder_heads=2)
+BANDS = dict(type="vssl.objectives.bands.Bands")
+FEATURES = dict(type="vssl.objectives.targets.Features")
+OBJECTIVES = {"simclr": {}, "mae": dict(MAE, target=[BANDS, FEATURES]), "dino": DINO}
+
+
+def with_horizon(config, **value):
+    """The engine's small run, valued by rollouts of 2 steps at steps 1, 3 and 5."""
+    config.feedback.evaluator, config.snapshots, config.sample_views = "ridge", 0, 0
+    config["value"].update(dict(horizon=2, halvings=0, period=2, burn_in=1) | value)
+    return config
+
+
+def of_objective(config, name):
+    if OBJECTIVES[name]:
+        recipe = dict(n_global=1) if name == "mae" else dict(n_local=2, local_size=16)
+        config.merge_from_dict(dict(objective=copy.deepcopy(OBJECTIVES[name]), recipe=recipe))
+    config.backbone.drop_path_rate = 0.2  # draws from the global generator at every step
+    return config
+
+
+def everything(loop):
+    """All that the next steps depend on."""
+    return copy.deepcopy(
+        {
+            "learner": loop.learner.state_dict(),
+            "optimizer": loop.learner_step.optimizer.state_dict(),
+            "designer": loop.designer.state_dict(),
+            "stream": loop.stream.state_dict(),
+            "random": random_state(),
+            "objective": {k: v for k, v in vars(loop.learner.objective).items() if isinstance(v, (int, float, dict))},
+            "training": [module.training for module in loop.learner.modules()],
+        }
+    )
+
+
+def assert_same(a, b, where=""):
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), where
+        for i, pair in enumerate(zip(a, b, strict=True)):
+            assert_same(*pair, f"{where}.{i}")
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif not isinstance(a, torch.nn.Module):
+        assert a == b, where
+
+
+def begun(config, tmp_path, steps=2):
+    """A run that has taken some steps: moments, centres and teachers are not at their starts."""
+    loop = build_runner(config, tmp_path / "run", seed=0).train_loop
+    loop.learner.train()
+    loop.budget.start()
+    for _ in range(steps):
+        loop.run_iter(loop.budget.progress(loop.step))
+        loop.step += 1
+    return loop
+
+
+def rollouts_of(loop, steps, courses=1):
+    """Rollouts from where a run stands, on images of its stream."""
+    feedback, student = loop.designer_update.feedback, loop.learner.student
+    feedback.fit_heads(student)
+    weights = {"segmentation": 1.0, "depth": 1.0}
+    valuation = Valuation(feedback, student, weights, loop.autocast, feedback.next_heldout())
+    progress = progress_ahead(loop.budget, loop.step, steps)
+    return Rollouts(
+        [
+            Course(
+                loop.learner_step,
+                [loop.meta_stream.next()[0] for _ in range(steps)],
+                lambda purpose, number, n=n: loop.draws(f"{purpose} {number} {n}"),
+                loop.step,
+                progress,
+            )
+            for n in range(courses)
+        ],
+        valuation,
+    )
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_run_goes_on_as_if_a_rollout_had_never_been(designed_config, tmp_path, name):
+    config = of_objective(with_horizon(designed_config, burn_in=100), name)
+    loop = begun(config, tmp_path)
+    before = everything(loop)
+    rollouts = rollouts_of(loop, 3)
+    for construct in (loop.designer, Identity(loop.designer.recipe)):
+        rollouts.value(construct, 3)
+    assert_same(before, everything(loop))
+    for _ in range(2):
+        loop.run_iter(loop.budget.progress(loop.step))
+        loop.step += 1
+    other = begun(copy.deepcopy(config), tmp_path / "other", steps=4)
+    assert_same(everything(other), everything(loop))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_rollout_is_what_the_run_would_do(designed_config, tmp_path, name):
+    """With the run's own batches and random numbers, a trial's weights are those that the run comes to."""
+    config = of_objective(with_horizon(designed_config, burn_in=100), name)
+    config.backbone.drop_path_rate = 0.0
+    loop = begun(config, tmp_path)
+    stream = copy.copy(loop.stream)
+    stream.load_state_dict(loop.stream.state_dict())
+    batches, start = [stream.next()[0] for _ in range(2)], loop.step
+
+    def draws(purpose, number):
+        return Draws(loop.seed, purpose, start + number)
+
+    course = Course(loop.learner_step, batches, draws, start, progress_ahead(loop.budget, start, 2))
+    trial = Trial(course, loop.designer).advance(2)
+    for _ in range(2):
+        loop.run_iter(loop.budget.progress(loop.step))
+        loop.step += 1
+    assert_same(trial._learner_step.learner.state_dict(), loop.learner.state_dict())
+    assert_same(trial._learner_step.optimizer.state_dict(), loop.learner_step.optimizer.state_dict())
+
+
+def test_equal_constructions_have_equal_values_and_others_do_not(designed_config, tmp_path):
+    loop = begun(of_objective(with_horizon(designed_config, burn_in=100), "simclr"), tmp_path)
+    rollouts = rollouts_of(loop, 2, courses=2)
+    recipe = loop.designer.recipe
+    whole = MultiCrop(32, global_scale=(1.0, 1.0), ratio=(1.0, 1.0), jitter=None, grayscale=0.0, blur=None)
+    first, again, same = (
+        rollouts.value(make, 2) for make in (Identity(recipe), Identity(recipe), GlobalPolicy(recipe))
+    )
+    assert first == again == same and first != rollouts.value(Identity(whole), 2)
+    halfway = rollouts.value(Identity(recipe), 1, key="kept", keep=True)
+    assert rollouts.value(Identity(recipe), 2, key="kept") == first != halfway
+    assert rollouts.value(Identity(recipe), 0) == 0
+
+
+def test_a_learner_that_diverges_explains_nothing(designed_config, tmp_path):
+    loop = begun(with_horizon(designed_config, burn_in=100), tmp_path)
+    rollouts = rollouts_of(loop, 2)
+    before = rollouts._valuation.before
+
+    def broken(images, draws):
+        return loop.designer(images * float("nan"), draws)
+
+    assert rollouts.value(broken, 2) == pytest.approx(float(sum(before.values())) / 2 - 1)
+
+
+@pytest.mark.parametrize("designer", ["GlobalPolicy", "CandidateSearch"])
+def test_designers_learn_by_rollouts_and_resume_exactly(designed_config, tmp_path, designer):
+    config = with_horizon(designed_config, pairs=2, rollouts=2, candidates=3)
+    config.designer = dict(type=f"vssl.designers.{designer}")
+    if designer == "CandidateSearch":
+        config.designer_optimizer = None
+    whole = build_runner(copy.deepcopy(config), tmp_path / "whole", seed=0)
+    start = copy.deepcopy(whole.train_loop.designer.state_dict())
+    whole.train()
+    moved = [not torch.equal(start[name], now) for name, now in whole.train_loop.designer.state_dict().items()]
+    assert any(moved)
+    part = build_runner(copy.deepcopy(config), tmp_path / "part", seed=0)
+    loop, ordinary = part.train_loop, part.train_loop.run_iter
+
+    def killed(progress):
+        if loop.step == 5:  # the last checkpoint is of step 4
+            raise KeyboardInterrupt
+        ordinary(progress)
+
+    loop.run_iter = killed
+    with pytest.raises(KeyboardInterrupt):
+        part.train()
+    resumed = build_runner(copy.deepcopy(config), tmp_path / "part", seed=0, resume=True)
+    resumed.train()
+    assert_same(everything(whole.train_loop), everything(resumed.train_loop))
+    log = [json.loads(line) for line in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
+    assert {"value", "feedback_loss/depth", "time/rollout", "time/feedback"} <= log[-1].keys()
+
+
+@pytest.mark.parametrize(
+    ("designer", "steps"), [("GlobalPolicy", 2 * 4 * 8 * 3), ("CandidateSearch", 3 * (5 * 2 + 3 * 2 + 2 * 4))]
+)
+def test_a_meta_step_takes_as_many_learner_steps_as_it_says(designed_config, tmp_path, monkeypatch, designer, steps):
+    config = with_horizon(designed_config, horizon=8, halvings=2, rollouts=3, candidates=5, pairs=4, period=100)
+    config.designer = dict(type=f"vssl.designers.{designer}")
+    if designer == "CandidateSearch":
+        config.designer_optimizer = None
+    with pytest.warns(UserWarning, match=f"rollouts will take {steps} learner steps, the run itself 6"):
+        loop = build_runner(config, tmp_path / "run", seed=0).train_loop
+    taken = []
+    monkeypatch.setattr(Course, "take", lambda self, learner_step, construct, number: taken.append(number))
+    loop.update_designer()
+    assert len(taken) == steps == loop.designer_update.learner_steps()
+
+
+def test_the_paper_is_horizon_zero(designed_config, tmp_path):
+    plain = build_runner(copy.deepcopy(designed_config), tmp_path / "plain", seed=0)
+    plain.train()
+    designed_config["value"].update(horizon=0, pairs=7, sigma=3.0)
+    zero = build_runner(designed_config, tmp_path / "zero", seed=0)
+    zero.train()
+    assert_same(everything(plain.train_loop), everything(zero.train_loop))
+
+
+@pytest.mark.parametrize("horizon", [0, 2])
+def test_a_choice_among_targets_is_taken_and_kept(designed_config, tmp_path, horizon):
+    """The best target is found, by one step or by rollouts, and the learner is trained on it from then on."""
+    config = of_objective(with_horizon(designed_config, horizon=horizon, burn_in=2, period=100, halvings=1), "mae")
+    config.designer_optimizer = None
+    options = {name: dict(loss_weights={name: 1.0}) for name in ("luma0", "chroma1", "features")}
+    config.designer = dict(type="vssl.designers.Choice", options=options)
+    runner = build_runner(config, tmp_path / "run", seed=0)
+    runner.train()
+    loop = runner.train_loop
+    chosen = loop.designer.names[int(loop.designer.chosen)]
+    assert loop.learner.objective.weights == {n: float(n == chosen) for n in loop.learner.objective.components}
+    log = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    if horizon:
+        assert len({log[1][f"value/{name}"] for name in options}) == 3  # the meta step is at 2
+    assert log[-1][f"choice/{chosen}"] == 1.0
+    resumed = build_runner(copy.deepcopy(config), tmp_path / "run", seed=0, resume=True).train_loop
+    assert resumed.designer.chosen == loop.designer.chosen
+
+
+@pytest.mark.parametrize("halvings", [0, 1])
+def test_negated_feedback_takes_the_worst(designed_config, tmp_path, halvings):
+    chosen = {}
+    for control in (None, "negated"):
+        value = dict(burn_in=2, period=100, halvings=halvings)
+        config = of_objective(with_horizon(copy.deepcopy(designed_config), **value), "mae")
+        config.designer_optimizer, config.feedback.control = None, control
+        options = {name: dict(loss_weights={name: 1.0}) for name in ("luma0", "chroma1")}
+        config.designer = dict(type="vssl.designers.Choice", options=options)
+        runner = build_runner(config, tmp_path / str(control), seed=0)
+        runner.train()
+        chosen[control] = int(runner.train_loop.designer.chosen)
+    assert sorted(chosen.values()) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"feedback.evaluator": "heads"}, "feedback.evaluator is 'heads'; set it to 'ridge'"),
+        ({"value.halvings": 2}, "halvings=2 leave nothing of horizon=2"),
+        ({"value.directions": "cosine"}, "choose 'gaussian' or 'signs'"),
+        ({"value.norm_growth": 0.1}, "value.norm_growth is a penalty on one step"),
+        ({"value.combine.weights": {"depth": 1.0}}, r"weights are of"),
+        ({"schedule.head_share": 0.5}, "burn_in=1: .* give at least 3"),
+    ],
+)
+def test_what_cannot_be_valued_by_rollouts_is_refused(designed_config, tmp_path, change, message):
+    config = with_horizon(designed_config)
+    if "value.combine.weights" in change:
+        config["value"].combine = dict(type="vssl.value.UnitNorm", weights=change["value.combine.weights"])
+    else:
+        config.merge_from_dict(change)
+    with pytest.raises((ValueError, ConfigError), match=message):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run/metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize(("directions", "control"), [("gaussian", None), ("signs", None), ("signs", "negated")])
+def test_a_policy_climbs_the_value_of_rollouts(designed_config, tmp_path, monkeypatch, directions, control):
+    """With a value that says where φ should be, antithetic pairs bring it there; φ is not left perturbed."""
+    config = with_horizon(designed_config, pairs=8, sigma=0.3, directions=directions)
+    config.designer = dict(type="vssl.designers.GlobalPolicy", divergence=0.0)
+    config.designer_optimizer = dict(type="torch.optim.SGD", lr=0.05)
+    config.feedback.control = control
+    loop = build_runner(config, tmp_path / "run", seed=0).train_loop
+    (row,) = loop.designer.raw
+    target = torch.full_like(row, 0.2)
+    monkeypatch.setattr(loop.designer, "project", lambda: None)  # φ may go beyond the ranges of its numbers here
+    monkeypatch.setattr(Rollouts, "value", lambda *_: -(row - target).square().sum().detach())
+    distances = [(row - target).detach().norm()]
+    for loop.step in range(1, 9, 2):
+        before = row.detach().clone()
+        loop.update_designer()
+        torch.testing.assert_close(row, before - 0.05 * row.grad)
+        distances.append((row - target).detach().norm())
+    away = [b > a for a, b in pairwise(distances)]
+    assert all(away) if control else not any(away)

@@ -1,0 +1,70 @@
+"""Configs are found by path and by name, and come with the package."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from vssl.config_files import CONFIGS, config_file
+from vssl.datasets.scenes.write import SPLITS
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", ["configs/scenes/demo.py", "scenes/demo.py", "scenes/demo"])
+def test_a_config_of_the_package_is_found_from_anywhere(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert config_file(name).resolve() == ROOT / "configs/scenes/demo.py"
+
+
+def test_a_file_at_the_path_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "scenes/demo.py"
+    mine.parent.mkdir()
+    mine.write_text("")
+    assert config_file("scenes/demo.py").resolve() == mine
+
+
+@pytest.mark.parametrize(
+    ("name", "below", "said"),
+    [
+        ("scenes/simclr_polcy.py", "", "did you mean scenes/simclr_policy"),
+        ("x.py", "probes/", "configs/probes/|there are probes/"),
+        ("../scenes/demo", "", "does not exist"),
+    ],
+)
+def test_a_name_that_is_none_is_refused_with_the_nearest(name, below, said):
+    with pytest.raises(FileNotFoundError, match=said):
+        config_file(name, below)
+
+
+def test_a_wheel_has_every_config_and_trains_outside_the_clone(tmp_path):
+    source = tmp_path / "source"  # setuptools leaves its build folder behind
+    for name in ("vssl", "configs"):
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    build = [sys.executable, "-m", "pip", "wheel", str(source), "--no-deps", "--no-build-isolation", "--quiet"]
+    subprocess.run([*build, "--wheel-dir", str(tmp_path)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("vssl-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "installed")
+    configs = {f"vssl/configs/{path.relative_to(CONFIGS).as_posix()}" for path in CONFIGS.rglob("*.py")}
+    assert configs <= names
+    assert any(name.endswith("entry_points.txt") for name in names)
+
+    def vssl(*arguments: str) -> subprocess.CompletedProcess:
+        code = f"import sys; sys.argv[1:] = {arguments!r}; from vssl.commands.main import main; sys.exit(main())"
+        env = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+        return subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+
+    rendered = vssl("data", "scenes", "--size", "32", "--counts", *(f"{name}=12" for name in SPLITS))
+    assert rendered.returncode == 0, rendered.stderr
+    trained = vssl("train", "scenes/mae_start", "--cfg-options", "budget.steps=2", "batch_size=4")
+    assert trained.returncode == 0, trained.stderr
+    assert (tmp_path / "runs/mae_start/seed0/backbone.safetensors").is_file()

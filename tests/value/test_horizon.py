@@ -1,0 +1,54 @@
+import torch
+
+from vssl.value.horizon import antithetic_gradient, halve, standing, weighted_mean
+
+
+def valued(function, phi, directions, sigma):
+    return torch.stack([torch.stack([function(phi + sigma * e), function(phi - sigma * e)]) for e in directions])
+
+
+def test_antithetic_pairs_are_exact_along_their_directions_for_a_quadratic():
+    """V = aᵀφ + φᵀAφ: the even terms cancel, and a pair gives its directional derivative at any σ."""
+    generator = torch.Generator().manual_seed(0)
+    a, square = torch.randn(5, generator=generator).double(), torch.randn(5, 5, generator=generator).double()
+    phi, directions = torch.randn(5, generator=generator).double(), torch.randn(7, 5, generator=generator).double()
+    values = valued(lambda x: a @ x + x @ square @ x, phi, directions, 2.0)
+    gradient = a + (square + square.T) @ phi
+    expected = (directions @ gradient).unsqueeze(1) * directions
+    torch.testing.assert_close(antithetic_gradient(values, directions, 2.0), expected.mean(0))
+
+
+def test_over_many_directions_the_estimate_is_the_gradient_of_the_smoothed_value():
+    """E over Gaussian ε of cos(φ + σε) is exp(−σ²/2)·cos φ; signs in one dimension give the plain difference."""
+    phi, sigma = torch.tensor([0.7], dtype=torch.float64), 0.8
+    directions = torch.randn(200_000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    values = torch.cat([torch.cos(phi + sigma * directions), torch.cos(phi - sigma * directions)], dim=1)
+    smoothed = -torch.sin(phi) * torch.exp(torch.tensor(-(sigma**2) / 2))
+    torch.testing.assert_close(antithetic_gradient(values, directions, sigma), smoothed, atol=5e-3, rtol=0)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    difference = (torch.cos(phi + sigma) - torch.cos(phi - sigma)) / (2 * sigma)
+    torch.testing.assert_close(antithetic_gradient(valued(torch.cos, phi, one, sigma)[..., 0], one, sigma), difference)
+
+
+def test_the_upper_half_goes_on():
+    asked = []
+
+    def worth(candidates, horizon):
+        asked.append((list(candidates), horizon))
+        return torch.tensor({4: [3.0, 1, 4, 1, 5], 8: [9.0, 0, 2, 0, 9]}[horizon])[list(candidates)]
+
+    reached, values = halve(5, [4, 8], worth)
+    assert asked == [([0, 1, 2, 3, 4], 4), ([0, 2, 4], 8)]
+    assert reached == [8, 4, 8, 4, 8] and values.tolist() == [9, 1, 2, 1, 9]
+    assert standing(reached, values).tolist() == [3.5, 0.5, 2, 0.5, 3.5]
+    assert standing(*halve(3, [2], lambda c, h: torch.tensor([0.0, 1, 0]))).tolist() == [0.5, 2, 0.5]
+
+
+def test_of_equals_the_first_goes_on():
+    reached, _ = halve(4, [1, 2, 3], lambda candidates, horizon: torch.zeros(len(candidates)))
+    assert reached == [3, 2, 1, 1]
+
+
+def test_drops_count_by_their_weights():
+    drops = {"depth": torch.tensor(1.0), "segmentation": torch.tensor(4.0)}
+    assert weighted_mean(drops, {"segmentation": 1.0, "depth": 3.0}) == 7 / 4

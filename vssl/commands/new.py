@@ -1,0 +1,260 @@
+"""Write configs for your own data, after looking at it: with a designer, the recipe alone, and probes."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from vssl.commands import run_command
+
+# Task → its folder below --data, and the dataset that reads it.
+LAYOUTS = {"segmentation": ("ade20k", "SegmentationImages", "training"), "depth": ("nyuv2", "DepthImages", "train")}
+MOST = 400  # labeled images that feedback takes; a quarter of them give g_down
+
+DESIGNED = Template('''"""$title
+
+Images that were found: $found
+
+Command:  python tools/train.py $name.py --work-dir runs/$name
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from vssl.configs.dino.vitb_ade20k import *
+
+from vssl.designers import GlobalPolicy
+
+# The backbone to continue: a timm name with pretrained=True, or checkpoint="FILE" in place of pretrained.
+backbone.update(name="$backbone", pretrained=True)
+
+# DINO's head is new, and would harm the backbone: for half of the budget it learns alone (docs/continuing.md).
+schedule.update(head_share=0.5)
+
+unlabeled.update(root="$images")
+
+# Labeled images: `train` fit the heads, `meta` give the feedback. Together at most as many as there are.
+$feedback
+# What the designer learns: an augmentation policy that starts as DINO's recipe.
+designer = dict(type=GlobalPolicy, gates="straight_through", learn=("area", "saturation", "hue", "grayscale"))
+designer_optimizer.update(lr=0.01)
+
+batch_size = $batch  # of one GPU
+budget = dict(steps=2000)
+''')
+
+FIXED = Template('''"""The recipe of $name.py without a designer: the baseline.
+
+Command:  python tools/train.py ${name}_fixed.py --work-dir runs/${name}_fixed
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .$name import *
+
+from vssl.designers import Identity
+
+designer = dict(type=Identity)
+feedback = value = designer_optimizer = None
+''')
+
+PROBES = Template('''"""Frozen probes on the validation images of $data.
+
+Command:  python tools/probe.py ${name}_probes.py --backbone runs/$name/backbone.safetensors
+
+Every image is resized to a square of `size` pixels.
+"""
+
+$imports
+
+size = 224  # px
+load, resize, pack = dict(type=LoadImageFromFile), dict(type=Resize, scale=(size, size)), dict(type=PackSegInputs)
+solve = dict(type=FullBatch, iterations=200, l2=1e-4)
+dense = dict(size=(size, size), layers="last", final_norm=True, schedule=solve)
+
+probes = dict(
+$probes)
+''')
+
+FEEDBACK = {
+    "segmentation": Template(
+        "feedback.tasks.segmentation.update(num_classes=$classes)\n"
+        "feedback.pools.segmentation.update(train=$train, meta=$meta, batch_size=$batch, meta_batch_size=$batch)\n"
+        'feedback.pools.segmentation.dataset.update(root="$root")\n'
+    ),
+    "depth": Template(
+        "feedback.pools.depth.update(train=$train, meta=$meta, batch_size=$batch, meta_batch_size=$batch)\n"
+        'feedback.pools.depth.dataset.update(root="$root")\n'
+    ),
+}
+WITHOUT = Template(
+    'feedback.tasks.pop("$task")  # no labels for it were found\n'
+    'feedback.pools.pop("$task")\n'
+    'value.combine.weights.pop("$task")\n'
+)
+IMPORTS = {
+    "segmentation": (
+        "from mmseg.datasets.transforms import LoadAnnotations",
+        "from vssl.probes.datasets import SceneSegmentation",
+        "from vssl.probes.dense.segmentation import SegmentationProbe",
+    ),
+    "depth": (
+        "from mmseg.datasets.transforms import LoadDepthAnnotation",
+        "from vssl.probes.datasets import NYUDepth",
+        "from vssl.probes.dense.depth import DepthProbe",
+        "from vssl.probes.dense.losses import ValidDepthLoss",
+    ),
+    "both": (
+        "from mmcv.transforms import LoadImageFromFile",
+        "from mmseg.datasets.transforms import PackSegInputs, Resize",
+        "from vssl.probes.fit import FullBatch",
+    ),
+}
+PROBE = {
+    "segmentation": Template("""    segmentation=dict(
+        type=SegmentationProbe,
+        **dense,
+        head=dict(init_std=0.0),
+        train=dict(
+            type=SceneSegmentation,
+            data_root="$root",
+            data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
+            pipeline=[load, dict(type=LoadAnnotations), resize, pack],
+        ),
+        # labels are loaded after the resize, so that the score is at the label files' resolution
+        val=dict(
+            type=SceneSegmentation,
+            data_root="$root",
+            data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
+            pipeline=[load, resize, dict(type=LoadAnnotations), pack],
+        ),
+    ),
+"""),
+    "depth": Template("""    depth=dict(
+        type=DepthProbe,
+        **dense,
+        losses=[dict(type=ValidDepthLoss, power=2)],
+        max_depth=$max_depth,  # metres; what is farther does not count
+        head=dict(init_std=0.0, init_depth=$median),
+        train=dict(
+            type=NYUDepth,
+            data_root="$root",
+            data_prefix=dict(img_path="images/train", depth_map_path="annotations/train"),
+            pipeline=[load, dict(type=LoadDepthAnnotation, depth_rescale_factor=$per_step), resize, pack],
+        ),
+        val=dict(
+            type=NYUDepth,
+            data_root="$root",
+            data_prefix=dict(img_path="images/test", depth_map_path="annotations/test"),
+            pipeline=[load, resize, dict(type=LoadDepthAnnotation, depth_rescale_factor=$per_step), pack],
+        ),
+    ),
+"""),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="the file to write, e.g. mine.py; two more get its name")
+    parser.add_argument("--data", type=Path, required=True, help="what `prepare_data.py folder --out` wrote")
+    parser.add_argument("--images", type=Path, help="the unlabeled images (default: DATA/unlabeled)")
+    parser.add_argument("--backbone", default="vit_small_patch16_dinov3", help="timm name (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace configs of this name")
+    return parser
+
+
+def execute(options: argparse.Namespace) -> None:
+    """Raises FileExistsError, FileNotFoundError, ValueError before anything is written."""
+    name, folder = options.config.stem, options.config.parent
+    if options.config.suffix != ".py" or not name.isidentifier():
+        raise ValueError(f"{options.config}: give a name such as mine.py, of letters, digits and _")
+    files = [folder / f"{name}{part}.py" for part in ("", "_fixed", "_probes")]
+    if there := [str(file) for file in files if file.exists() and not options.overwrite]:
+        raise FileExistsError(f"{', '.join(there)}: already there; give another name, or --overwrite")
+    from vssl.datasets.files import image_paths
+    from vssl.engine import load_config
+    from vssl.engine.config import check_training_config
+    from vssl.files import write_text
+
+    images = options.images or options.data / "unlabeled"
+    if not images.is_dir():
+        raise FileNotFoundError(f"{images}: no such folder; give --images DIR, the unlabeled images")
+    unlabeled = sum(1 for _ in image_paths(images))
+    if not unlabeled:
+        raise FileNotFoundError(f"{images}: no images below it")
+    found = {task: about for task in LAYOUTS if (about := _look(task, options.data))}
+    if not found:
+        folders = " and ".join(str(options.data / layout) for layout, _, _ in LAYOUTS.values())
+        raise FileNotFoundError(f"no labeled images: neither {folders} is there (tools/prepare_data.py folder)")
+    about = {
+        "name": name,
+        "title": f"DINO on my images, continued with feedback from {' and '.join(found)}.",
+        "found": ", ".join([f"{unlabeled} unlabeled", *(f"{of['count']} for {task}" for task, of in found.items())]),
+        "backbone": options.backbone,
+        "images": images.as_posix(),
+        "data": options.data.as_posix(),
+        "batch": min(32, unlabeled),
+        "feedback": "".join(
+            FEEDBACK[task].substitute(found[task]) if task in found else WITHOUT.substitute(task=task)
+            for task in LAYOUTS
+        ),
+        "imports": "\n".join(sorted({line for task in (*found, "both") for line in IMPORTS[task]})),
+        "probes": "".join(PROBE[task].substitute(of) for task, of in found.items()),
+    }
+    for file, template in zip(files, (DESIGNED, FIXED, PROBES), strict=True):
+        write_text(file, template.substitute(about))
+    for file in files[:2]:
+        check_training_config(load_config(file))
+    print(f"found: {about['found']}")
+    print(f"wrote: {', '.join(map(str, files))}\n\nnext:")
+    for part in ("_fixed", ""):
+        print(f"  vssl train {folder / (name + part)}.py --work-dir runs/{name}{part}")
+    for part in ("_fixed", ""):
+        print(f"  vssl probe {files[2]} --backbone runs/{name}{part}/backbone.safetensors")
+    print(f"  vssl probe {files[2]} --model {options.backbone}    # the start: is either better than it?")
+
+
+def _look(task: str, data: Path) -> dict[str, Any] | None:
+    """What is there of a task; None where its folder is not."""
+    from vssl import datasets
+    from vssl.datasets.conventions import class_names
+
+    layout, kind, split = LAYOUTS[task]
+    root = data / layout
+    if not root.is_dir():
+        return None
+    labeled = getattr(datasets, kind)(root, split)
+    count = len(labeled)
+    if count < 2:
+        raise ValueError(f"{root}: {count} labeled image in {split}; feedback needs two or more, and useful hundreds")
+    used = min(count, MOST)
+    meta = max(1, used // 4)
+    about = {"root": root.as_posix(), "count": count, "train": used - meta, "meta": meta}
+    about["batch"] = min(16, meta)
+    if task == "segmentation":
+        classes = class_names(root)
+        if not classes:
+            raise ValueError(f'{root}: dataset.json lists no classes; add {{"classes": ["wall", …]}} to {data}')
+        return {**about, "classes": len(classes)}
+    return {**about, **_metres(labeled)}
+
+
+def _metres(labeled) -> dict[str, Any]:
+    """Farthest and median depth of up to 64 images, rounded up for a limit, and metres of one step of the files."""
+    import numpy as np
+
+    depth = [labeled[i][1].numpy() for i in range(0, len(labeled), max(1, len(labeled) // 64))]
+    valid = np.concatenate([d[np.isfinite(d) & (d > 0)] for d in depth])
+    if not len(valid):
+        raise ValueError(f"{labeled.root}: no pixel has a depth")
+    return {
+        "max_depth": float(np.ceil(valid.max())),
+        "median": round(float(np.median(valid)), 2),
+        "per_step": f"1 / {labeled.depth_scale.value:g}",
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(parser(), execute, argv)

@@ -1,0 +1,41 @@
+"""Designers that are given values of whole constructions and choose among them; nothing is differentiated."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from vssl.designers.base import Construction, Designer
+from vssl.draws import Draws
+
+
+class CandidateDesigner(Designer):
+    """Base class. φ is changed by `update` alone: the parameters never get a gradient.
+
+    The loop calls ``n = designer.begin_search(n)``, values ``designer.candidate(i, images, draws)`` for each i, and
+    calls ``designer.update(values)``; ``designer(images, draws)`` makes the learner's views.
+    """
+
+    seed: int = 0
+    """Of what is proposed; the run sets its own."""
+
+    def begin_search(self, n: int) -> int:
+        """Propose candidates until the next `update`; the same ones on every rank.
+
+        Args:
+            n: how many are asked for.
+
+        Returns:
+            How many there are; a fixed list has its own number.
+        """
+        raise TypeError(f"{type(self).__name__} does not say what it proposes")
+
+    def candidate(self, number: int, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+        """What candidate `number` makes of a batch. The same `draws` give all candidates the same random numbers."""
+        raise TypeError(f"{type(self).__name__} does not say what its candidates make")
+
+    def update(self, values: Float[Tensor, " candidates"]) -> None:
+        """Learn from what the candidates of the last `begin_search` are worth."""
+        raise TypeError(f"{type(self).__name__} does not say what it makes of values")
+
+    def names_of_candidates(self) -> list[str]:
+        """Of those of the last `begin_search`, for the log."""
+        raise TypeError(f"{type(self).__name__} does not name its candidates")

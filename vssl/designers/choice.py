@@ -1,0 +1,85 @@
+"""`Choice`: one construction out of a list, by what each is worth."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vssl.designers.base import Construction, Designer, Identity
+from vssl.designers.candidates import CandidateDesigner
+from vssl.draws import Draws
+from vssl.parts import build_part
+from vssl.views.recipes import Recipe
+
+KEYS = ("recipe", "designer", "loss_weights")
+
+
+class Choice(CandidateDesigner):
+    """Takes the option that was worth most when it was last asked; until then it makes the recipe's views.
+
+    In a config::
+
+        designer = dict(type=Choice, options=dict(
+            pixels=dict(loss_weights=dict(pixels=1.0)),
+            hog=dict(loss_weights=dict(hog=1.0)),
+            hog_without_colour=dict(loss_weights=dict(hog=1.0), recipe=dict(type=SavedRecipe, path="policy.yaml")),
+        ))
+
+    Args:
+        recipe: of the options that name none.
+        options: by name, what is made of a batch: ``recipe``, ``designer`` (with its settings; it stays as it is
+            built) and ``loss_weights`` (by component of the objective's loss), each of which may be left out.
+
+    Raises:
+        ValueError: fewer than two options, or an unknown key in one.
+    """
+
+    def __init__(self, recipe: Recipe, options: Mapping[str, Mapping]):
+        super().__init__(recipe)
+        if len(options) < 2:
+            raise ValueError(f"Choice has {len(options)} option(s), {list(options)}; it chooses among two or more")
+        for name, option in options.items():
+            if unknown := set(option) - set(KEYS):
+                raise ValueError(
+                    f"Choice: option {name!r} has unknown keys {sorted(unknown)}; it takes {', '.join(KEYS)}"
+                )
+        # Sorted: a saved config comes back with its keys sorted, and `chosen` goes by position.
+        self.names = sorted(options)
+        self.loss_weights = [options[name].get("loss_weights") for name in self.names]
+        self.options = nn.ModuleList(_built(options[name], recipe, name) for name in self.names).requires_grad_(False)
+        self.register_buffer("chosen", torch.tensor(-1))
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+        chosen = int(self.chosen)
+        made = Identity(self.recipe)(images, draws) if chosen < 0 else self.candidate(chosen, images, draws)
+        made.statistics |= {f"choice/{n}": torch.tensor(float(i == chosen)) for i, n in enumerate(self.names)}
+        return made
+
+    def begin_search(self, n: int) -> int:
+        return len(self.names)
+
+    @torch.no_grad()
+    def candidate(self, number: int, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+        made = self.options[number](images, draws)
+        made.loss_weights = self.loss_weights[number]
+        return made
+
+    def names_of_candidates(self) -> list[str]:
+        return list(self.names)
+
+    @torch.no_grad()
+    def update(self, values: Float[Tensor, " candidates"]) -> None:
+        """Take the best; of equals the first.
+
+        Raises:
+            ValueError: not one value per option.
+        """
+        if len(values) != len(self.names):
+            raise ValueError(f"update got {len(values)} values for {len(self.names)} options")
+        self.chosen.fill_(int(values.argmax()))
+
+
+def _built(option: Mapping, recipe: Recipe, name: str) -> Designer:
+    own = build_part(option["recipe"], Recipe, f"Choice: recipe of {name}") if option.get("recipe") else recipe
+    return build_part(option.get("designer") or {"type": Identity}, Designer, f"Choice: designer of {name}", own)

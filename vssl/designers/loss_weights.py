@@ -1,0 +1,72 @@
+"""`LossWeights`: what is predicted, as weights of the loss's components, learned by credit or by rollouts."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vssl.designers.base import Construction, Designer
+from vssl.draws import Draws
+from vssl.views.recipes import Recipe
+
+
+class LossWeights(Designer):
+    """The recipe's views, and a learned weight for each component of the objective's loss.
+
+    The weights are a softmax over log(start) + φ, times the sum of the start's: φ = 0 is the objective as the config
+    has it, to the last bit. In a config, with ``objective.target`` of two kinds::
+
+        designer = dict(type=LossWeights, components=dict(pixels=1.0, hog=1.0))
+
+    With ``value.horizon=0`` φ follows the credit of each component (`vssl.value.credit`), above 0 the rollouts.
+
+    Args:
+        components: by component of the loss, its weight in the objective's config, above 0.
+        bound: |φ| stays within log(`bound`): no weight gets more than `bound`² times as large relative to another as
+            it was. Above 1.
+        entropy: weight of the Kullback-Leibler divergence of the weights from the start's, 0 or more.
+
+    Raises:
+        ValueError: fewer than two components, or a number outside its range.
+    """
+
+    def __init__(self, recipe: Recipe, components: Mapping[str, float], bound: float = 10.0, entropy: float = 0.0):
+        super().__init__(recipe)
+        if len(components) < 2 or not all(weight > 0 for weight in components.values()):
+            raise ValueError(
+                f"LossWeights components={dict(components)}: two or more components, each with a weight above 0"
+            )
+        if not bound > 1 or not entropy >= 0:
+            raise ValueError(f"LossWeights: bound={bound} must be above 1 and entropy={entropy} 0 or more")
+        self.start = {name: float(components[name]) for name in sorted(components)}
+        self.limit, self.entropy = math.log(bound), entropy
+        self.shift = nn.Parameter(torch.zeros(len(components)))
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+        log_start = self.shift.new_tensor([math.log(weight) for weight in self.start.values()]).log_softmax(0)
+        log_share = (log_start + self.shift).log_softmax(0)
+        learned = log_share.exp() * sum(self.start.values())
+        weights = dict(zip(self.start, learned, strict=True))
+        moved = bool(self.shift.any())
+        counted = {name: weight.item() for name, weight in weights.items()} if moved else dict(self.start)
+        return Construction(
+            views=self.recipe(images, draws),
+            penalty=self.entropy * (log_share.exp() * (log_share - log_start)).sum(),
+            statistics={f"weight/{name}": weight.detach() for name, weight in weights.items()},
+            loss_weights=counted,
+            learned_weights=weights,
+        )
+
+    def check(self, weights: Mapping[str, float]) -> None:
+        """Raises ValueError unless `weights`, those of the objective, are the start's up to a common factor."""
+        mine, theirs = ({n: w / sum(of.values()) for n, w in of.items()} for of in (self.start, weights))
+        if mine.keys() != theirs.keys() or any(abs(mine[name] - theirs[name]) > 1e-6 for name in mine):
+            raise ValueError(
+                f"LossWeights components={self.start}, but the objective's components weigh {dict(weights)}"
+            )
+
+    @torch.no_grad()
+    def project(self) -> None:
+        self.shift.clamp_(-self.limit, self.limit)

@@ -1,0 +1,213 @@
+"""The meta step by rollouts: a construction is worth what H learner steps with it do to L_down (docs/value.md#horizon).
+
+It takes the place of `DesignerUpdate` where ``value.horizon`` is above 0. L_down is that of ridge heads on images that
+fitted no head, and nothing is differentiated: whatever changes what the learner does can be valued.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector
+
+from vssl.designers import CandidateDesigner, Choice
+from vssl.designers.base import Designer
+from vssl.distributed import average
+from vssl.draws import Draws
+from vssl.engine.budget import Budget
+from vssl.engine.clock import PhaseClock
+from vssl.engine.learner_step import LearnerStep
+from vssl.engine.meta_schedule import MetaSchedule
+from vssl.engine.rollout import Course, Rollouts, Valuation, progress_ahead
+from vssl.feedback import Feedback
+from vssl.value.horizon import antithetic_gradient, halve, standing
+from vssl.value.products import norm
+
+
+class HorizonUpdate(MetaSchedule):
+    """Values constructions by rollouts and moves φ towards those that were worth more.
+
+    A `CandidateDesigner` gets the standing of its candidates after successive halving. Any other designer steps φ along
+    the antithetic estimate of ∂value/∂φ, less its penalty.
+
+    Args:
+        learner_step: the run's.
+        budget: the run's; learning rates in a rollout are those of the steps to come.
+        weights: by task, how much its loss counts.
+        optimizer: of φ; None for a `CandidateDesigner`.
+        horizon: H, learner steps in a rollout.
+        halvings: how often half of the candidates is left behind on the way: with 1, all go H/2 steps, and the upper
+            half of them H; with 0, all go H.
+        rollouts: batches and random numbers anew, over which a value is averaged; each costs as much again.
+        candidates: how many a `CandidateDesigner` without a list of its own proposes.
+        pairs: of perturbed φ in each meta step; each pair costs 2·H·rollouts learner steps.
+        sigma: how far φ is moved for them.
+        directions: ``"gaussian"`` (evolution strategies) or ``"signs"`` (SPSA).
+        period, burn_in, warmup, freeze_after: see `MetaSchedule`. Make meta steps rare.
+
+    Raises:
+        ValueError: feedback without ridge heads, weights of other tasks, or a number outside its range.
+    """
+
+    def __init__(
+        self,
+        learner_step: LearnerStep,
+        budget: Budget,
+        designer: Designer,
+        feedback: Feedback,
+        weights: Mapping[str, float],
+        optimizer: torch.optim.Optimizer | None,
+        horizon: int,
+        halvings: int = 1,
+        rollouts: int = 1,
+        candidates: int = 8,
+        pairs: int = 4,
+        sigma: float = 0.1,
+        directions: Literal["gaussian", "signs"] = "gaussian",
+        period: int = 100,
+        burn_in: int = 0,
+        warmup: int = 0,
+        freeze_after: int | None = None,
+    ):
+        super().__init__(optimizer, period, burn_in, warmup, freeze_after)
+        if feedback.evaluator != "ridge":
+            raise ValueError(
+                f"value: horizon={horizon} needs heads that suit any backbone, feedback.evaluator is "
+                f"{feedback.evaluator!r}; set it to 'ridge'"
+            )
+        if weights.keys() != feedback.tasks.keys():
+            raise ValueError(f"value: combine.weights are of {sorted(weights)}, the tasks are {sorted(feedback.tasks)}")
+        if horizon < 1 or rollouts < 1 or pairs < 1 or halvings < 0 or not sigma > 0:
+            raise ValueError(
+                f"value: horizon={horizon}, rollouts={rollouts} and pairs={pairs} must be >= 1, halvings={halvings} "
+                f">= 0 and sigma={sigma} > 0"
+            )
+        if horizon >> halvings < 1:
+            raise ValueError(f"value: halvings={halvings} leave nothing of horizon={horizon}; give fewer")
+        if directions not in ("gaussian", "signs"):
+            raise ValueError(f"value: directions={directions!r}; choose 'gaussian' or 'signs'")
+        self.learner_step, self.budget, self.designer, self.feedback = learner_step, budget, designer, feedback
+        self.weights, self.rollouts, self.candidates = dict(weights), rollouts, candidates
+        self.horizons = [horizon >> halving for halving in range(halvings, -1, -1)]
+        self.pairs, self.sigma, self.directions = pairs, sigma, directions
+
+    def learner_steps(self) -> int:
+        """How many the rollouts of one meta step take."""
+        if not isinstance(self.designer, CandidateDesigner):
+            return 2 * self.pairs * self.horizons[-1] * self.rollouts
+        alive = len(self.designer.names) if isinstance(self.designer, Choice) else self.candidates
+        taken, before = 0, 0
+        for horizon in self.horizons:
+            taken, before, alive = taken + alive * (horizon - before), horizon, (alive + 1) // 2
+        return taken * self.rollouts
+
+    def __call__(
+        self, step: int, next_images: Callable[[], Tensor], draws: Callable[[str], Draws], clock: PhaseClock, autocast
+    ) -> dict[str, Tensor]:
+        """One meta step; returns what is logged of it. `next_images` gives the unlabeled batches of the rollouts."""
+        with clock("feedback"):
+            student = self.learner_step.learner.student
+            self.feedback.fit_heads(student, autocast)
+            valuation = Valuation(self.feedback, student, self.weights, autocast, self.feedback.next_heldout())
+        with clock("data"):
+            batches = [[next_images() for _ in range(self.horizons[-1])] for _ in range(self.rollouts)]
+        progress = progress_ahead(self.budget, step, self.horizons[-1])
+        courses = [
+            Course(
+                self.learner_step,
+                images,
+                lambda purpose, number, course=course: draws(f"rollout {course} {purpose} {number}"),
+                step,
+                progress,
+            )
+            for course, images in enumerate(batches)
+        ]
+        rollouts = Rollouts(courses, valuation)
+        with clock("rollout"):
+            if isinstance(self.designer, CandidateDesigner):
+                logged = self._search(rollouts, step)
+            else:
+                logged = self._evolve(rollouts, step, draws)
+        return {f"feedback_loss/{task}": loss for task, loss in valuation.before.items()} | logged
+
+    def _search(self, rollouts: Rollouts, step: int) -> dict[str, Tensor]:
+        """Successive halving over the designer's candidates."""
+        count = self.designer.begin_search(self.candidates)
+
+        def values_of(candidates: Sequence[int], horizon: int) -> Tensor:
+            goes_on = horizon < self.horizons[-1]
+            values = [rollouts.value(partial(self.designer.candidate, c), horizon, c, goes_on) for c in candidates]
+            return self.feedback.controlled_values(torch.stack(values), step, f"after {horizon}")
+
+        reached, values = halve(count, self.horizons, values_of)
+        self.designer.update(standing(reached, values))
+        furthest = values[torch.tensor(reached) == max(reached)]
+        logged = {"value": values.mean(), "value/best": furthest.max()}
+        if isinstance(self.designer, Choice):
+            logged |= {f"value/{name}": v for name, v in zip(self.designer.names, values, strict=True)}
+        return logged
+
+    def _evolve(self, rollouts: Rollouts, step: int, draws: Callable[[str], Draws]) -> dict[str, Tensor]:
+        """An optimizer step of φ on −value + penalty, its gradient by antithetic pairs."""
+        self.follow_warmup(step)
+        parameters = [p for p in self.designer.parameters() if p.requires_grad]
+        phi = parameters_to_vector(parameters).detach().clone()
+        horizon, directions = (
+            self.horizons[-1],
+            draws("directions").whole().normal(self.pairs, len(phi)),
+        )  # the same ones on every rank
+        if self.directions == "signs":
+            directions = torch.where(directions < 0, -1.0, 1.0)
+        values = torch.empty(self.pairs, 2, dtype=torch.float64)
+        try:
+            for pair, direction in enumerate(directions):
+                for side, sign in enumerate((1, -1)):
+                    _set(parameters, phi + sign * self.sigma * direction)
+                    values[pair, side] = rollouts.value(self.designer, horizon)
+        finally:
+            _set(parameters, phi)
+        values = self.feedback.controlled_values(values.flatten(), step, f"after {horizon}").view_as(values)
+        self.optimizer.zero_grad(set_to_none=True)
+        penalty = self._penalty(rollouts.courses[0], parameters)
+        _add_gradient(parameters, -antithetic_gradient(values, directions, self.sigma))
+        gradient_norm = norm([p.grad for p in parameters])
+        self.optimizer.step()
+        self.designer.project()
+        logged = {"value": values.mean(), "designer_gradient_norm": gradient_norm, "penalty": penalty}
+        return logged | {"value/spread": (values[:, 0] - values[:, 1]).square().mean().sqrt()}
+
+    def _penalty(self, course: Course, parameters: list[Tensor]) -> Tensor:
+        """The designer's own penalty on the first batch; its gradient is left in ``.grad``."""
+        with torch.enable_grad():
+            penalty = self.designer(course.batches[0], course.draws("views", 0)).penalty
+        if penalty.requires_grad:
+            gradient = torch.autograd.grad(penalty, parameters, materialize_grads=True)
+            _add_gradient(parameters, parameters_to_vector(average([g.contiguous() for g in gradient])))
+        return penalty.detach()
+
+    def state_dict(self) -> dict:
+        """What a resumed run needs: where the pools stand, and φ's optimizer."""
+        return {
+            "feedback": self.feedback.extra_state(),
+            "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.feedback.load_extra_state(state["feedback"])
+        if self.optimizer is not None:
+            self.optimizer.load_state_dict(state["optimizer"])
+
+
+@torch.no_grad()
+def _set(parameters: list[Tensor], vector: Float[Tensor, " parameters"]) -> None:
+    for p, part in zip(parameters, vector.split([p.numel() for p in parameters]), strict=True):
+        p.copy_(part.view_as(p))
+
+
+@torch.no_grad()
+def _add_gradient(parameters: list[Tensor], vector: Float[Tensor, " parameters"]) -> None:
+    for p, part in zip(parameters, vector.split([p.numel() for p in parameters]), strict=True):
+        p.grad = part.view_as(p).clone() if p.grad is None else p.grad + part.view_as(p)

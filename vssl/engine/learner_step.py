@@ -1,0 +1,95 @@
+"""One ordinary SSL step: the only way in which θ moves, in the run itself and in what it tries out (rollout.py)."""
+
+import copy
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vssl.designers.base import Construction
+from vssl.distributed import average
+from vssl.draws import Draws
+from vssl.learner.learner import Learner
+
+
+class StepTaken(NamedTuple):
+    """What a step leaves behind, detached; `targets` are the teacher's, where the objective has any."""
+
+    loss: Float[Tensor, ""]
+    gradient_norm: Float[Tensor, ""]
+    targets: Float[Tensor, "rows prototypes"] | None
+
+
+@dataclass(frozen=True)
+class LearnerStep:
+    """A learner, its optimizer, and how a step is taken.
+
+    Args:
+        learner: what is trained.
+        optimizer: over the learner; its groups carry ``peak_lr`` and ``part`` ("backbone" or "head").
+        learning_rate: progress in [0, 1] -> factor on every group's ``peak_lr``.
+        head_share: share of the budget, in [0, 1), in which only the SSL head learns: what a fresh head asks for would
+            cost a trained backbone more than it brings. The backbone's schedule covers the rest.
+        clip_grad: largest gradient norm of the learner, or None.
+        autocast: context of the forward pass.
+    """
+
+    learner: Learner
+    optimizer: torch.optim.Optimizer
+    learning_rate: Callable[[float], float]
+    head_share: float = 0.0
+    clip_grad: float | None = None
+    autocast: Callable = nullcontext
+
+    def __post_init__(self):
+        if not 0 <= self.head_share < 1:
+            raise ValueError(f"schedule.head_share={self.head_share} must be in [0, 1)")
+
+    def follow_schedules(self, step: int, progress: float) -> None:
+        """Set all that depends on the learner step and on the share of the budget that is spent."""
+        done = (progress - self.head_share) / (1 - self.head_share)
+        factors = {"head": self.learning_rate(progress), "backbone": self.learning_rate(done) if done >= 0 else 0.0}
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * factors[group["part"]]
+        self.learner.objective.on_step(step, progress)
+
+    def __call__(
+        self, construction: Construction, draws: Draws, progress: float, model: Callable | None = None
+    ) -> StepTaken:
+        """Step θ on a construction, and its teacher.
+
+        Args:
+            model: what stands for the learner in the forward pass: DDP around it, which averages gradients over ranks.
+                Without, they are averaged here.
+
+        Raises:
+            FloatingPointError: the loss or the gradient is not finite. The learner is as it was.
+        """
+        learner, optimizer = self.learner, self.optimizer
+        learner.objective.weigh(construction.loss_weights)
+        with self.autocast():
+            loss, state = (learner if model is None else model)(
+                construction.views.detach(), draws, construction.image_weights
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        learner.objective.before_optimizer_step()
+        parameters = [p for p in learner.parameters() if p.grad is not None]
+        if model is None:
+            average([p.grad for p in parameters])
+        gradient_norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_grad or float("inf"))
+        # the step's one device synchronisation: weights are never moved by a gradient that is not finite
+        if not torch.isfinite(loss.detach() + gradient_norm):
+            raise FloatingPointError(f"loss {loss.item():.4g}, gradient norm {gradient_norm.item():.4g}")
+        optimizer.step()
+        learner.update_teacher(state, progress)
+        return StepTaken(loss.detach(), gradient_norm, learner.objective.targets_of(state))
+
+    def copied(self) -> "LearnerStep":
+        """The same step of a copy of learner, teacher and optimizer: nothing that it does reaches this one."""
+        learner, optimizer = copy.deepcopy((self.learner, self.optimizer))  # together, so that weights stay shared
+        return replace(self, learner=learner, optimizer=optimizer)

@@ -1,0 +1,1 @@
+"""Probes of a label for every pixel: segmentation and depth, through mmsegmentation."""

@@ -1,0 +1,1 @@
+"""Probes of one vector per image: classifiers, nearest neighbours, retrieval, embedding quality."""

@@ -1,0 +1,66 @@
+"""Estimators for values that have no gradient: what a construction is worth after H learner steps.
+
+They know nothing of learners; vssl/engine/rollout.py makes the values.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def weighted_mean(drops: Mapping[str, Tensor], weights: Mapping[str, float]) -> Float[Tensor, ""]:
+    """Σ_i w_i d_i / Σ_i w_i over tasks."""
+    return torch.stack([weight * drops[task] for task, weight in weights.items()]).sum() / sum(weights.values())
+
+
+def antithetic_gradient(
+    values: Float[Tensor, "pairs 2"], directions: Float[Tensor, "pairs parameters"], sigma: float
+) -> Float[Tensor, " parameters"]:
+    """∂value/∂φ by evolution strategies with antithetic pairs: 1/(2σn) Σ_i [value(φ + σε_i) − value(φ − σε_i)] ε_i.
+
+    With Gaussian ε it is the gradient of the value smoothed by a Gaussian of width σ (Salimans et al. 2017,
+    arXiv 1703.03864), with ε of ±1 SPSA (Spall 1992). Take the values of a pair with the same random numbers, so that
+    they cancel.
+
+    Args:
+        values: of φ + σε and of φ − σε.
+        directions: ε.
+        sigma: σ > 0.
+    """
+    slopes = (values[:, 0] - values[:, 1]) / (2 * sigma)
+    return (slopes.to(directions).unsqueeze(1) * directions).mean(0)
+
+
+def halve(
+    candidates: int, horizons: Sequence[int], values: Callable[[Sequence[int], int], Tensor]
+) -> tuple[list[int], Float[Tensor, " candidates"]]:
+    """Successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943): the upper half goes on to the next horizon.
+
+    Args:
+        candidates: how many, 1 or more.
+        horizons: rising; all candidates are valued at the first.
+        values: (candidates, horizon) -> what each is worth there.
+
+    Returns:
+        For each candidate the horizon that it came to, and its value there.
+    """
+    reached, last = [0] * candidates, torch.zeros(candidates, dtype=torch.float64)
+    alive = list(range(candidates))
+    for horizon in horizons:
+        for candidate, value in zip(alive, values(alive, horizon).tolist(), strict=True):
+            reached[candidate], last[candidate] = horizon, value
+        # sorted is stable: of equals, the one that stands first in the list goes on
+        alive = sorted(sorted(alive, key=lambda c: -last[c])[: (len(alive) + 1) // 2])
+    return reached, last
+
+
+def standing(reached: Sequence[int], values: Float[Tensor, " candidates"]) -> Float[Tensor, " candidates"]:
+    """How many candidates each one beat, equals counted half: by horizon reached, then by value there.
+
+    Values at different horizons do not compare. Who went further stands above who was left behind.
+    """
+    results = list(zip(reached, values.tolist(), strict=True))
+    beaten = [sum((mine > other) + 0.5 * (mine == other) for other in results) - 0.5 for mine in results]
+    return torch.tensor(beaten, dtype=torch.float64)
