@@ -26,18 +26,28 @@ def test_a_timm_file_is_the_runs_own(run, tmp_path):
     assert (tmp_path / "out/backbone.safetensors").read_bytes() == (run / "backbone.safetensors").read_bytes()
 
 
-def test_timm_loads_the_hugging_face_folder(exported, tmp_path):
+def test_timm_loads_the_hugging_face_folder(exported, tmp_path, monkeypatch):
+    """As from the hub after an upload: the download gives the folder's files."""
     backbone, file = exported
+    monkeypatch.setattr("timm.models._hub._has_hf_hub", True)  # timm 1.0.20 cannot import today's huggingface_hub
+    monkeypatch.setattr(
+        "timm.models._hub.hf_hub_download",
+        lambda repo_id, filename, **_: str(tmp_path / repo_id.split("/")[1] / filename),
+    )
     assert main([str(file), "--format", "huggingface", "--out", str(tmp_path / "mine")]) == 0
-    model = timm.create_model(f"local-dir:{tmp_path / 'mine'}", pretrained=True).eval()
+    model = timm.create_model("hf-hub:anna/mine", pretrained=True).eval()
     images = torch.rand(2, 3, 48, 32)
     assert same(model.state_dict(), backbone.vit.state_dict())
     normalised = (images - backbone.mean) / backbone.std
     assert torch.equal(model.forward_features(normalised), features(backbone, images))
     assert torch.equal(model(normalised), model.forward_features(normalised))  # neither pooling nor head
     data = timm.data.resolve_model_data_config(model)
-    assert data["mean"] == pytest.approx(backbone.mean.flatten().tolist()) and data["input_size"] == (3, 32, 32)
-    again = TimmBackbone(f"local-dir:{tmp_path / 'mine'}", pretrained=True, aligned_blocks=1)
+    assert list(data["mean"]) == pytest.approx(backbone.mean.flatten().tolist()) and tuple(data["input_size"]) == (
+        3,
+        32,
+        32,
+    )
+    again = TimmBackbone("hf-hub:anna/mine", pretrained=True, aligned_blocks=1)
     assert same(again.vit.state_dict(), backbone.vit.state_dict())
 
 

@@ -3,14 +3,15 @@
 import importlib.util
 from contextlib import nullcontext
 
-import onnx
-import onnxruntime
 import pytest
 import torch
 
 from vssl.commands.export import main
 from vssl.export.onnx_file import write_onnx
 from vssl.export.source import Source
+
+onnx, onnxruntime = (pytest.importorskip(name) for name in ("onnx", "onnxruntime"))  # the extra "onnx"
+pytest.importorskip("onnxscript")
 
 
 @pytest.mark.parametrize("kind", ["vit", "registers", "dinov3"])

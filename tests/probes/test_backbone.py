@@ -169,3 +169,16 @@ def test_frozen_backbone_refuses(backbone):
         FrozenBackbone(pooled, class_token=True)
     with pytest.raises(ValueError, match="no class token"):
         FrozenBackbone(pooled).pooled(torch.rand(1, 3, 32, 32), "class")
+
+
+def test_a_file_of_several_networks_is_probed_by_its_key(backbone, tmp_path):
+    weights = {f"backbone.{name}": value for name, value in backbone.vit.state_dict().items()}
+    torch.save({"student": {n: v + 1 for n, v in weights.items()}, "teacher": weights}, tmp_path / "dino.pth")
+    teacher = open_backbone(tmp_path / "dino.pth", backbone.name, checkpoint_key="teacher", **backbone.model_args)
+    assert torch.equal(teacher.vit.pos_embed, backbone.vit.pos_embed)
+    with pytest.raises(ValueError, match=r"2 networks: student.backbone, teacher.backbone"):
+        open_backbone(tmp_path / "dino.pth", backbone.name, **backbone.model_args)
+    with pytest.raises(ValueError, match="checkpoint_key='teacher' is of a file that a model name stands beside"):
+        open_backbone(tmp_path / "dino.pth", checkpoint_key="teacher")
+    with pytest.raises(ValueError, match="does not say which timm model it holds"):
+        open_backbone(tmp_path / "dino.pth")

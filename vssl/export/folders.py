@@ -46,7 +46,7 @@ def write_hugging_face(source: Source, out: Path) -> list[Path]:
     """``model.safetensors``, ``config.json`` and a model card: ``timm.create_model("local-dir:OUT", pretrained=True)``
     loads it, and ``"hf-hub:NAME"`` after an upload."""
     path = out / "config.json"
-    save_config_for_hf(source.backbone.vit, str(path), model_args=arguments(source))
+    save_config_for_hf(source.backbone.vit, path, model_args=arguments(source))
     config = json.loads(path.read_text(encoding="utf-8"))
     for name in ("tag", "license"):  # of timm's own weights
         config["pretrained_cfg"].pop(name, None)

@@ -40,7 +40,10 @@ def write_onnx(source: Source, out: Path) -> tuple[list[Path], bool]:
         _write(backbone, path, grids[0], free_size=True)
         free_size = _same(backbone, path, grids)
     except Exception as error:  # of torch.export: a size that a model computes with in Python
-        warnings.warn(f"{path}: height and width are fixed, for this model cannot be traced ({error})", stacklevel=2)
+        warnings.warn(
+            f"{path}: height and width are fixed, for this model cannot be traced ({str(error).splitlines()[0]})",
+            stacklevel=2,
+        )
         free_size = False
     if not free_size:
         _write(backbone, path, grids[-1], free_size=False)
