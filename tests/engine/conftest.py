@@ -5,8 +5,14 @@ import pytest
 from PIL import Image
 
 from vssl.engine import load_config
+from vssl.engine.train import _say_once
 
 SIZE = 32
+
+
+@pytest.fixture(autouse=True)
+def every_line_is_new():
+    _say_once.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Files as the authors of other methods write them, in miniature: their names and shapes, with weights of a timm ViT.
 
-The names were read in the released code: facebookresearch/{dino,dinov2,dinov3,mae,ijepa}, bytedance/ibot, lightly.
+The names of DINOv2, DINOv3, I-JEPA and iBOT were read in the released code, those of MAE in a copy of it, those of DINO
+and lightly were not looked up again.
 """
 
 import argparse
