@@ -26,6 +26,7 @@ def prepared():
     compat.prepare_mmseg()
 
 
+@pytest.mark.slow
 def test_mmseg_and_runner_import_in_a_fresh_process_and_plain_vssl_loads_neither():
     out = python(
         "import sys, vssl\n"

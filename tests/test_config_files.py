@@ -42,6 +42,7 @@ def test_a_name_that_is_none_is_refused_with_the_nearest(name, below, said):
         config_file(name, below)
 
 
+@pytest.mark.slow
 def test_a_wheel_has_every_config_and_trains_outside_the_clone(tmp_path):
     source = tmp_path / "source"  # setuptools leaves its build folder behind
     for name in ("vssl", "configs"):

@@ -108,6 +108,7 @@ def documented_override_sizes() -> dict:
     return {key.split(".")[1]: value for key, value in documented_override().items() if "pretrained" not in key}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_config_takes_two_steps(name, miniature, tmp_path):
     options = documented_override()

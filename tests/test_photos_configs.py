@@ -60,6 +60,7 @@ def in_place(photos, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in COMPARISONS])
 def test_config_takes_two_steps_on_data_photos(name, in_place):
     config = load_config(f"configs/photos/{name}.py", {"budget": dict(steps=2), "batch_size": 4, "threads": 1})
@@ -101,6 +102,7 @@ def test_a_comparison_is_read_and_every_arm_of_it_is_a_config(name, in_place):
     build_probes(Config.fromfile(comparison.probes) if isinstance(comparison.probes, str) else comparison.probes)
 
 
+@pytest.mark.slow
 def test_settings_are_chosen_within_train_on_images_that_gave_no_feedback():
     probes = Config.fromfile(ROOT / "configs/probes/photos_selection.py").to_dict()["probes"]
     comparison = read_comparison(Config.fromfile(ROOT / "configs/photos/selection.py").to_dict())

@@ -51,6 +51,7 @@ def miniature(name: str, data: Path) -> Config:
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_config_takes_two_steps(name, few_scenes, tmp_path):
     config = miniature(name, few_scenes)
@@ -86,6 +87,7 @@ def test_every_arm_of_the_32_px_study_is_there_at_224_px(name, monkeypatch):
     assert load_config(large.start.config).objective.type.__name__ == "SimCLR"
 
 
+@pytest.mark.slow
 def test_the_probes_score_a_backbone(few_scenes, tmp_path):
     run = train(miniature("simclr_start", few_scenes), tmp_path / "run")
     probes = Config.fromfile(ROOT / "configs/probes/scenes224.py")["probes"]

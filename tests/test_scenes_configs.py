@@ -45,6 +45,7 @@ def test_a_comparison_is_read_and_every_arm_of_it_is_a_config(name):
         check_training_config(load_config(ROOT / arm.config, arm.cfg_options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_config_takes_two_steps(name, few_scenes, tmp_path):
     options = {

@@ -69,6 +69,7 @@ def test_a_cut_leaves_what_was_measured(tmp_path, number):
     assert result["parts"][0]["tables"]["numbers"][0]["value"] == 1.5 and "| one | 1.5 |" in page
 
 
+@pytest.mark.slow
 def test_the_dry_run_shows_every_part(benchmark, tmp_path):
     dry = ("--device", "cpu", "--tiny", "--repeats", "1", "--backend", "aot_eager", "--seconds", "100000")
     benchmark("gpu", *dry, out=tmp_path / "gpu")

@@ -28,6 +28,7 @@ def data(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_targets_are_measured_once_and_the_command_goes_on(benchmark, data, capsys, tmp_path):
     words = ["horizon", "configs/scenes/mae_horizon.py", "--runs", "1", "--horizons", "0", "2"]
     words += ["--cfg-options", *SMALL, *data]
@@ -50,6 +51,7 @@ def test_targets_are_measured_once_and_the_command_goes_on(benchmark, data, caps
     assert main([*words[:-1], "--out", str(out)]) == 1 and "other settings" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_perturbed_policies_are_compared_too(benchmark, data):
     words = ["horizon", "configs/scenes/simclr_policy.py", "--runs", "1", "--horizons", "2", "--constructions", "3"]
     result = benchmark(*words, "--cfg-options", *SMALL, *data)
@@ -66,6 +68,7 @@ def test_what_cannot_be_compared_is_refused(data, capsys):
     assert "-1 is too small" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_perfect_order_has_correlation_one_and_loses_nothing():
     value = np.arange(6.0)
     rho, low, high = mean_rank_correlation([np.stack([value, value**3], 1), np.stack([value, 2 * value], 1)])

@@ -11,6 +11,7 @@ from vssl.views.crops import Views
 SMALL = ["--size", "32", "--dim", "16", "--depth", "2", "--heads", "2", "--batch", "4", "--repeats", "1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["simclr", "mae", "dino"])
 def test_learner_step_times_every_variant(benchmark, capsys, objective):
     result = benchmark("learner-step", "--objective", objective, "--backend", "aot_eager", *SMALL)
@@ -35,6 +36,7 @@ def test_lightlys_step_is_set_beside_ours(benchmark, objective):
     assert theirs["speed"][1] == pytest.approx(ours["step_ms"][1] / theirs["step_ms"][1])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")
 @pytest.mark.parametrize("objective", ["dino", "ibot", "dinov2"])
 def test_lightlys_loss_of_our_weights_is_ours(objective):

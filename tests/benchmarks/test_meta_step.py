@@ -6,6 +6,7 @@ SETTING = {"size": 16, "patch": 4, "dim": 16, "depth": 2, "heads": 2, "batch": 4
 SMALL = [word for name, value in SETTING.items() for word in (f"--{name}", str(value))]
 
 
+@pytest.mark.slow
 def test_metagradient_times_every_estimator_rule_and_depth(benchmark, capsys):
     words = ["--repeats", "1", "--rules", "dot", "adam", "--aligned-blocks", "1", "2", "--objectives", "mae"]
     result = benchmark("metagradient", *words, *SMALL)
@@ -21,6 +22,7 @@ def test_metagradient_times_every_estimator_rule_and_depth(benchmark, capsys):
     assert "CPU threads: 1" in result["machine"] and "medians [quartiles] of 1" in result["machine"]
 
 
+@pytest.mark.slow
 def test_difference_step_reports_every_step(benchmark):
     result = benchmark("difference-step", "--relu-head", "--rules", "cosine", "--aligned-blocks", "1", *SMALL)
     assert len(result["rows"]) == 2 * 2

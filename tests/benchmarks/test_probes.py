@@ -5,6 +5,7 @@ import pytest
 SMALL = '{"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 1}'
 
 
+@pytest.mark.slow
 def test_both_ways_come_to_the_same_scores(benchmark, capsys):
     numbers = {"size": 32, "train": 4, "val": 2, "steps": 2, "batch": 4, "repeats": 1, "heads": 2}
     words = [word for name, value in numbers.items() for word in (f"--{name}", str(value))]

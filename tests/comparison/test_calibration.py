@@ -118,6 +118,7 @@ def test_table_page_and_json_say_how_long_it_was_and_the_drift(config, fakes, ca
     assert results["verdict"]["firm"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("drift", "matched", "noted"),
     [

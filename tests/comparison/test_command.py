@@ -26,6 +26,7 @@ def test_run_writes_results_page_and_table(config_file, fakes, capsys, compare):
     assert out.rstrip().endswith("runs/index.html")
 
 
+@pytest.mark.slow
 def test_results_so_far_remain_when_a_run_fails(config_file, fakes, compare):
     fakes.fail_at = ("fixed", 2)
     with pytest.raises(FloatingPointError) as caught:
@@ -40,6 +41,7 @@ def test_results_so_far_remain_when_a_run_fails(config_file, fakes, compare):
     assert json.loads(Path("runs/results.json").read_text())["missing"] == []
 
 
+@pytest.mark.slow
 def test_collect_only_runs_nothing(config_file, fakes, compare):
     compare([config_file], fakes.workers())
     before = list(fakes.trained)

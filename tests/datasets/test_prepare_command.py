@@ -31,6 +31,7 @@ def folder(tmp_path) -> Path:
     return tmp_path / "images"
 
 
+@pytest.mark.slow
 def test_after_sigkill_no_half_shard_has_a_final_name_and_running_again_completes(tool, folder, tmp_path):
     out = tmp_path / "out"
     command = ["shards", "--source", str(folder), "--out", str(out), "--per-shard", "1"]

@@ -121,6 +121,7 @@ def test_a_palettes_indices_are_numbers_or_its_colours_are_classes(source):
     np.testing.assert_array_equal(source.labels("frame_0"), np.array([0, 3, 1, 2])[numbers(0) + 1])
 
 
+@pytest.mark.slow
 def test_loaders_and_probes_read_what_was_written_classes_and_all(source, capsys):
     source.masks(from_zero)
     for k, name in enumerate(source.names):

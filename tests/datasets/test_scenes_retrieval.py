@@ -70,6 +70,7 @@ def test_each_grade_is_as_far_from_the_query_as_it_says():
     assert min(seen.values()) > 5
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_whoever_writes_and_another_seed_other_rooms(written, tmp_path):
     write_retrieval(tmp_path / "a", rooms=ROOMS, size=SIZE, workers=3)
     assert digests(tmp_path / "a") == digests(written)

@@ -89,6 +89,7 @@ def test_two_ranks_of_two_workers_share_an_epoch_without_duplicates_or_gaps(pack
     assert woven == list(chain(*whole))
 
 
+@pytest.mark.slow
 def test_a_run_stopped_within_an_epoch_goes_on_as_if_it_had_not_been(packed, folder):
     dataset = UnlabeledShards(packed, 8)
     for rank in (0, 1):

@@ -31,6 +31,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_workers(reference, tmp_path):
     write_scenes(tmp_path / "a", size=24, counts=COUNTS, workers=3)
     assert digests(tmp_path / "a") == digests(reference)
@@ -130,6 +131,7 @@ def test_a_killed_run_is_completed_by_the_next_one(reference, tmp_path, monkeypa
     assert digests(tmp_path / "a") == digests(reference)
 
 
+@pytest.mark.slow
 def test_after_sigkill_no_worker_is_left_and_running_again_completes(tmp_path):
     counts = COUNTS | dict(imagenet_train=400)
     out, tool = tmp_path / "a", Path(__file__).parents[2] / "tools" / "prepare_data.py"

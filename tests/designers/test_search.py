@@ -51,6 +51,7 @@ def test_strength_zero_closes_an_op():
     assert torch.equal(made, bare()(images(), Draws(0, "v")).global_crops)
 
 
+@pytest.mark.slow
 def test_the_search_finds_a_direction_that_has_no_gradient():
     search = CandidateSearch(recipe(), learning_rate=0.5)
     before = search.expected_strengths()

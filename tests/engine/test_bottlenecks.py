@@ -24,6 +24,7 @@ def relabel(config, control):
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("control", ["shuffled_labels", "negated", "random"])
 def test_without_the_designers_optimizer_labels_change_nothing(designed_config, tmp_path, control):
     """Feedback runs in full, φ's optimizer stands still: the learner is bit-identical whatever the labels say."""
@@ -35,6 +36,7 @@ def test_without_the_designers_optimizer_labels_change_nothing(designed_config, 
     assert control != "shuffled_labels" or not torch.equal(*heads), "the labels did differ"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("control", ["shuffled_labels", "negated"])
 def test_with_it_labels_reach_the_learner(designed_config, tmp_path, control):
     """The path labels -> g_down -> φ -> views -> learner exists: the test above is not vacuous."""
@@ -43,6 +45,7 @@ def test_with_it_labels_reach_the_learner(designed_config, tmp_path, control):
     assert not torch.equal(weights(one), weights(other))
 
 
+@pytest.mark.slow
 def test_a_designer_that_does_not_learn_is_the_untrained_control(designed_config, tmp_path):
     """With φ standing still, the run with feedback and the run without any feedback are the same learner."""
     designed_config.designer_optimizer.lr = 0.0

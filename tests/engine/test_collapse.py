@@ -124,6 +124,7 @@ def test_a_collapse_on_the_way_is_said_within_50_steps(fixed_config, tmp_path):
     assert [warning["step"] for warning in runner.warnings if warning["sign"] == "features alike"] == [40]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [None, DINO_OBJECTIVE], ids=["SimCLR", "DINO"])
 def test_healthy_runs_have_no_warnings(fixed_config, tmp_path, objective, capsys):
     fixed_config.merge_from_dict({"budget.steps": 60, "checkpoint_interval": 100, "rankme_interval": 0})
@@ -133,6 +134,7 @@ def test_healthy_runs_have_no_warnings(fixed_config, tmp_path, objective, capsys
     assert "warning" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_keeps_its_warnings_and_says_each_once(fixed_config, tmp_path, all_but_alike):
     fixed_config.merge_from_dict({"unlabeled.root": str(all_but_alike), "budget.steps": 50})
     run = train(fixed_config, tmp_path / "run")

@@ -70,6 +70,7 @@ def assert_same(one, other, **tolerance):
         torch.testing.assert_close(other[name], value, msg=lambda m, name=name: f"{name}: {m}", **tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -91,6 +92,7 @@ def test_compiled_steps_give_the_weights_of_steps_as_written(fixed_config, tmp_p
     assert_same(weights(as_written), weights(other), atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_inductor_gives_the_weights_of_steps_as_written(designed_config, tmp_path):
     designed_config.optimizer = dict(type="torch.optim.SGD", lr=0.1)  # AdamW makes steps of rounding (test_ranks.py)
     as_written = train(copy.deepcopy(designed_config), tmp_path / "as_written")
@@ -98,6 +100,7 @@ def test_inductor_gives_the_weights_of_steps_as_written(designed_config, tmp_pat
     assert_same(weights(as_written), weights(train(designed_config, tmp_path / "run")), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "calls"),
     [({}, 3), (DINO, 3 * 3), (DINOV3, 4 * 3), (MAE, 3 + 2)],
@@ -115,12 +118,14 @@ def test_only_the_learners_step_runs_compiled_code(designed_config, tmp_path, co
     assert graphs <= 3  # per kind and size, not per block
 
 
+@pytest.mark.slow
 def test_every_rate_of_drop_path_is_compiled(fixed_config, tmp_path, counting):
     """torch's limit of eight versions would leave the later of these blocks as written, or refuse them."""
     fixed_config.merge_from_dict({"backbone.depth": 10, "backbone.drop_path_rate": 0.3, "budget.steps": 1})
     assert train_counted(fixed_config, tmp_path / "run", counting) == (10, 2 * 10)
 
 
+@pytest.mark.slow
 def test_a_second_run_of_a_process_is_compiled_too(fixed_config, tmp_path, counting):
     fixed_config.budget = dict(steps=1)
     for number in range(10):
@@ -128,6 +133,7 @@ def test_a_second_run_of_a_process_is_compiled_too(fixed_config, tmp_path, count
         assert train_counted(fixed_config, tmp_path / str(number), counting) == (1, 2 * 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["as_written", "compiled"])
 def test_a_run_resumes_across_compiled_and_as_written(designed_config, tmp_path, first):
     configs = dict(as_written=copy.deepcopy(designed_config), compiled=compiled(designed_config, "aot_eager"))

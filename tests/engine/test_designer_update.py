@@ -42,6 +42,7 @@ def phi(runner):
     return torch.cat([p.detach().flatten() for p in runner.train_loop.designer.parameters()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DESIGNERS)
 def test_a_designer_is_trained_by_feedback_and_saved(designed_config, tmp_path, name):
     runner = build_runner(with_designer(designed_config, name), tmp_path / "run", seed=0)
@@ -92,6 +93,7 @@ def test_a_frozen_designer_keeps_what_another_run_learned(designed_config, tmp_p
     assert torch.equal(phi(first), phi(second))
 
 
+@pytest.mark.slow
 def test_in_bf16_heads_are_fitted_as_in_fp32(designed_config, tmp_path):
     """Autocast keeps casts of weights while it is open: held open over steps, heads would never seem to learn."""
     losses = {}
@@ -220,6 +222,7 @@ def dino(config):
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("penalty", ["recognisability", "norm_growth"])
 def test_penalties_that_need_the_loop_change_what_is_learned(designed_config, tmp_path, monkeypatch, penalty):
     # ‖g_pre‖ of the constructed views is above half of the base views', whatever the weights that torch draws

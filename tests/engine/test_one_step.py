@@ -48,6 +48,7 @@ def different_parts(one, other):
     ]
 
 
+@pytest.mark.slow
 def test_the_run_is_left_as_it_was_to_the_last_bit(probed_config, tmp_path):
     """Weights, teacher, designer, heads, both optimizers, streams and every random generator."""
     probed = train(copy.deepcopy(probed_config), tmp_path / "probed")
@@ -81,6 +82,7 @@ def test_a_fixed_recipe_is_measured_and_never_notices(probed_config, fixed_confi
     assert of_step_4[0] == of_step_4[1] and len(of_step_4[0]) == 4
 
 
+@pytest.mark.slow
 def test_rows_hold_every_construction_optimizer_and_task(probed_config, tmp_path):
     run = train(probed_config, tmp_path / "run")
     rows = lines(run / "one_step.jsonl")
@@ -111,6 +113,7 @@ def probe(probed_config, tmp_path):
     return runner, _Probed(loop, runner.optim_wrapper.optimizer, _Batches.of(loop, feedback, 8, 1), feedback)
 
 
+@pytest.mark.slow
 def test_predictions_agree_with_a_small_step(probe):
     """Measured on the very batch that g_down came from, the loss falls by what was predicted of a fifth of a step."""
     runner, probed = probe
@@ -126,6 +129,7 @@ def test_predictions_agree_with_a_small_step(probe):
             assert result["realised"] == pytest.approx(result["predicted"], rel=0.05, abs=2e-6)
 
 
+@pytest.mark.slow
 def test_the_learners_own_update_is_the_step_it_would_take(probe):
     """AdamW's update from the probe equals what its `step` does to the weights, clipping and state included."""
     runner, probed = probe
@@ -146,6 +150,7 @@ def test_the_learners_own_update_is_the_step_it_would_take(probe):
         torch.testing.assert_close(p - before[name], update[name], atol=1e-7, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_realised_drops_are_of_the_moved_copy(probe):
     """With S moved by hand, the loss on the third batch is what `outcome` says it became."""
     _, probed = probe
@@ -181,6 +186,7 @@ def test_flipped_views_reflect_the_designer_about_its_start(probed_config, tmp_p
     assert not torch.equal(moved["flipped"].global_crops, moved["designed"].global_crops)
 
 
+@pytest.mark.slow
 def test_after_a_resume_untrained_is_still_the_designer_of_the_beginning(probed_config, tmp_path):
     whole = lines(train(copy.deepcopy(probed_config), tmp_path / "whole") / "one_step.jsonl")
     runner = build_runner(copy.deepcopy(probed_config), tmp_path / "part", seed=0)

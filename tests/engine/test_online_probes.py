@@ -80,6 +80,7 @@ def assert_same(a, b, where=""):
         assert a == b or where == ".budget.elapsed", where
 
 
+@pytest.mark.slow
 def test_the_run_does_not_notice_its_probes(probed_config, designed_config, tmp_path):
     """Weights, optimizers, streams, heads and every random generator are the same to the last bit."""
     with_probes = train(probed_config, tmp_path / "with")
@@ -89,6 +90,7 @@ def test_the_run_does_not_notice_its_probes(probed_config, designed_config, tmp_
     assert not (without / "online_probes.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_each_probe_has_its_own_cadence_and_time_is_not_counted(probed_config, tmp_path, monkeypatch):
     def slow(*args, **kwargs):
         nonlocal later
@@ -115,6 +117,7 @@ def test_each_probe_has_its_own_cadence_and_time_is_not_counted(probed_config, t
     assert last["scores"] == result["scores"] and last["card"] == result["card"]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_probes_every_step_once(probed_config, tmp_path):
     runner = build_runner(copy.deepcopy(probed_config), tmp_path / "run", seed=0)
     loop, ordinary = runner.train_loop, runner.train_loop.run_iter
@@ -163,6 +166,7 @@ def test_a_probe_config_is_taken_as_the_file_that_it_is(name):
     assert {"segmentation", "depth", "classification", "knn"} <= build_probes(hook.config).keys()
 
 
+@pytest.mark.slow
 def test_missing_data_is_named_before_the_first_step(probed_config, tmp_path):
     probed_config.probes[1]["probes"]["knn"]["val"] = str(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="nowhere"):

@@ -63,6 +63,7 @@ def test_all_mistakes_are_listed_at_once():
 TRAINING = [p for p in sorted(CONFIGS.glob("*/*.py")) if re.search(r"^(from|with).*\n|budget", p.read_text())]
 
 
+@pytest.mark.slow
 def test_every_training_config_passes_and_so_does_its_saved_form(tmp_path):
     checked = 0
     for path in TRAINING:

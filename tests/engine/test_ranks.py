@@ -35,6 +35,7 @@ def launch(config, work_dir, ranks, tmp_path):
     return work_dir
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("designer", ["GlobalPolicy", "CandidateSearch"])
 def test_two_ranks_agree_on_what_rollouts_teach(designer, designed_config, tmp_path):
     """Ranks that valued on their own would learn two designers and never notice."""
@@ -67,6 +68,7 @@ def halved(config):
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("which", "compiling"), [("fixed_config", False), ("designed_config", False), ("designed_config", True)]
 )

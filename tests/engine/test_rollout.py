@@ -125,6 +125,7 @@ def test_a_run_goes_on_as_if_a_rollout_had_never_been(designed_config, tmp_path,
     assert_same(everything(other), everything(loop))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_a_rollout_is_what_the_run_would_do(designed_config, tmp_path, name):
     """With the run's own batches and random numbers, a trial's weights are those that the run comes to."""
@@ -172,6 +173,7 @@ def test_a_learner_that_diverges_explains_nothing(designed_config, tmp_path):
     assert rollouts.value(broken, 2) == pytest.approx(float(sum(before.values())) / 2 - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("designer", ["GlobalPolicy", "CandidateSearch", "ImageWeights"])
 def test_designers_learn_by_rollouts_and_resume_exactly(designed_config, tmp_path, designer):
     config = with_horizon(designed_config, pairs=2, rollouts=2, candidates=3)
@@ -201,6 +203,7 @@ def test_designers_learn_by_rollouts_and_resume_exactly(designed_config, tmp_pat
     assert {"value", "feedback_loss/depth", "time/rollout", "time/feedback"} <= log[-1].keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("designer", "steps"), [("GlobalPolicy", 2 * 4 * 8 * 3), ("CandidateSearch", 3 * (5 * 2 + 3 * 2 + 2 * 4))]
 )
@@ -217,6 +220,7 @@ def test_a_meta_step_takes_as_many_learner_steps_as_it_says(designed_config, tmp
     assert len(taken) == steps == loop.designer_update.learner_steps()
 
 
+@pytest.mark.slow
 def test_the_paper_is_horizon_zero(designed_config, tmp_path):
     plain = build_runner(copy.deepcopy(designed_config), tmp_path / "plain", seed=0)
     plain.train()
@@ -246,6 +250,7 @@ def test_a_choice_among_targets_is_taken_and_kept(designed_config, tmp_path, hor
     assert resumed.designer.chosen == loop.designer.chosen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("halvings", [0, 1])
 def test_negated_feedback_takes_the_worst(designed_config, tmp_path, halvings):
     chosen = {}
@@ -261,6 +266,7 @@ def test_negated_feedback_takes_the_worst(designed_config, tmp_path, halvings):
     assert sorted(chosen.values()) == [0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -72,6 +72,7 @@ def test_a_run_that_stopped_before_its_first_checkpoint_is_not_overwritten_unask
     assert (run / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_directory_that_another_process_holds_is_refused(fixed_config, tmp_path):
     hold = (
         "import sys, time\nfrom pathlib import Path\nfrom vssl.engine.run_directory import claimed\n"
@@ -103,6 +104,7 @@ def test_a_work_dir_below_a_file_is_refused(fixed_config, tmp_path):
         train(fixed_config, tmp_path / "file" / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 75)])
 def test_a_signal_writes_a_checkpoint_and_the_run_resumes_bit_for_bit(fixed_config, tmp_path, number, code):
     fixed_config.merge_from_dict({"budget.steps": 60, "checkpoint_interval": 1000, "rankme_interval": 0})

@@ -102,6 +102,7 @@ def test_the_recorded_gradient_is_that_of_the_value(policy_config, tmp_path):
     torch.testing.assert_close(row, 2.0 * torch.tensor(recorded), atol=1e-7, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 4])
 def test_snapshots_change_nothing_in_the_run(designed_config, tmp_path, count):
     with_them = train(copy.deepcopy(designed_config), tmp_path / "with")
@@ -117,6 +118,7 @@ def test_a_fixed_recipe_has_nothing_to_record(fixed_config, tmp_path):
     assert not (run / "snapshots").exists() and not (run / "policy.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_records_every_step_once(policy_config, tmp_path):
     policy_config.merge_from_dict({"snapshots": 6})
     runner = build_runner(copy.deepcopy(policy_config), tmp_path / "run", seed=0)

@@ -27,6 +27,7 @@ def test_steps_are_those_whose_cost_is_nearest_to_the_target(target, steps):
     assert steps_within(kinds, {LEARNER: 1.0, FIRST_META: 5.0, META: 3.0}, target) == steps
 
 
+@pytest.mark.slow
 def test_a_run_beside_itself_costs_what_it_costs(fixed_config, monkeypatch):
     """Real steps, on a clock that ticks once whenever it is read: equal steps take equal time."""
     monkeypatch.setitem(CLOCKS, "processor", itertools.count().__next__)

@@ -73,6 +73,7 @@ def test_the_exported_backbone_loads_in_timm(fixed_config, tmp_path):
     torch.testing.assert_close(vit.eval().forward_features((images - ours.mean) / ours.std), ours(images))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(designed_config, tmp_path):
     runs = [
         train(copy.deepcopy(designed_config), tmp_path / name, seed=s) for name, s in [("a", 0), ("b", 0), ("c", 1)]
@@ -89,6 +90,7 @@ def test_a_budget_in_seconds_ends_the_run(fixed_config, tmp_path):
     assert 0.5 <= about["seconds"] < 2.0 and about["steps"] > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 3])
 def test_a_run_that_stopped_between_checkpoints_resumes_bit_for_bit(designed_config, tmp_path, after):
     whole = train(copy.deepcopy(designed_config), tmp_path / "whole")
@@ -109,6 +111,7 @@ def test_a_run_that_stopped_between_checkpoints_resumes_bit_for_bit(designed_con
     assert [line["step"] for line in lines(resumed)] == [2, 4, 6]
 
 
+@pytest.mark.slow
 def test_a_run_killed_with_sigkill_resumes_bit_for_bit(designed_config, tmp_path):
     designed_config.budget = dict(steps=40)
     designed_config.checkpoint_interval = 5
@@ -175,6 +178,7 @@ def test_bad_input_is_named_before_any_work(designed_config, tmp_path, change, e
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_too_many_corrupt_images_are_named_and_the_run_can_go_on(fixed_config, tmp_path, miniature):
     images = shutil.copytree(miniature / "imagenet/train", tmp_path / "images")
     fixed_config.merge_from_dict({"unlabeled.root": str(images), "unlabeled.skip_corrupt": 0})
@@ -221,6 +225,7 @@ def test_a_corrupt_image_does_not_end_a_run_and_is_said(fixed_config, tmp_path, 
     assert "1 of 24 unlabeled images could not be read" in capsys.readouterr().out.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_corrupt_label_is_named_before_the_run_begins(designed_config, tmp_path, miniature):
     root = shutil.copytree(miniature / "ade20k", tmp_path / "ade20k")
     (root / "annotations/training/0003.png").write_bytes(b"not a picture")

@@ -102,6 +102,7 @@ def widths(tiles, folder, seed: int, control: str | None, **options) -> dict[str
     return {name: np.ptp(numbers[name]["current"]) / np.ptp(numbers[name]["initial"]) for name in ("hue", "brightness")}
 
 
+@pytest.mark.slow
 def test_the_policy_finds_what_helps_and_what_hurts_and_the_negated_one_the_opposite(tiles, tmp_path):
     right = {}
     for control in (None, "negated"):
@@ -112,6 +113,7 @@ def test_the_policy_finds_what_helps_and_what_hurts_and_the_negated_one_the_oppo
     assert right[None] >= 4 and right["negated"] >= 4
 
 
+@pytest.mark.slow
 def test_two_meta_steps_by_rollouts_find_the_larger_of_the_two(tiles, tmp_path):
     """Rollouts of ten steps with two antithetic pairs: hue matters most, and its sign is found in each seed."""
     settings = dict(value__horizon=10, value__pairs=2, value__sigma=0.3, value__period=10, value__batch_size=48)

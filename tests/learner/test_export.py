@@ -52,6 +52,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_the_same_weights_make_the_same_bytes_in_every_process(tmp_path, monkeypatch):
     """safetensors itself writes its metadata in an order that changes. Slow, since another process imports torch."""
     names = [str(tmp_path / f"{i}.safetensors") for i in range(8)]

@@ -216,6 +216,7 @@ def test_the_objective_owns_its_head_and_not_the_backbone(objective, backbone):
     assert not {id(p) for p in objective.parameters()} & {id(p) for p in backbone.parameters()}
 
 
+@pytest.mark.slow
 def test_a_few_steps_on_one_batch_reduce_the_loss(objective, backbone, make_views, make_teacher):
     views, teacher = make_views(objective), make_teacher(backbone, objective)
     optimizer = torch.optim.Adam([*backbone.parameters(), *objective.parameters()], lr=2e-3)

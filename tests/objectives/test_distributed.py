@@ -50,6 +50,7 @@ def interleave(parts):
     return torch.stack(parts, dim=1).flatten(0, 1)
 
 
+@pytest.mark.slow
 def test_nt_xent_of_the_ranks_averages_to_that_of_the_whole_batch(ranks, whole):
     expected = nt_xent(whole["first"], whole["second"], 0.2).mean()
     assert (ranks[0]["loss"] + ranks[1]["loss"]).item() / 2 == pytest.approx(expected.item(), rel=1e-12)

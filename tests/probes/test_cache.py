@@ -105,6 +105,7 @@ def test_other_weights_files_or_protocols_have_other_keys(backbone, tmp_path):
     assert len(looked) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [SegmentationProbe, KNNProbe])
 def test_a_cached_score_is_the_same_and_looks_at_no_training_image(kind, backbone, request, tmp_path, monkeypatch):
     if kind is KNNProbe:
@@ -120,6 +121,7 @@ def test_a_cached_score_is_the_same_and_looks_at_no_training_image(kind, backbon
     assert len(list(tmp_path.iterdir())) == (2 if kind is KNNProbe else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["full_batch", "steps", "grid", "linear", "linear_grid", "augmented", "retrieval"])
 def test_every_probe_computes_in_float32_from_halves(kind, backbone, request, tmp_path):
     """Scores from float16 features, near those from float32; heads themselves stay float32."""

@@ -36,6 +36,7 @@ def options(scenes) -> list[str]:
     return ["--cfg-options", *found]
 
 
+@pytest.mark.slow
 def test_one_command_scores_a_backbone_with_every_probe(backbone_file, options):
     command = [sys.executable, "tools/probe.py", "configs/probes/scenes.py", "--backbone", str(backbone_file), *options]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -94,6 +95,7 @@ def test_out_that_is_something_else_is_refused_before_any_work(backbone_file, op
     assert (tmp_path / "r.json").read_text() == "notes"
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_finished_probes_and_the_interrupted_one(backbone_file, scenes, tmp_path):
     """SIGKILL while the second probe trains: the first is kept, the second goes on from its checkpoint."""
     config = tmp_path / "two.py"
@@ -139,6 +141,7 @@ def test_resume_measures_again_what_has_changed(backbone_file, backbone, options
     assert seconds("probes.knn.temperature=0.1") != other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["corrupt", "missing"])
 def test_a_label_that_cannot_be_read_is_named_at_the_start_whatever_the_path(
     damage, backbone_file, scenes, tmp_path, monkeypatch, capsys

@@ -58,6 +58,7 @@ def test_a_broken_label_file_is_named(scenes, tmp_path, name):
         load(root, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "change", "stated"),
     [

@@ -52,6 +52,7 @@ def miniatures(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dataset", "preset", "name"), PROBES)
 def test_a_preset_builds_takes_two_steps_and_scores(dataset, preset, name, miniatures, monkeypatch):
     cfg = Config.fromfile(CONFIGS / dataset / f"{preset}.py")

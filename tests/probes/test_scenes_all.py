@@ -62,6 +62,7 @@ def test_it_holds_every_kind_of_probe_head_and_fit():
     assert {bool(p.head.get("hidden")) for p in dense} == {True, False}
 
 
+@pytest.mark.slow
 def test_every_probe_runs_and_its_card_says_how_far_the_seeds_are_apart(small, backbone, tmp_path):
     path, out = tmp_path / "backbone.safetensors", tmp_path / "r.json"
     export_backbone(backbone, path)

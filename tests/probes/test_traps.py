@@ -118,6 +118,7 @@ def test_depth_errors_keep_numbers_not_images():
     assert all(isinstance(value, int | float) for entry in metric.results for value in entry)
 
 
+@pytest.mark.slow
 def test_millimetres_need_float32_and_a_factor(depth):
     def probe(**settings):
         steps = [dict(type=LoadDepthAnnotation, **settings) if "Depth" in s["type"].__name__ else s for s in pipeline]
@@ -186,6 +187,7 @@ def test_a_flip_in_a_test_pipeline_is_refused_for_depth_as_well(depth):
         DepthProbe(**depth)
 
 
+@pytest.mark.slow
 def test_crops_by_albumentations_have_the_shape_of_what_they_give(segmentation):
     crop = dict(type=Albu, transforms=[dict(type=A.CenterCrop, height=16, width=24)])
     steps = segmentation["train"]["pipeline"]
@@ -204,6 +206,7 @@ def test_arguments_that_albumentations_does_not_know_are_errors(segmentation):
         SegmentationProbe(**segmentation, path="runner").load(ProbeData())
 
 
+@pytest.mark.slow
 def test_a_score_at_another_size_than_the_labels_is_refused(segmentation, scenes):
     load, labels, resize, pack = segmentation["val"]["pipeline"]
     resize = {**resize, "scale": (16, 16)}

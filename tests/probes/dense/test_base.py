@@ -25,6 +25,7 @@ def run(backbone):
     return lambda probe, seed=0, backbone=backbone: probe.run(ProbeRun(backbone, ProbeData(), seed, CPU))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [SegmentationProbe, DepthProbe])
 def test_cached_features_and_the_runner_give_the_same_score(kind, run, request):
     settings = request.getfixturevalue("segmentation" if kind is SegmentationProbe else "depth")
@@ -71,6 +72,7 @@ def test_depth_pictures_are_metres_and_the_score_is_theirs(depth, run):
     assert outcome.result["scores"]["RMSE"] == pytest.approx(np.mean(error), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [SegmentationProbe, DepthProbe])
 def test_seeing_beats_blind(kind, run, backbone, request):
     settings = request.getfixturevalue("segmentation" if kind is SegmentationProbe else "depth")
@@ -84,6 +86,7 @@ def test_seeing_beats_blind(kind, run, backbone, request):
         assert sees["RMSE"] < 0.8 * guesses["RMSE"]
 
 
+@pytest.mark.slow
 def test_full_batch_score_does_not_depend_on_the_seed(segmentation, run):
     probe = SegmentationProbe(**{**segmentation, "schedule": dict(type=FullBatch, iterations=15)})
     assert run(probe, seed=0).result["scores"] == run(probe, seed=5).result["scores"]
@@ -114,6 +117,7 @@ def test_card_tells_the_protocol(depth, run):
     assert {"head", "schedule", "averaging", "train_pipeline", "val_pipeline", "model", "versions"} <= set(card)
 
 
+@pytest.mark.slow
 def test_random_augmentation_needs_the_runner_and_runs_there(segmentation, run):
     segmentation["train"]["pipeline"].insert(2, dict(type=RandomFlip, prob=0.5))
     with pytest.raises(ValueError, match=r"RandomFlip may be random.*path='runner'"):
@@ -161,6 +165,7 @@ def test_bins_scales_and_flips_of_a_depth_probe_stand_in_its_card(depth, run):
     assert json.loads(json.dumps(card)) == card and 0 < result["scores"]["RMSE"] < 3
 
 
+@pytest.mark.slow
 def test_labels_out_of_range_and_of_another_size_are_named(segmentation, scenes, tmp_path):
     def load_with(labels: np.ndarray) -> None:
         for kind, source in (("images", "images/training/s000.jpg"), ("annotations", None)):

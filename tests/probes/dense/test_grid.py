@@ -30,6 +30,7 @@ def settings_of(kind, request) -> dict:
     return settings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["cached", "runner"])
 @pytest.mark.parametrize("kind", [SegmentationProbe, DepthProbe])
 def test_members_score_what_single_probes_score(kind, path, run, request):
@@ -51,6 +52,7 @@ def test_members_score_what_single_probes_score(kind, path, run, request):
         assert {name: member[name] for name in expected} == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_held_out_images_choose_and_are_in_no_batch(segmentation, run):
     grid = DenseGrid(dict(type=SegmentationProbe, **segmentation), [1e-5, 1e-2], seeds=[0, 1], holdout=0.25)
     train, val, held = grid.load(ProbeData())

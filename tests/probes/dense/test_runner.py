@@ -49,6 +49,7 @@ def equal(one: dict, other: dict) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_resumes_to_the_head_of_an_uninterrupted_one(augmented, backbone, tmp_path):
     through = fit(augmented, backbone)
     options = dict(checkpoint=tmp_path / "new/c.pth", interval=2)
@@ -62,6 +63,7 @@ def test_an_interrupted_fit_resumes_to_the_head_of_an_uninterrupted_one(augmente
     assert not equal(fit(augmented, backbone, seed=1), through)
 
 
+@pytest.mark.slow
 def test_a_fit_does_not_depend_on_the_number_of_workers(augmented, backbone):
     assert equal(fit(augmented, backbone), fit(augmented, backbone, num_workers=2))
 
@@ -78,6 +80,7 @@ def test_mmengines_own_checkpoint_would_not_load_with_weights_only(tmp_path):
         load_checkpoint(tmp_path / "theirs.pth")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "text", "other"])
 def test_a_checkpoint_that_is_none_is_refused_by_name(damage, augmented, backbone, tmp_path):
     path = tmp_path / "c.pth"
@@ -91,6 +94,7 @@ def test_a_checkpoint_that_is_none_is_refused_by_name(damage, augmented, backbon
         fit(augmented, backbone, checkpoint=path, resume=True)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_head_is_refused(augmented, backbone, tmp_path):
     augmented["schedule"].update(steps=2, warmup_steps=0)
     fit(augmented, backbone, checkpoint=tmp_path / "c.pth", interval=1)
@@ -121,6 +125,7 @@ def test_divergence_is_an_error(augmented, backbone):
         fit(augmented, backbone, interval=1)
 
 
+@pytest.mark.slow
 def test_mini_batches_without_augmentation_score_as_on_cached_features(segmentation, backbone):
     segmentation["schedule"].update(steps=15, batch_size=5)
     scores = [

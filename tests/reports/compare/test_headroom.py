@@ -60,6 +60,7 @@ def test_every_arm_between_the_ends_has_its_share(results):
     assert depth["share"] == pytest.approx((0.0 + 0.01 + 0.005) / (-0.03 - 0.029 - 0.03))
 
 
+@pytest.mark.slow
 def test_page_and_table_show_the_shares_of_results_json(results, folder, layout):
     shown = format_share(results["arms"]["random_feedback"]["headroom"]["segmentation/mIoU"])
     assert shown.startswith("−3 % [") and shown in render_page(results, folder)

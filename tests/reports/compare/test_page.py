@@ -40,6 +40,7 @@ def visible_text(html):
     return re.sub(r"<[^>]+>", " ", without)
 
 
+@pytest.mark.slow
 def test_numbers_on_the_page_are_those_of_results_json(results, folder):
     write_results(results, folder / "results.json")
     write_page(results, folder)
@@ -86,10 +87,12 @@ def test_page_is_self_contained_and_well_formed(results, folder):
     assert "<script" not in html
 
 
+@pytest.mark.slow
 def test_page_is_the_same_every_time(results, folder):
     assert render_page(results, folder) == render_page(results, folder)
 
 
+@pytest.mark.slow
 def test_page_names_command_settings_protocol_and_environment(results, folder):
     text = visible_text(render_page(results, folder))
     assert "python tools/compare.py configs/a.py --work-dir &#x27;my runs&#x27;" in text
@@ -98,11 +101,13 @@ def test_page_names_command_settings_protocol_and_environment(results, folder):
     assert "torch 2.15.0" in text and "2026-01-01" in text
 
 
+@pytest.mark.slow
 def test_verdict_picture_is_written(results, folder):
     write_page(results, folder)
     assert (folder / "verdict.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_labels_cannot_inject_markup(folder, layout):
     layout["arms"]["fixed"]["label"] = "<b>fixed & co</b>"
     html = render_page(collect(folder, layout), folder)
@@ -129,6 +134,7 @@ def test_a_comparison_without_any_run_still_gives_a_page(tmp_path, layout):
     assert "Undecided: no seed has finished in both arms." in text and "No probe has finished yet." in text
 
 
+@pytest.mark.slow
 def test_a_missing_arm_is_said_at_the_top(folder, layout):
     shutil.rmtree(folder / "random_feedback")
     html = render_page(collect(folder, layout), folder)
@@ -136,6 +142,7 @@ def test_a_missing_arm_is_said_at_the_top(folder, layout):
     assert "Missing, not run: random_feedback seed 0, random_feedback seed 1, random_feedback seed 2." in notes
 
 
+@pytest.mark.slow
 def test_scores_per_class_are_means_over_seeds(results, folder):
     html = render_page(results, folder)
     folded = re.search(r"segmentation, per class</summary>(.*?)</details>", html, flags=re.S).group(1)

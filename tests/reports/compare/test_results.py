@@ -108,6 +108,7 @@ def on_the_processor(folder, layout, arms):
             edit_json(path, budget=layout["arms"][arm]["budget"])
 
 
+@pytest.mark.slow
 def test_processor_seconds_are_never_called_wall_clock(folder, layout):
     on_the_processor(folder, layout, layout["arms"])
     edit_json(folder / "vpretraining" / "seed1" / "run.json", seconds=66.11)

@@ -136,6 +136,7 @@ def visible(html):
     return re.sub(r"<[^>]+>", " ", re.sub(r"<(style|svg).*?</\1>", " ", html, flags=re.S))
 
 
+@pytest.mark.slow
 def test_the_page_is_one_well_formed_file_that_needs_nothing_else(run):
     html = render_policy_page(read_record(run))
     page = Page(html)
@@ -146,6 +147,7 @@ def test_the_page_is_one_well_formed_file_that_needs_nothing_else(run):
     assert render_policy_page(read_record(run)) == html, "the same files give the same page"
 
 
+@pytest.mark.slow
 def test_the_page_says_what_came_out(run):
     text = visible(render_policy_page(read_record(run)))
     assert "probability of hue 0.80 → 0.60; hue [−0.10, 0.10] → [−0.05, 0.05]" in text
@@ -169,6 +171,7 @@ def test_a_page_is_made_from_what_is_there(run):
         assert line in text
 
 
+@pytest.mark.slow
 def test_designers_without_a_mask_or_with_a_network_are_told_apart(run):
     shutil.rmtree(run / "snapshots")
     write_panel(run, masked=False)
@@ -181,6 +184,7 @@ def test_designers_without_a_mask_or_with_a_network_are_told_apart(run):
     assert "one distribution for all images" in text
 
 
+@pytest.mark.slow
 def test_a_search_shows_its_strengths(run):
     entry = {"name": "hue", "choices": [0.0, 1.0, 2.0], "probabilities": [0.2, 0.3, 0.5], "mean": 1.3}
     write_lines(run / "policy.jsonl", [{"step": s, "gradient": {"meta_steps": 0}, "strengths": [entry]} for s in STEPS])
@@ -189,6 +193,7 @@ def test_a_search_shows_its_strengths(run):
     assert "strengths" in paper_figures(record)
 
 
+@pytest.mark.slow
 def test_pngs_for_papers_are_written(run, tmp_path):
     page = write_policy_page(run, tmp_path / "deep" / "page.html", tmp_path / "png")
     assert page == tmp_path / "deep" / "page.html" and page.is_file()
@@ -264,6 +269,7 @@ def test_a_mask_without_contrast_is_not_said_to_hide_a_class(run):
     assert "Standard deviation of the mask: 0.004, so it is nearly flat." in told
 
 
+@pytest.mark.slow
 def test_the_budget_is_told_in_words(run):
     assert "100 steps" in visible(render_policy_page(read_record(run)).split("How it was recorded")[1])
 
@@ -301,6 +307,7 @@ def command(*arguments):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page_into_the_run(run):
     done = command(run)
     assert done.returncode == 0 and "policy.html" in done.stdout, done.stderr
