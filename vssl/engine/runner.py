@@ -1,4 +1,11 @@
-"""mmengine's Runner, with a checkpoint that resumes exactly and a start that also works on CPUs."""
+"""mmengine's Runner, with a checkpoint that resumes exactly and a start that also works on CPUs.
+
+Why mmengine's: its configs, launchers, visualizers (TensorBoard and others by one key) and hooks are what users of
+OpenMMLab know, and `custom_hooks` and `visualizer` of a config work as its documentation says. Why so much of it is
+replaced: its checkpoints do not hold what an exact resume needs, its default hooks count in epochs, its loop
+deep-copies what it is given (the designer would then value a copy of the start), and its DDP wrapper wants a GPU.
+What is replaced is in this file and nowhere else. A runner of our own would save these lines and lose the rest.
+"""
 
 import importlib.util
 import uuid
