@@ -5,7 +5,7 @@ with each, and the run goes on with the best (docs/value.md#horizon).
 
 Command:  python tools/train.py configs/scenes/mae_horizon.py --cfg-options backbone.checkpoint=START
           (START: backbone.safetensors of configs/scenes/mae_start.py)
-Expected: not yet measured
+Expected: docs/benchmark.md, "What to predict"
 """
 
 from mmengine.config import read_base
