@@ -9,6 +9,8 @@ OLDEST_PYTHON ?= python3.10
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 OLDEST := .venv-oldest
+EXTRAS := test,tracking,onnx
+OLDEST_EXTRAS := test,tracking
 NUMERICAL := tests/value tests/objectives tests/views
 
 .PHONY: demo test test-fast test-rounding test-oldest test-browser lint clean install
@@ -44,10 +46,10 @@ lint: $(INSTALLED)
 
 install: $(INSTALLED)
 
-# $(call install-into,FOLDER,CONSTRAINTS). opencv-python and opencv-python-headless hold the same cv2, and the one that is
+# $(call install-into,FOLDER,CONSTRAINTS,EXTRAS). opencv-python and opencv-python-headless hold the same cv2, and the one that is
 # installed last has it. That is headless: the other one needs libGL and GLib of the system.
 define install-into
-	$(1)/bin/pip install --quiet --quiet --constraint $(2) --editable '.[test,tracking]'
+	$(1)/bin/pip install --quiet --quiet --constraint $(2) --editable '.[$(3)]'
 	$(1)/bin/pip install --quiet --quiet --constraint $(2) --force-reinstall --no-deps opencv-python-headless
 endef
 
@@ -55,13 +57,13 @@ endef
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "the versions in constraints.txt are for Python 3.11 to 3.13; run: make PYTHON=python3.11 (docs/install.md for Python 3.10)")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(call install-into,.venv,constraints.txt)
+	$(call install-into,.venv,constraints.txt,$(EXTRAS))
 	touch $@
 
 $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
 	$(OLDEST_PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 10) else "constraints-oldest.txt is for Python 3.10; run: make test-oldest OLDEST_PYTHON=python3.10")'
 	test -x $(OLDEST)/bin/python || $(OLDEST_PYTHON) -m venv $(OLDEST)
-	$(call install-into,$(OLDEST),constraints-oldest.txt)
+	$(call install-into,$(OLDEST),constraints-oldest.txt,$(OLDEST_EXTRAS))
 	touch $@
 
 clean:
