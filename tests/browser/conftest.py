@@ -23,7 +23,7 @@ def _module(path: Path):
     return module
 
 
-_runs, _policy = _module(REPORTS / "conftest.py"), _module(REPORTS / "test_policy_page.py")
+_runs, _policy = _module(REPORTS / "conftest.py"), _module(REPORTS / "policy/test_page.py")
 folder, layout, environment, run = _runs.folder, _runs.layout, _runs.environment, _policy.run
 
 
