@@ -1,6 +1,7 @@
 """Files that appear under their name only when they are whole, whatever ends the process."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ def whole(path: Path) -> Iterator[Path]:
     partial = path.with_name(path.name + PARTIAL)
     try:
         yield partial
-        partial.replace(path)
+        os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

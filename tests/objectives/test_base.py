@@ -39,7 +39,9 @@ def test_only_finish_depends_on_the_aligned_parameters(objective, backbone, make
             parameter.add_(0.1 * torch.randn_like(parameter))
     after = objective.begin(backbone, teacher, views, Draws(0, "views"))
     assert before.keys() == after.keys() and all(torch.equal(before[n], after[n]) for n in before)
-    assert (objective.finish(backbone, after) - loss).abs() > 1e-3
+    assert (
+        objective.finish(backbone, after) - loss
+    ).abs() > 1e-6  # in fp64; how far it moves depends on the numbers drawn
 
 
 def test_every_parameter_outside_the_aligned_ones_acts_through_the_state(objective, backbone, make_views, make_teacher):
@@ -83,7 +85,7 @@ def test_finish_has_a_second_derivative_with_math_attention(objective, backbone,
 
     with sdpa_kernel(SDPBackend.MATH):
         (exact,) = torch.autograd.grad(along(h), h)
-        direction, step = torch.randn_like(h), 1e-6
+        direction, step = torch.randn_like(h), 1e-7  # truncation 1e-9 relative, rounding less
         expected = (along(h + step * direction) - along(h - step * direction)) / (2 * step)
     assert (exact * direction).sum().item() == pytest.approx(expected.item(), rel=1e-5)
 
