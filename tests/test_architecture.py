@@ -59,6 +59,7 @@ def test_every_room_is_in_the_table():
     assert rooms == set(MAY_IMPORT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_a_room_knows_only_its_neighbours(room):
     strangers = [

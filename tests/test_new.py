@@ -35,6 +35,7 @@ def data(tmp_path):
     return root
 
 
+@pytest.mark.slow
 def test_the_configs_train_and_probe(data, tmp_path, capsys):
     assert main([str(tmp_path / "mine.py"), "--data", str(data)]) == 0
     said = capsys.readouterr().out
@@ -55,6 +56,7 @@ def test_the_configs_train_and_probe(data, tmp_path, capsys):
     assert 0 <= scores["segmentation"]["mIoU"] <= 100 and scores["depth"]["RMSE"] > 0
 
 
+@pytest.mark.slow
 def test_one_task_will_do(data, tmp_path):
     (data / "nyuv2").rename(data / "else")
     assert main([str(tmp_path / "mine.py"), "--data", str(data)]) == 0

@@ -77,6 +77,7 @@ def test_a_perfect_order_has_correlation_one_and_loses_nothing():
     assert mean_rank_correlation([np.stack([0 * value, value], 1)]) == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_the_table_says_what_the_choice_by_value_loses():
     def row(seed, name, value, outcome):
         about = {"config": "c", "objective": "MAE", "surface": "Choice", "of": 3, "seed": seed, "construction": name}

@@ -25,6 +25,7 @@ def test_learner_step_times_every_variant(benchmark, capsys, objective):
     assert "fp32 and bf16" in result["machine"] and "| bf16 | compiled |" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")
 @pytest.mark.parametrize("objective", ["dino", "ibot", "dinov2"])
 def test_lightlys_step_is_set_beside_ours(benchmark, objective):

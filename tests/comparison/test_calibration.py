@@ -100,6 +100,7 @@ def test_list_shows_the_budget(config, fakes):
     assert "25 steps (as 40 of the baseline)" in waiting and waiting.endswith("10 s")  # 40 · 0.25 s
 
 
+@pytest.mark.slow
 def test_table_page_and_json_say_how_long_it_was_and_the_drift(config, fakes, capsys, compare):
     Path("compare.py").write_text("\n".join(f"{key} = {value!r}" for key, value in config.items()) + "\n")
     compare(["compare.py"], fakes.workers())

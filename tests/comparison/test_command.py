@@ -13,6 +13,7 @@ def config_file(config) -> str:
     return "compare.py"
 
 
+@pytest.mark.slow
 def test_run_writes_results_page_and_table(config_file, fakes, capsys, compare):
     compare([config_file], fakes.workers())
     out = capsys.readouterr().out
@@ -50,6 +51,7 @@ def test_collect_only_runs_nothing(config_file, fakes, compare):
     assert fakes.trained == before and Path("runs/results.json").is_file()
 
 
+@pytest.mark.slow
 def test_list_prints_order_state_and_time_and_runs_nothing(config_file, fakes, comparison, capsys, compare):
     compare([config_file, "--list"], fakes.workers())
     out = capsys.readouterr().out
@@ -89,6 +91,7 @@ def test_errors_are_one_message_and_status_one(config_file, capsys):
     assert capsys.readouterr().err.startswith("error: config nothing.py does not exist")
 
 
+@pytest.mark.slow
 def test_a_comparison_that_is_refused_before_any_run_leaves_no_report(config_file, fakes, monkeypatch, compare):
     def refuse(path, options):
         raise ValueError("no such folder")

@@ -85,6 +85,7 @@ def test_jpeg_images_are_mmsegs_layout_and_read_in_metres(source, tmp_path):
         assert np.abs(depth.numpy() - raw).max() < 6e-4
 
 
+@pytest.mark.slow
 def test_a_killed_preparation_is_completed_and_other_options_are_refused(source, tmp_path, monkeypatch):
     prepare_nyuv2(source, tmp_path / "whole", release=RELEASE)
     write_whole, out = nyuv2.write_whole, tmp_path / "out"

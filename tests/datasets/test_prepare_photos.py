@@ -200,6 +200,7 @@ def esanet(tmp_path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_nyuv2_folders_give_depth_of_either_kind_and_classes(esanet, tmp_path):
     told = about(prepare_nyuv2_folders(esanet, tmp_path / "raw", counts=NYU))
     assert told["depth"] == "raw" and told["invalid_share"] == pytest.approx(1 / 6, abs=1e-4)

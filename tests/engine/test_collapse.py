@@ -115,6 +115,7 @@ def test_a_run_too_short_for_two_looks_is_looked_at_at_its_end(fixed_config, tmp
     assert warnings_of(train(fixed_config, tmp_path / "off")) == []
 
 
+@pytest.mark.slow
 def test_a_collapse_on_the_way_is_said_within_50_steps(fixed_config, tmp_path):
     fixed_config.merge_from_dict({"budget.steps": 60, "checkpoint_interval": 100, "rankme_interval": 0})
     runner = build_runner(fixed_config, tmp_path / "run", seed=0)

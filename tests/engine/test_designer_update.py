@@ -67,6 +67,7 @@ def test_after_a_step_a_policy_is_where_its_numbers_move(designed_config, tmp_pa
     assert all(row.any() and row.abs().max() < 50 for row in policy.raw)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["global", "search", "images"])
 def test_a_resumed_designer_goes_on_exactly(designed_config, tmp_path, name):
     config = with_designer(designed_config, name)
@@ -82,6 +83,7 @@ def test_a_resumed_designer_goes_on_exactly(designed_config, tmp_path, name):
     assert torch.equal(phi(whole), phi(resumed))
 
 
+@pytest.mark.slow
 def test_a_frozen_designer_keeps_what_another_run_learned(designed_config, tmp_path):
     first = build_runner(copy.deepcopy(designed_config), tmp_path / "first", seed=0)
     first.train()
@@ -108,6 +110,7 @@ def test_in_bf16_heads_are_fitted_as_in_fp32(designed_config, tmp_path):
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unet", "global"])
 def test_in_bf16_differences_are_what_double_backward_gives(designed_config, tmp_path, name):
     """The tail is in fp32, so that what is left between estimators is what is left in fp32."""
@@ -176,6 +179,7 @@ def test_meta_steps_share_a_g_down(designed_config, tmp_path, monkeypatch):
     assert worth[0] is worth[1] and worth[1] is not worth[2]
 
 
+@pytest.mark.slow
 def test_warmup_raises_the_designers_learning_rate(designed_config, tmp_path):
     designed_config["value"].update(warmup=4, period=1)
     designed_config.log_interval = 1

@@ -57,6 +57,7 @@ def test_the_run_is_left_as_it_was_to_the_last_bit(probed_config, tmp_path):
     assert different_parts(probed, plain) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evaluator", ["heads", "ridge"])
 def test_a_fixed_recipe_is_measured_and_never_notices(probed_config, fixed_config, tmp_path, evaluator):
     """Feedback that only measures: the learner is that of a run without any labels, to the last bit."""
@@ -230,6 +231,7 @@ def test_settings_that_cannot_work_are_refused_before_the_first_step(probed_conf
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_the_log_has_the_cosine_between_tasks(designed_config, tmp_path):
     run = train(designed_config, tmp_path / "run")
     row = lines(run / "metrics.jsonl")[-1]

@@ -136,6 +136,7 @@ def test_a_resumed_run_probes_every_step_once(probed_config, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_the_saved_config_holds_the_probes_too(fixed_config, probed_config, tmp_path):
     fixed_config.probes, fixed_config.budget = probed_config.probes[1:], dict(steps=1)
     first = train(fixed_config, tmp_path / "first")

@@ -42,6 +42,7 @@ def test_a_run_begins_with_everything_that_another_has_learned(fixed_config, tmp
     assert {group["peak_lr"] for group in now["param_groups"]} == {2e-4}
 
 
+@pytest.mark.slow
 def test_a_continued_run_resumes_exactly(fixed_config, tmp_path):
     train(fixed_config, tmp_path / "first")
     fixed_config.continue_run = str(tmp_path / "first")

@@ -53,6 +53,7 @@ def test_a_number_outside_its_range_is_refused_by_its_key(key, value):
         _checked(**{key: value})
 
 
+@pytest.mark.slow
 def test_all_mistakes_are_listed_at_once():
     with pytest.raises(ConfigError) as error:
         _checked(clip_grad=-1, seed=-1, objective__out_dim=0)

@@ -109,6 +109,7 @@ def rollouts_of(loop, steps, courses=1):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_a_run_goes_on_as_if_a_rollout_had_never_been(designed_config, tmp_path, name):
     config = of_objective(with_horizon(designed_config, burn_in=100), name)
@@ -148,6 +149,7 @@ def test_a_rollout_is_what_the_run_would_do(designed_config, tmp_path, name):
     assert_same(trial._learner_step.optimizer.state_dict(), loop.learner_step.optimizer.state_dict())
 
 
+@pytest.mark.slow
 def test_equal_constructions_have_equal_values_and_others_do_not(designed_config, tmp_path):
     loop = begun(of_objective(with_horizon(designed_config, burn_in=100), "simclr"), tmp_path)
     rollouts = rollouts_of(loop, 2, courses=2)
@@ -230,6 +232,7 @@ def test_the_paper_is_horizon_zero(designed_config, tmp_path):
     assert_same(everything(plain.train_loop), everything(zero.train_loop))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("horizon", [0, 2])
 def test_a_choice_among_targets_is_taken_and_kept(designed_config, tmp_path, horizon):
     """The best target is found, by one step or by rollouts, and the learner is trained on it from then on."""

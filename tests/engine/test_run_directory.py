@@ -45,6 +45,7 @@ def test_resuming_with_other_settings_is_refused_and_changes_nothing(fixed_confi
     assert contents(run) == before
 
 
+@pytest.mark.slow
 def test_a_resumed_run_may_have_a_larger_budget_and_write_more_often(fixed_config, tmp_path):
     run = train(copy.deepcopy(fixed_config), tmp_path / "run")
     fixed_config.merge_from_dict({"budget.steps": 8, "log_interval": 1})

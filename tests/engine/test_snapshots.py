@@ -38,6 +38,7 @@ def policy_config(designed_config):
     return designed_config
 
 
+@pytest.mark.slow
 def test_a_run_keeps_a_panel_with_the_same_images_and_draws_throughout(designed_config, tmp_path):
     designed_config.merge_from_dict({"snapshots": 3, "snapshot_images": 5})
     run = train(designed_config, tmp_path / "run")
@@ -54,12 +55,14 @@ def test_a_run_keeps_a_panel_with_the_same_images_and_draws_throughout(designed_
     assert not list((run / "snapshots").glob("*.partial*"))
 
 
+@pytest.mark.slow
 def test_a_policy_that_has_not_moved_leaves_the_base_view(policy_config, tmp_path):
     run = train(policy_config, tmp_path / "run")
     panel = np.load(run / "snapshots" / "panel.npz")
     np.testing.assert_array_equal(np.load(run / "snapshots" / "00000000.npz")["designed"], panel["base"])
 
 
+@pytest.mark.slow
 def test_policy_rows_hold_the_numbers_and_their_gradients(policy_config, tmp_path):
     policy_config.merge_from_dict({"snapshots": 1})
     run = train(policy_config, tmp_path / "run")
@@ -78,6 +81,7 @@ def test_policy_rows_hold_the_numbers_and_their_gradients(policy_config, tmp_pat
     assert end["views"] != start["views"]
 
 
+@pytest.mark.slow
 def test_the_designer_of_a_run_is_loaded_without_its_data(policy_config, tmp_path):
     run = train(policy_config, tmp_path / "run")
     last = lines(run / "policy.jsonl")[-1]["views"]
@@ -144,6 +148,7 @@ def test_numbers_that_make_no_panel_are_refused(designed_config, tmp_path, chang
         train(designed_config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_mask_analysis_is_written_at_the_end(designed_config, tmp_path):
     run = train(designed_config, tmp_path / "run")
     analysis = json.loads((run / "mask_analysis.json").read_text())

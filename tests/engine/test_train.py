@@ -32,6 +32,7 @@ def lines(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_run_writes_what_it_promises(designed_config, tmp_path):
     run = train(designed_config, tmp_path / "run", seed=1)
     log = lines(run)

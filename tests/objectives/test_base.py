@@ -174,6 +174,7 @@ def test_a_resumed_learner_goes_on_exactly(objective, backbone, make_views):
     assert all(torch.equal(v, resumed.state_dict()[name]) for name, v in learner.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_copied_learner_goes_on_exactly_and_the_original_does_not_notice(objective, backbone, make_views):
     """A rollout (vssl/engine/rollout.py) takes its steps on such a copy."""
     learner = Learner(backbone, objective)

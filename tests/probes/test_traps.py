@@ -73,6 +73,7 @@ def test_rotated_depth_has_no_255_metres_in_its_corners(depth):
     DepthProbe(**depth, path="runner")
 
 
+@pytest.mark.slow
 def test_padded_depth_is_invalid_and_costs_nothing(depth, backbone):
     probe = DepthProbe(**{**depth, "size": (40, 48)}, path="runner")
     train, _ = probe.load(ProbeData())
@@ -87,6 +88,7 @@ def test_padded_depth_is_invalid_and_costs_nothing(depth, backbone):
         assert ValidDepthLoss()(torch.tensor([3.0, 9.0]), target) == 1.0
 
 
+@pytest.mark.slow
 def test_a_padded_image_has_the_colour_that_the_backbone_subtracts(segmentation, backbone):
     """mmseg fills with one number before the backbone normalises: 0 would be black, two standard deviations off."""
     probe = SegmentationProbe(**{**segmentation, "size": (40, 48)}, path="runner")
@@ -148,6 +150,7 @@ def test_cross_entropy_does_not_shrink_with_the_number_of_ignored_pixels():
     torch.testing.assert_close(CrossEntropyLoss()(logits, labels, ignore_index=255), expected / 2)
 
 
+@pytest.mark.slow
 def test_labels_lose_one_once_and_zero_is_ignored(segmentation):
     train, _ = SegmentationProbe(**segmentation).load(ProbeData())
     assert train.dataset.reduce_zero_label

@@ -36,6 +36,7 @@ def test_cached_features_and_the_runner_give_the_same_score(kind, run, request):
     assert cached["card"]["features"] != runner["card"]["features"]
 
 
+@pytest.mark.slow
 def test_cached_loss_is_the_loss_of_mmsegs_own_training_step(segmentation, backbone):
     probe, data = SegmentationProbe(**segmentation), ProbeData()
     train, _ = probe.load(data)
@@ -51,6 +52,7 @@ def test_cached_loss_is_the_loss_of_mmsegs_own_training_step(segmentation, backb
     torch.testing.assert_close(cached, plain["decode.loss_ce"])
 
 
+@pytest.mark.slow
 def test_score_is_of_mmsegs_predictions_on_every_validation_image(segmentation, backbone, run):
     outcome = run(SegmentationProbe(**segmentation, pictures=99))
     pictures = outcome.pictures
@@ -64,6 +66,7 @@ def test_score_is_of_mmsegs_predictions_on_every_validation_image(segmentation, 
     assert red[0] > red[1] + 50 and red[0] > red[2] + 50  # floors are drawn red, and pictures are RGB
 
 
+@pytest.mark.slow
 def test_depth_pictures_are_metres_and_the_score_is_theirs(depth, run):
     outcome = run(DepthProbe(**depth, pictures=6))
     label, predicted = outcome.pictures["depth_label"], outcome.pictures["depth_pred"]
@@ -92,6 +95,7 @@ def test_full_batch_score_does_not_depend_on_the_seed(segmentation, run):
     assert run(probe, seed=0).result["scores"] == run(probe, seed=5).result["scores"]
 
 
+@pytest.mark.slow
 def test_card_tells_the_protocol(depth, run):
     card = run(DepthProbe(**depth, layers=[1, 2], eigen_crop=True), seed=3).result["card"]
     expected = {
@@ -132,6 +136,7 @@ def test_flip_in_the_validation_pipeline_is_refused(segmentation):
         SegmentationProbe(**segmentation)
 
 
+@pytest.mark.slow
 def test_settings_that_do_not_go_together(segmentation, run):
     with pytest.raises(ValueError, match="FullBatch needs features computed once"):
         SegmentationProbe(**{**segmentation, "schedule": dict(type=FullBatch, iterations=15)}, path="runner")
@@ -143,6 +148,7 @@ def test_settings_that_do_not_go_together(segmentation, run):
         run(SegmentationProbe(**{**segmentation, "size": (64, 64)}))
 
 
+@pytest.mark.slow
 def test_depth_losses_are_checked_take_the_probes_range_and_stand_in_the_card(depth, run):
     losses = [dict(type=SigLoss, warmup_steps=0), dict(type=GradientLoss, weight=0.5)]
     probe = DepthProbe(**depth, losses=losses, max_depth=3.0)
@@ -154,6 +160,7 @@ def test_depth_losses_are_checked_take_the_probes_range_and_stand_in_the_card(de
         DepthProbe(**depth, losses=[dict(type=SigLoss, powr=2)])
 
 
+@pytest.mark.slow
 def test_bins_scales_and_flips_of_a_depth_probe_stand_in_its_card(depth, run):
     head = dict(type=BinDepthHead, bins=16, norm_cfg=dict(type=torch.nn.Identity), upsample=2)
     settings = {**depth, "head": head, "inference": dict(flip=True), "precision": "bf16", "class_token": True}
@@ -204,6 +211,7 @@ def test_wrong_layout_and_missing_label_are_errors_at_load(damage, message, segm
         SegmentationProbe(**segmentation).load(ProbeData())
 
 
+@pytest.mark.slow
 def test_files_are_decoded_once_for_any_number_of_backbones(segmentation, backbone, monkeypatch):
     data, probe = ProbeData(), SegmentationProbe(**segmentation)
     first = probe.load(data)
@@ -213,6 +221,7 @@ def test_files_are_decoded_once_for_any_number_of_backbones(segmentation, backbo
     assert scores[0] == scores[1]
 
 
+@pytest.mark.slow
 def test_validation_images_of_several_sizes_are_all_scored(segmentation, run, scenes, tmp_path):
     import shutil
 
@@ -227,6 +236,7 @@ def test_validation_images_of_several_sizes_are_all_scored(segmentation, run, sc
     assert run(SegmentationProbe(**segmentation)).result["card"]["val_images"] == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [SegmentationProbe, DepthProbe])
 def test_slide_inference_averages_over_windows(kind, backbone: TimmBackbone, request):
     settings = request.getfixturevalue("segmentation" if kind is SegmentationProbe else "depth")

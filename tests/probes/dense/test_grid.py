@@ -93,6 +93,7 @@ def test_depth_chooses_the_lowest_error(depth, run):
     assert result["chosen"]["lr"] == 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inference", [dict(mode="whole"), dict(mode="slide", crop_size=(16, 32), stride=(16, 32))])
 def test_the_backbone_looks_once_for_all_heads(inference, segmentation, backbone, monkeypatch):
     looks = []

@@ -42,6 +42,7 @@ def test_a_dense_probe_reads_sixteen_bits_and_orientation_as_training_does(split
     assert (items[0]["inputs"][0].numpy() == grey).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", None])
 def test_a_broken_image_is_named(split, content):
     file = ProbeData().dense(split).files()[2]
@@ -57,6 +58,7 @@ def test_settings_of_another_reader_are_refused_by_name():
         with_own_reader([dict(type=LoadImageFromFile, to_float32=True, color_type="grayscale")])
 
 
+@pytest.mark.slow
 def test_images_of_every_extension_are_found(split):
     files = [Path(file) for file in ProbeData().dense(split).files()]
     for file, suffix in zip(files, (".jpeg", ".JPG", ".png"), strict=False):

@@ -73,6 +73,7 @@ def test_signal_to_noise_is_that_of_the_values_themselves(measured, layout):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_page_shows_them(measured, layout):
     results = collect(measured, layout)
     html = render_page(results, measured)
@@ -81,12 +82,14 @@ def test_the_page_shows_them(measured, layout):
     assert f"<td>{results['arms']['vpretraining']['gradient']['snr']:.2f}</td>" in html
 
 
+@pytest.mark.slow
 def test_without_them_the_page_says_how_to_ask(folder, layout):
     results = collect(folder, layout)
     assert results["arms"]["fixed"]["gradient"] is None
     assert "No one-step probe was made" in render_page(results, folder)
 
 
+@pytest.mark.slow
 def test_one_seed_has_no_interval(measured, layout):
     assert mean_correlation([0.5]) == (pytest.approx(0.5), None, None)
     results = collect(measured, {**layout, "seeds": [1]})

@@ -57,6 +57,7 @@ def test_curves_show_what_was_logged_and_the_mean_over_seeds(results, logs):
     assert thick.get_ydata()[-1] == pytest.approx(0.05 - 0.01, abs=1e-4)  # seeds 0, 1, 2 end 0.05 − 0.01·seed
 
 
+@pytest.mark.slow
 def test_the_feedback_loss_of_any_task_has_a_panel(results, logs):
     for by_seed in logs.values():
         for log in by_seed.values():
@@ -87,6 +88,7 @@ def test_nothing_to_draw_is_none(tmp_path, layout):
     assert probe_curves_figure(empty, {}) is None and phases_figure(empty) is None
 
 
+@pytest.mark.slow
 def test_drawing_twice_gives_the_same_bytes(results):
     assert to_svg(verdict_figure(results), "a") == to_svg(verdict_figure(results), "a")
     first = to_png(verdict_figure(results, heading=True), dpi=50)

@@ -87,6 +87,7 @@ def test_two_seeds_give_no_ratio(folder, layout):
     json.dumps(results, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_not_asked_for_it_is_nowhere(folder, layout):
     results = collect(folder, layout)
     assert results["headroom"] is None and results["verdict"]["headroom"] is None

@@ -56,6 +56,7 @@ def test_numbers_on_the_page_are_those_of_results_json(results, folder):
         assert line["text"] in text
 
 
+@pytest.mark.slow
 def test_probes_during_training_are_curves(results, folder):
     """With the final probe's protocol they are points of its curve; with another one they have their own panel."""
     for arm in ("fixed", "vpretraining"):
@@ -77,6 +78,7 @@ def test_probes_during_training_are_curves(results, folder):
     assert "marked as online" in render_page(results, folder)
 
 
+@pytest.mark.slow
 def test_page_is_self_contained_and_well_formed(results, folder):
     html = render_page(results, folder)
     checker = Balance()
