@@ -40,7 +40,7 @@ def test_interrupted_write_loses_nothing(tmp_path, monkeypatch):
     path = tmp_path / "r.json"
     save_results([result("knn", top1=1.0)], path)
     before = path.read_text()
-    monkeypatch.setattr("pathlib.Path.replace", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr("os.replace", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         save_results([result("depth", RMSE=1.0)], path)
     assert path.read_text() == before
