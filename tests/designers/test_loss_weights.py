@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from vssl.designers import LossWeights
 from vssl.draws import Draws
@@ -16,6 +17,17 @@ def made(designer):
     return designer(torch.rand(2, 3, 16, 16), Draws(0, "v"))
 
 
+class Weighing(nn.Module):
+    """An objective as far as `LossWeights` looks at it."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.weights = weights
+
+    def component_weights(self):
+        return self.weights
+
+
 @pytest.fixture
 def designer():
     return LossWeights(MultiCrop(global_size=16, n_global=1), COMPONENTS)
@@ -24,13 +36,13 @@ def designer():
 def test_it_starts_as_the_objective_has_it(designer):
     construction = made(designer)
     assert construction.loss_weights == COMPONENTS and construction.penalty == 0
-    designer.check({"hog": 0.25, "pixels": 0.75})
+    designer.check(Weighing({"hog": 0.25, "pixels": 0.75}))
 
 
 @pytest.mark.parametrize("weights", [{"hog": 0.5, "pixels": 0.5}, {"pixels": 1.0}, {"hog": 1.0, "raw_pixels": 3.0}])
 def test_another_objective_is_refused(designer, weights):
     with pytest.raises(ValueError, match="but the objective's components weigh"):
-        designer.check(weights)
+        designer.check(Weighing(weights))
 
 
 @pytest.mark.parametrize(

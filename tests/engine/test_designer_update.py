@@ -283,6 +283,39 @@ def test_credit_is_the_slope_of_the_value_in_each_weight(designed_config, tmp_pa
         assert float(update.credit[name]) == pytest.approx(value, abs=rounding)
 
 
+WEIGHED_IBOT = dict(
+    objective=dict(
+        _delete_=True, type="vssl.objectives.IBOT", n_local_crops=2, out_dim=16, hidden_dim=16, bottleneck_dim=8
+    ),
+    recipe=dict(n_local=2, local_size=16),
+    designer=dict(_delete_=True, type="vssl.designers.LossWeights", components=dict(cls=1.0, patch=1.0)),
+)
+
+
+@pytest.mark.parametrize("weighed", [WEIGHED, WEIGHED_IBOT], ids=["mae", "ibot"])
+def test_the_gradient_of_loss_weights_is_the_slope_of_the_value(designed_config, tmp_path, weighed):
+    """−∂V/∂φ, whether an objective makes its weights add up to 1 (MAE) or has local crops beside (iBOT)."""
+    designed_config.merge_from_dict(copy.deepcopy(weighed))
+    designed_config["value"].rule = dict(type="vssl.value.Dot")
+    runner = build_runner(designed_config, tmp_path / "run", seed=0)
+    loop, update, designer = runner.train_loop, runner.train_loop.designer_update, runner.train_loop.designer
+    runner.learner.train()
+    images, draws = loop.meta_stream.next()[0], loop.draws
+    update._feed_back(0, loop.autocast)
+    g_down, _ = update._downstream
+
+    def value_at(shift):
+        with torch.no_grad():
+            designer.shift[0] = shift
+        g_pre = update.step_gradient(designer(images, draws("meta views")), draws("meta objective"), loop.autocast)
+        return update.rule(g_down, g_pre, update.preconditioner).value, float(norm(g_down) * norm(g_pre))
+
+    (ahead, _), (behind, length) = value_at(0.3 + 0.05), value_at(0.3 - 0.05)
+    value_at(0.3)
+    update._backward(designer(images, draws("meta views")), None, g_down, draws, loop.autocast)
+    assert float(-designer.shift.grad[0]) == pytest.approx(float(ahead - behind) / 0.1, rel=1e-2, abs=1e-4 * length)
+
+
 def test_learned_weights_are_those_that_the_learner_is_trained_with(designed_config, tmp_path):
     designed_config.merge_from_dict(copy.deepcopy(WEIGHED))
     runner = build_runner(designed_config, tmp_path / "run", seed=0)

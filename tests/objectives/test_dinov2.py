@@ -81,7 +81,7 @@ def test_an_image_of_weight_0_still_is_a_neighbour_and_has_its_share_of_the_prot
         "local": backbone(views.local_crops.flatten(0, 1)),
     }
     each = dino.losses(backbone, tokens, state)
-    assert each.keys() == {"class", "patch", "koleo"}
+    assert each.keys() == {"cls", "patch", "koleo"}
     weighted = dino.finish(backbone, state | {WEIGHTS: torch.tensor([1.0, 1, 1, 0]).double()})
     assert weighted.item() == pytest.approx(sum(each.values())[:3].mean().item(), rel=1e-9)
 

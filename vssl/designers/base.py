@@ -1,6 +1,6 @@
 """The designer φ: it turns a batch of images into the views that the objective sees."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from jaxtyping import Float
@@ -47,6 +47,13 @@ class Designer(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         raise TypeError(f"{type(self).__name__} does not say how it constructs views")
+
+    def check(self, objective: nn.Module) -> None:
+        """Raises ValueError when what this designer constructs means nothing to `objective`. Most suit any."""
+
+    def trials(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Iterator[Construction]:
+        """One construction of each kind that this designer can make, to be tried before a run."""
+        yield self(images, draws)
 
     def project(self) -> None:
         """Called after each optimizer step: takes φ back to where it has an effect. Most designers need nothing."""

@@ -28,6 +28,10 @@ class CandidateDesigner(Designer):
         """
         raise TypeError(f"{type(self).__name__} does not say what it proposes")
 
+    def fixed_candidates(self) -> int | None:
+        """How many there are whatever `begin_search` is asked for; None: as many as it is asked for."""
+        return None
+
     def candidate(self, number: int, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         """What candidate `number` makes of a batch. The same `draws` give all candidates the same random numbers."""
         raise TypeError(f"{type(self).__name__} does not say what its candidates make")

@@ -1,6 +1,6 @@
 """`Choice`: one construction out of a list, by what each is worth."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from jaxtyping import Float
@@ -58,6 +58,14 @@ class Choice(CandidateDesigner):
 
     def begin_search(self, n: int) -> int:
         return len(self.names)
+
+    def fixed_candidates(self) -> int:
+        return len(self.names)
+
+    def trials(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Iterator[Construction]:
+        for number in range(len(self.names)):
+            yield self.candidate(number, images, draws)
+        yield self(images, draws)
 
     @torch.no_grad()
     def candidate(self, number: int, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:

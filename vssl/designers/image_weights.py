@@ -43,6 +43,14 @@ class ImageWeights(Designer):
         self.head = nn.Linear(4 * width, 1, bias=False)  # a bias would cancel in the softmax
         nn.init.zeros_(self.head.weight)
 
+    def check(self, objective: nn.Module) -> None:
+        """Raises ValueError when the objective has one loss for the whole batch."""
+        if not objective.weighs_images:
+            raise ValueError(
+                f"ImageWeights weights each image's loss, {type(objective).__name__} has one for the whole batch; "
+                "give another designer or objective"
+            )
+
     def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         small = F.adaptive_avg_pool2d(images, self.input_size)
         answers = self.head(self.network((small - 0.5) / 0.25).mean(dim=(2, 3))).squeeze(1)

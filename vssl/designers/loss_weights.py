@@ -59,8 +59,9 @@ class LossWeights(Designer):
             learned_weights=weights,
         )
 
-    def check(self, weights: Mapping[str, float]) -> None:
-        """Raises ValueError unless `weights`, those of the objective, are the start's up to a common factor."""
+    def check(self, objective: nn.Module) -> None:
+        """Raises ValueError unless the weights of the objective's components are the start's up to a common factor."""
+        weights = objective.component_weights()
         mine, theirs = ({n: w / sum(of.values()) for n, w in of.items()} for of in (self.start, weights))
         if mine.keys() != theirs.keys() or any(abs(mine[name] - theirs[name]) > 1e-6 for name in mine):
             raise ValueError(

@@ -6,6 +6,7 @@ what its type accepts before anything is built, so that a misspelt key never cos
 
 import difflib
 import inspect
+import keyword
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,21 @@ def check_training_config(config: Config) -> None:
                 raise ConfigError(
                     f"{name}: {key}.{argument} is not an argument of {kind.__name__}{_suggest(argument, accepted)}"
                 )
+    if reserved := next((key for key in _keys(config.to_dict(), "") if keyword.iskeyword(key.split(".")[-1])), None):
+        raise ConfigError(f"{name}: {reserved}: a word of Python's cannot be a key of the saved config; rename it")
     if wrong := ranges.mistakes(config.to_dict(), resolve):
         raise ConfigError("\n  ".join([f"{name}: {len(wrong)} value(s) cannot be used:", *wrong]))
+
+
+def _keys(node: Any, prefix: str) -> Iterator[str]:
+    """Every key of every dictionary below `node`, with the keys that lead to it."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield f"{prefix}{key}"
+            yield from _keys(value, f"{prefix}{key}.")
+    elif isinstance(node, list | tuple):
+        for i, value in enumerate(node):
+            yield from _keys(value, f"{prefix}{i}.")
 
 
 def build(node: dict[str, Any], *args: Any, **kwargs: Any) -> Any:

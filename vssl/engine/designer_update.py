@@ -194,18 +194,19 @@ class DesignerUpdate(MetaSchedule):
     def _backward(self, construction, base: Views | None, g_down: list[Tensor], draws, autocast) -> MetaGradient:
         """2d: −value + penalties, into the gradients of φ."""
         aligned, rule = self.learner.student.aligned_parameters(), self.rule
+        self.learner.objective.weigh(construction.loss_weights)
         if self.norm_growth:
             with torch.no_grad():
                 unchanged = self._begin(base, draws("meta objective"), autocast)
             reference = norm(average(parameter_gradient(unchanged, self.tail, aligned)))
             rule = NormGrowth(rule, self.norm_growth, reference)
-        self.learner.objective.weigh(construction.loss_weights)
-        state, rest = self._begin(construction.views, draws("meta objective"), autocast), None
+        whole, rest = self._begin(construction.views, draws("meta objective"), autocast), None
+        state = whole
         if construction.weights is not None:
-            state[WEIGHTS] = construction.weights
+            state = whole | {WEIGHTS: construction.weights}
         elif (local_crops := construction.views.local_crops) is None or not local_crops.requires_grad:
             # a policy makes the local crops too, a mask does not
-            state, rest = self.learner.objective.split(state)
+            state, rest = self.learner.objective.split(whole)
         meta = self.estimator(
             state,
             self.tail,
@@ -216,8 +217,12 @@ class DesignerUpdate(MetaSchedule):
         )
         penalty = construction.penalty
         if construction.learned_weights is not None:
-            self.credit = self._credit(state, aligned, meta.v)
-            earned = [weight * self.credit[name] for name, weight in construction.learned_weights.items()]
+            self.credit = self._credit(whole, aligned, meta.v)
+            counted = self.learner.objective.component_weights()  # some objectives make their weights add up to 1
+            earned = [
+                weight / weight.detach() * counted[name] * self.credit[name]
+                for name, weight in construction.learned_weights.items()
+            ]
             penalty = penalty - torch.stack(earned).sum()
         meta.backward(state, self.designer.parameters(), penalty)
         return meta

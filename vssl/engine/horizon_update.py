@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from vssl.designers import CandidateDesigner, Choice
+from vssl.designers import CandidateDesigner
 from vssl.designers.base import Designer
 from vssl.distributed import average
 from vssl.draws import Draws
@@ -98,7 +98,7 @@ class HorizonUpdate(MetaSchedule):
         """How many the rollouts of one meta step take."""
         if not isinstance(self.designer, CandidateDesigner):
             return 2 * self.pairs * self.horizons[-1] * self.rollouts
-        alive = len(self.designer.names) if isinstance(self.designer, Choice) else self.candidates
+        alive = self.designer.fixed_candidates() or self.candidates
         taken, before = 0, 0
         for horizon in self.horizons:
             taken, before, alive = taken + alive * (horizon - before), horizon, (alive + 1) // 2
@@ -146,8 +146,9 @@ class HorizonUpdate(MetaSchedule):
         self.designer.update(standing(reached, values))
         furthest = values[torch.tensor(reached) == max(reached)]
         logged = {"value": values.mean(), "value/best": furthest.max()}
-        if isinstance(self.designer, Choice):
-            logged |= {f"value/{name}": v for name, v in zip(self.designer.names, values, strict=True)}
+        if self.designer.fixed_candidates():
+            names = self.designer.names_of_candidates()
+            logged |= {f"value/{name}": v for name, v in zip(names, values, strict=True)}
         return logged
 
     def _evolve(self, rollouts: Rollouts, step: int, draws: Callable[[str], Draws]) -> dict[str, Tensor]:

@@ -1,6 +1,5 @@
 """From a config to a finished run directory."""
 
-import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,15 +16,14 @@ from torch.utils.data import Dataset
 from vssl import compat, distributed
 from vssl.datasets.files import DataWarning
 from vssl.datasets.stream import Stream
-from vssl.designers import CandidateDesigner, Choice, Designer, ImageWeights, LossWeights
+from vssl.designers import CandidateDesigner, Designer
 from vssl.draws import Draws
 from vssl.engine import checkpoint, run_directory
 from vssl.engine.batches import check_batches
 from vssl.engine.budget import Budget
 from vssl.engine.compiling import compile_learner, compile_options
-from vssl.engine.config import ConfigError, build, check_training_config, load_config, resolve
-from vssl.engine.designer_update import DesignerUpdate
-from vssl.engine.horizon_update import HorizonUpdate
+from vssl.engine.config import ConfigError, build, check_training_config, load_config
+from vssl.engine.designer_building import build_dataset, build_designer_update, build_feedback
 from vssl.engine.learner_step import LearnerStep
 from vssl.engine.optimizer import continue_run, parameter_groups
 from vssl.engine.runner import PretrainRunner
@@ -33,11 +31,6 @@ from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
 from vssl.learner.schedules import warmup_cosine
 from vssl.progress import say
-from vssl.value.metagradient import central_difference
-
-# Keys of ``value`` that only rollouts read, and those that only the value of one step does.
-OF_ROLLOUTS = ("horizon", "halvings", "rollouts", "pairs", "sigma", "directions")
-OF_ONE_STEP = ("rule", "combine", "average_g_down", "g_down_every", "estimator", "recognisability", "norm_growth")
 
 
 def train(
@@ -111,7 +104,7 @@ def build_runner(
     stream = Stream(dataset, config.batch_size, seed, **placement)
     designer_update, meta_stream, measuring = None, None, None
     if config.get("designer_optimizer") or (isinstance(designer, CandidateDesigner) and config.get("feedback")):
-        designer_update = _build_designer_update(config, learner_step, budget, designer, seed, placement)
+        designer_update = build_designer_update(config, learner_step, budget, designer, seed, placement)
         meta_stream = Stream(dataset, config["value"].get("batch_size", config.batch_size), seed + 7919, **placement)
     elif config.get("feedback"):
         measuring = _measuring_feedback(config, learner, seed, placement)
@@ -179,7 +172,7 @@ def _measuring_feedback(config: Config, learner: Learner, seed: int, placement: 
             "change nor measure anything"
         )
     with torch.random.fork_rng():  # fresh heads draw their weights; the run must not notice
-        return _build_feedback(config.feedback, learner.student.embed_dim, seed, {**placement, "num_workers": 0})
+        return build_feedback(config.feedback, learner.student.embed_dim, seed, {**placement, "num_workers": 0})
 
 
 def _restored(work_dir: Path, seed: int, parts: dict[str, Any]) -> checkpoint.Found:
@@ -197,88 +190,6 @@ def _learner_step(config: Config, learner: Learner, optimizer: Optimizer, device
     head_share = schedule.pop("head_share", 0.0)
     rate, clip_grad = partial(warmup_cosine, **schedule), config.get("clip_grad")
     return LearnerStep(learner, optimizer, rate, head_share, clip_grad, _autocast(config, device))
-
-
-def _build_designer_update(
-    config: Config,
-    learner_step: LearnerStep,
-    budget: Budget,
-    designer: Designer,
-    seed: int,
-    placement: dict[str, Any],
-) -> DesignerUpdate | HorizonUpdate:
-    missing = [key for key in ("feedback", "value") if not config.get(key)]
-    if missing:
-        raise ConfigError(f"training a designer needs {' and '.join(missing)} in the config too")
-    optimizer = None
-    if isinstance(designer, CandidateDesigner):
-        if config.get("designer_optimizer"):
-            raise ConfigError(f"{type(designer).__name__} steps itself; remove designer_optimizer")
-    else:
-        parameters = [p for p in designer.parameters() if p.requires_grad]
-        if not parameters:
-            raise ConfigError(f"designer {type(designer).__name__} has no parameters; remove designer_optimizer")
-        optimizer = _designer_optimizer(config, designer)
-    settings = {key: node for key, node in config["value"].items() if key != "batch_size"}
-    for key in ("rule", "combine", "average_g_down"):
-        if settings.get(key):
-            settings[key] = build(settings[key])
-    feedback = _build_feedback(config.feedback, learner_step.learner.student.embed_dim, seed, placement)
-    if settings.get("horizon"):
-        return _horizon_update(settings, config, learner_step, budget, designer, feedback, optimizer)
-    settings = {key: value for key, value in settings.items() if key not in OF_ROLLOUTS}
-    estimator = dict(settings.get("estimator") or dict(type=central_difference))
-    kind = resolve(estimator.pop("type"), "value.estimator")
-    settings["estimator"] = partial(kind, **estimator)
-    return DesignerUpdate(learner_step.learner, designer, feedback, optimizer, learner_step.optimizer, **settings)
-
-
-def _horizon_update(
-    settings: dict[str, Any],
-    config: Config,
-    learner_step: LearnerStep,
-    budget: Budget,
-    designer: Designer,
-    feedback: Feedback,
-    optimizer: Optimizer | None,
-) -> HorizonUpdate:
-    horizon = settings["horizon"]
-    if penalties := [key for key in ("recognisability", "norm_growth") if settings.get(key)]:
-        raise ConfigError(f"value.{penalties[0]} is a penalty on one step, value.horizon={horizon}; set it to 0")
-    still = learner_step.head_share * (budget.steps or 0)
-    if settings.get("burn_in", 0) < still:
-        raise ConfigError(
-            f"value.burn_in={settings.get('burn_in', 0)}: a rollout is worth nothing while the backbone stands still, "
-            f"which it does for schedule.head_share of the budget; give at least {math.ceil(still)}"
-        )
-    combine = settings.get("combine")
-    weights = dict.fromkeys(feedback.tasks, 1.0) if combine is None else combine.weights
-    settings = {key: value for key, value in settings.items() if key not in OF_ONE_STEP}
-    update = HorizonUpdate(learner_step, budget, designer, feedback, weights, optimizer, **settings)
-    if budget.steps and (tried := update.learner_steps() * sum(map(update.due, range(budget.steps)))) > budget.steps:
-        warnings.warn(
-            f"rollouts will take {tried} learner steps, the run itself {budget.steps}; a longer value.period makes "
-            "meta steps rarer",
-            stacklevel=2,
-        )
-    return update
-
-
-def _designer_optimizer(config: Config, designer: Designer) -> Optimizer:
-    """The optimizer of φ; parts of a designer that `designer_learning_rates` names have their own rates."""
-    rates = config.get("designer_learning_rates") or {}
-    parts = list(dict.fromkeys(name.split(".")[0] for name, _ in designer.named_parameters()))
-    if unknown := set(rates) - set(parts):
-        raise ConfigError(
-            f"designer_learning_rates names {sorted(unknown)}; the parts of {type(designer).__name__} are {parts}"
-        )
-    groups: dict[str | None, list] = {}
-    for name, parameter in designer.named_parameters():
-        if parameter.requires_grad:
-            part = name.split(".")[0]
-            groups.setdefault(part if part in rates else None, []).append(parameter)
-    own = [{"params": group, **({} if part is None else {"lr": rates[part]})} for part, group in groups.items()]
-    return build(config.designer_optimizer, own)
 
 
 def load_designer(run: str | Path) -> Designer:
@@ -315,7 +226,7 @@ def _check_labels(config: Config) -> dict[str, str]:
     if not config.get("feedback"):
         return {}
     alone = dict(rank=0, world_size=1, num_workers=0, device="cpu")
-    return _build_feedback(config.feedback, 1, 0, alone).check_pools()
+    return build_feedback(config.feedback, 1, 0, alone).check_pools()
 
 
 @contextmanager
@@ -333,52 +244,20 @@ def data_warnings() -> Iterator[list[str]]:
             warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
 
 
-def _build_feedback(node: dict[str, Any], embed_dim: int, seed: int, placement: dict[str, Any]) -> Feedback:
-    settings = {key: value for key, value in node.items() if key not in ("type", "tasks", "pools")}
-    if node["tasks"].keys() != node["pools"].keys():
-        raise ConfigError(
-            f"feedback: tasks {sorted(node['tasks'])} and pools {sorted(node['pools'])} must have the same names"
-        )
-    shuffle = settings.get("control") == "shuffled_labels"
-    tasks = {name: build(task, embed_dim) for name, task in node["tasks"].items()}
-    pools = {}
-    for name, pool in node["pools"].items():
-        dataset = build_dataset(pool["dataset"])
-        try:
-            pools[name] = build({**pool, "dataset": dataset}, seed=seed, shuffle_labels=shuffle, **placement)
-        except ValueError as error:
-            raise ConfigError(f"feedback.pools.{name} ({pool['dataset'].get('root')}): {error}") from error
-    kind = resolve(node.get("type", Feedback), "feedback")
-    return kind(tasks, pools, seed=seed, **settings).to(placement["device"])
-
-
-def build_dataset(node: dict[str, Any]) -> Dataset:
-    """A dataset and the joint transform inside it."""
-    node = dict(node)
-    if node.get("transform"):
-        node["transform"] = build(node["transform"])
-    return build(node)
-
-
 def _try_out(
     learner: Learner, designer: Designer, feedback: Feedback | None, dataset: Dataset, device: torch.device
 ) -> None:
     """Two images through everything, so that wrong sizes and unreadable data show before the run begins."""
     images = torch.stack([dataset[index, 0] for index in (0, len(dataset) - 1)]).to(device).float() / 255
     with torch.random.fork_rng(), torch.no_grad():
-        if isinstance(designer, Choice):
-            for number, weights in enumerate(designer.loss_weights):
-                learner.objective.weigh(weights)
-                learner(designer.candidate(number, images, _trial_draws(device)).views, _trial_draws(device))
-            learner.objective.weigh(None)
-        if isinstance(designer, LossWeights):
-            designer.check(learner.objective.component_weights())
-        if isinstance(designer, ImageWeights) and not learner.objective.weighs_images:
-            raise ConfigError(
-                f"designer: ImageWeights weights each image's loss, {type(learner.objective).__name__} has one for the "
-                "whole batch; give another designer or objective"
-            )
-        learner(designer(images, _trial_draws(device)).views, _trial_draws(device))
+        try:
+            designer.check(learner.objective)
+        except ValueError as error:
+            raise ConfigError(f"designer: {error}") from error
+        for construction in designer.trials(images, _trial_draws(device)):
+            learner.objective.weigh(construction.loss_weights)
+            learner(construction.views, _trial_draws(device))
+        learner.objective.weigh(None)
         for pool in {} if feedback is None else feedback.pools.values():
             learner.student.grid(pool.train.dataset[0, 0][0][None])
 

@@ -142,10 +142,10 @@ class _DensePairs(Objective):
 
     def loss_components(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch pairs"]]:
         weighted = {name: state[f"{name}.weights"] * of for name, of in self.losses(student, state).items()}
-        return {name: len(of) * of.movedim(0, 1) for name, of in weighted.items()}
+        return {f"{name}_pairs": len(of) * of.movedim(0, 1) for name, of in weighted.items()}
 
     def component_weights(self) -> dict[str, float]:
-        return {name: 1.0 for name, pairs in self.pairs.items() if pairs}
+        return {f"{name}_pairs": 1.0 for name, pairs in self.pairs.items() if pairs}
 
     def losses(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "pairs batch"]]:
         """The loss of each pair of each image, by the kind of the student's crop."""

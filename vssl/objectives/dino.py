@@ -136,7 +136,7 @@ class DINO(Objective):
 
     def component_names(self) -> tuple[str, ...]:
         """Of what `losses` returns, whose weights of the constructor are in the losses already."""
-        return ("class",)
+        return ("cls",)
 
     def weigh(self, weights: Mapping[str, float] | None) -> None:
         if weights is not None and (unknown := weights.keys() - set(self.component_names())):
@@ -159,7 +159,7 @@ class DINO(Objective):
         for name, crops in tokens.items():
             logits = full_precision(self.head(student.class_token(crops))).unflatten(0, (-1, targets.shape[1]))
             loss = loss + _pair_sum(targets, logits / self.student_temperature, skip_diagonal=name == "global")
-        return {"class": loss / pairs}
+        return {"cls": loss / pairs}
 
     def split(self, state: State) -> tuple[State, State | None]:
         if "local.x" not in state or self.flow_through_teacher:  # then the targets of local pairs depend on φ too
