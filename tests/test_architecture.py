@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "datasets": {"compat", "files", "processes", "progress"},
     "views": {"draws"},
     "designers": {"draws", "parts", "views"},
-    "learner": {"draws", "objectives", "views"},  # objectives: for type annotations only
+    "learner": {"draws", "files", "objectives", "views"},  # objectives: for type annotations only
     "objectives": {"distributed", "draws", "learner", "parts", "views"},
     "feedback": {"datasets", "distributed", "draws", "learner"},
     "value": set(),
@@ -24,11 +24,11 @@ MAY_IMPORT = {
     },
     "probes": {"compat", "datasets", "files", "learner", "scores"},
     "reports": {"files", "scores"},
-    "export": {"learner", "reports", "scores"},
+    "export": {"files", "learner", "reports", "scores"},
     "comparison": {"compat", "config_files", "engine", "files", "probes", "processes", "progress", "reports"},
     "commands": {
-        "benchmarks", "comparison", "config_files", "datasets", "engine", "export", "files", "options", "probes",
-        "reports",
+        "benchmarks", "comparison", "config_files", "datasets", "engine", "export", "files", "learner", "options",
+        "probes", "reports",
     },
     "benchmarks": {
         "config_files", "datasets", "designers", "draws", "engine", "feedback", "files", "learner", "objectives",

@@ -100,6 +100,21 @@ def test_an_unknown_command_is_refused_with_the_list(capsys):
     assert "there is no command 'trian'" in capsys.readouterr().err
 
 
+def test_without_a_command_there_is_the_list(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["vssl"])
+    assert main.main() == 0
+    assert "usage: vssl COMMAND" in capsys.readouterr().out
+
+
+def test_doctor_finds_data_at_any_depth_and_what_is_not_finished(capsys, tmp_path):
+    for name in ("scenes/dataset.json", "photos/nyuv2/dataset.json", "half/dataset.json.unfinished"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("{}")
+    assert main.main(["doctor", "--data", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert f"{tmp_path}/photos/nyuv2\n" in said and f"{tmp_path}/half: not finished, prepare it again" in said
+
+
 def test_doctor_says_versions_and_what_does_not_work(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("shutil.which", lambda name: None)
     assert main.main(["doctor", "--data", str(tmp_path)]) == 0

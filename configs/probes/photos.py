@@ -1,4 +1,4 @@
-"""Probes on photographs: NYUv2 in 13 and in 39 classes, its depth, Tiny ImageNet's top-1 and kNN.
+"""Probes on photographs: NYUv2 in 13 and in 40 classes, its depth, Tiny ImageNet's top-1 and kNN.
 
     python tools/probe.py configs/probes/photos.py --backbone runs/NAME/backbone.safetensors
 
@@ -29,7 +29,7 @@ data_root = "data/photos"
 load, resize, pack = dict(type=LoadImageFromFile), dict(type=Resize, scale=(width, height)), dict(type=PackSegInputs)
 labels, metres = dict(type=LoadAnnotations), dict(type=LoadDepthAnnotation, depth_rescale_factor=1e-3)
 nyu13 = dict(type=SceneSegmentation, data_root=f"{data_root}/nyuv2_seg13")
-nyu39 = dict(type=SceneSegmentation, data_root=f"{data_root}/nyuv2_seg")
+nyu40 = dict(type=SceneSegmentation, data_root=f"{data_root}/nyuv2_seg")
 nyu_depth = dict(type=NYUDepth, data_root=f"{data_root}/nyuv2")
 training = dict(img_path="images/training", seg_map_path="annotations/training")
 validation = dict(img_path="images/validation", seg_map_path="annotations/validation")
@@ -49,12 +49,12 @@ probes = dict(
         # labels are loaded after the resize, so that the score is at the label files' resolution
         val=dict(**nyu13, data_prefix=validation, pipeline=[load, resize, labels, pack]),
     ),
-    segmentation39=dict(
+    segmentation40=dict(
         type=SegmentationProbe,
         **dense,
         head=seg_head,
-        train=dict(**nyu39, data_prefix=training, pipeline=[load, labels, resize, pack]),
-        val=dict(**nyu39, data_prefix=validation, pipeline=[load, resize, labels, pack]),
+        train=dict(**nyu40, data_prefix=training, pipeline=[load, labels, resize, pack]),
+        val=dict(**nyu40, data_prefix=validation, pipeline=[load, resize, labels, pack]),
     ),
     depth=dict(
         type=DepthProbe,

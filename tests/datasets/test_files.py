@@ -11,7 +11,7 @@ from vssl.datasets.files import UnreadableImage, image_paths, next_step, read_im
     [
         ("data/scenes/imagenet/train", "prepare_data.py scenes --out data/scenes,"),
         ("data/benchmark/ade20k", "prepare_data.py scenes --seed 2 --out data/benchmark,"),
-        ("/elsewhere/imagenet/train", "prepare_data.py imagenet --source"),
+        ("/elsewhere/imagenet/train", "prepare_data.py imagenet --source … --out /elsewhere/imagenet,"),
         ("somewhere", "prepare_data.py --help,"),
     ],
 )

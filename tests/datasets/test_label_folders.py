@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from vssl.datasets import UnlabeledImages
+from vssl.datasets.prepare.shards import prepare_shards
 
 
 def picture(path, mode="RGB"):
@@ -51,3 +52,18 @@ def test_pictures_are_not_taken_for_labels(tmp_path, path):
 def test_grey_pictures_elsewhere_are_pictures(tmp_path):
     picture(tmp_path / "x-ray" / "0.png", "L")
     assert len(UnlabeledImages(tmp_path, 8)) == 1
+
+
+def test_an_image_too_large_to_decode_does_not_end_the_look_at_a_folder(tmp_path, monkeypatch):
+    for number in range(3):
+        picture(tmp_path / "depth" / f"{number}.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert len(UnlabeledImages(tmp_path, 8)) == 3  # named when it is read
+
+
+def test_labels_are_not_packed_into_shards(tmp_path):
+    picture(tmp_path / "all/images/0.jpg")
+    label(tmp_path / "all/masks/0.png", "grey")
+    with pytest.raises(ValueError, match="holds labels too"):
+        prepare_shards(tmp_path / "all", tmp_path / "shards")
+    assert not (tmp_path / "shards").exists()

@@ -68,6 +68,15 @@ def test_camvid_has_its_published_split_and_void_is_unlabeled(tutorial, tmp_path
     assert told["counts"] == {"training": 3, "validation": 1}
 
 
+def test_what_is_prepared_is_not_decoded_again(tutorial, tmp_path, monkeypatch):
+    prepare_camvid(tutorial, tmp_path / "out", counts=COUNTS)
+    monkeypatch.setattr("vssl.datasets.prepare.pairs.read_image", lambda path: pytest.fail("decoded again"))
+    prepare_camvid(tutorial, tmp_path / "out", counts=COUNTS)
+    save(tutorial / "train/0001TP_0.png", photo(9, 9))
+    with pytest.raises(FileExistsError, match="files_sha256"):
+        prepare_camvid(tutorial, tmp_path / "out", counts=COUNTS)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [

@@ -101,5 +101,5 @@ def test_what_cannot_be_exported_is_refused(exported, run, tmp_path, capsys):
     refused("does not exist", str(tmp_path / "absent"), "--format", "timm", "--out", out)
     refused("is not an empty folder", file, "--format", "timm", "--out", str(tmp_path / "full"))
     refused("has no backbone.safetensors", str(tmp_path / "full"), "--format", "timm", "--out", out)
-    refused("need a model name beside them", file, "--format", "timm", "--out", out, "--checkpoint-key", "teacher")
+    refused("that a model name stands beside", file, "--format", "timm", "--out", out, "--checkpoint-key", "teacher")
     assert not (tmp_path / "out").exists()

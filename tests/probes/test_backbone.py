@@ -2,8 +2,8 @@ import pytest
 import torch
 from mmseg.models.segmentors import EncoderDecoder
 
-from vssl.learner import TimmBackbone
-from vssl.probes.backbone import FrozenBackbone, block_indices, cover, open_backbone
+from vssl.learner import TimmBackbone, open_backbone
+from vssl.probes.backbone import FrozenBackbone, block_indices, cover
 from vssl.probes.dense.heads import LinearSegHead
 
 

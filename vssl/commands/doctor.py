@@ -13,6 +13,7 @@ from vssl.config_files import CONFIGS
 
 _OPTIONAL = {
     "lightly": "JointEmbedding and its losses",
+    "onnxruntime": "vssl export --format onnx, which checks what it wrote",
     "tensorboard": "visualizer=dict(type=…Tensorboard…)",
     "webdataset": "nothing: shards are read without it",
     "playwright": "make test-browser",
@@ -82,12 +83,13 @@ def _machine() -> Iterator[str]:
 
 def _data(root: Path) -> Iterator[str]:
     yield f"configs: {CONFIGS.resolve()}"
-    found = sorted(root.glob("*/dataset.json")) if root.is_dir() else []
+    from vssl.datasets.prepare.writing import DESCRIPTION, UNFINISHED
+
+    found = sorted({path.parent for name in (DESCRIPTION, UNFINISHED) for path in root.rglob(name)})
     if not found:
         yield f"no prepared data below {root.resolve()} (vssl data --help)"
-    for description in found:
-        unfinished = description.with_name("dataset.json.unfinished").exists()
-        yield f"{description.parent}" + (": not finished, prepare it again" if unfinished else "")
+    for folder in found:
+        yield f"{folder}" + (": not finished, prepare it again" if (folder / UNFINISHED).exists() else "")
 
 
 def _checks() -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Write configs for your own data, after looking at it: with a designer, the recipe alone, and probes."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -85,6 +86,7 @@ FEEDBACK = {
         'feedback.pools.segmentation.dataset.update(root="$root")\n'
     ),
     "depth": Template(
+        "feedback.tasks.depth.update(max_depth=$max_depth)  # metres; what is farther does not count\n"
         "feedback.pools.depth.update(train=$train, meta=$meta, batch_size=$batch, meta_batch_size=$batch)\n"
         'feedback.pools.depth.dataset.update(root="$root")\n'
     ),
@@ -166,7 +168,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def execute(options: argparse.Namespace) -> None:
-    """Raises FileExistsError, FileNotFoundError, ValueError before anything is written."""
+    """Looks at the data, writes three configs and checks those that train.
+
+    Raises:
+        FileExistsError, FileNotFoundError, ValueError: before anything is written.
+    """
     name, folder = options.config.stem, options.config.parent
     if options.config.suffix != ".py" or not name.isidentifier():
         raise ValueError(f"{options.config}: give a name such as mine.py, of letters, digits and _")
@@ -220,6 +226,7 @@ def _look(task: str, data: Path) -> dict[str, Any] | None:
     """What is there of a task; None where its folder is not."""
     from vssl import datasets
     from vssl.datasets.conventions import class_names
+    from vssl.datasets.label_checks import check_depth_labels
 
     layout, kind, split = LAYOUTS[task]
     root = data / layout
@@ -238,21 +245,13 @@ def _look(task: str, data: Path) -> dict[str, Any] | None:
         if not classes:
             raise ValueError(f'{root}: dataset.json lists no classes; add {{"classes": ["wall", …]}} to {data}')
         return {**about, "classes": len(classes)}
-    return {**about, **_metres(labeled)}
-
-
-def _metres(labeled) -> dict[str, Any]:
-    """Farthest and median depth of up to 64 images, rounded up for a limit, and metres of one step of the files."""
-    import numpy as np
-
-    depth = [labeled[i][1].numpy() for i in range(0, len(labeled), max(1, len(labeled) // 64))]
-    valid = np.concatenate([d[np.isfinite(d) & (d > 0)] for d in depth])
-    if not len(valid):
-        raise ValueError(f"{labeled.root}: no pixel has a depth")
+    depth = check_depth_labels([labeled.paths(i)[1] for i in range(count)], labeled.depth_scale)
+    steps = labeled.depth_scale.value
     return {
-        "max_depth": float(np.ceil(valid.max())),
-        "median": round(float(np.median(valid)), 2),
-        "per_step": f"1 / {labeled.depth_scale.value:g}",
+        **about,
+        "max_depth": math.ceil(depth.nearest_and_farthest()[1] / steps),
+        "median": round(depth.percentile(0.5) / steps, 2),
+        "per_step": f"1 / {steps:g}",
     }
 
 

@@ -46,7 +46,7 @@ def execute(args: argparse.Namespace) -> None:
     if args.backbone is not None and not Path(args.backbone).is_file():
         raise FileNotFoundError(f"--backbone {args.backbone} does not exist; give backbone.safetensors of a run")
 
-    from vssl.probes.backbone import open_backbone
+    from vssl.learner import open_backbone
     from vssl.probes.spread import run_seeds
     from vssl.probes.table import table
 

@@ -26,13 +26,13 @@ _NOT_IMAGES = (".csv", ".html", ".idx", ".json", ".jsonl", ".mat", ".md", ".npy"
                ".xml", ".yaml", ".yml", ".zip")  # fmt: skip
 # What makes the folders that the configs name; data/README.md has the layouts.
 _PREPARED_BY = {
-    "scenes": "scenes --out data/scenes",
-    "scenes224": "scenes --size 224 --seed 1 --counts imagenet_train=16000 --out data/scenes224",
+    "scenes": "scenes",
+    "scenes224": "scenes --size 224 --seed 1 --counts imagenet_train=16000",
     "scenes_retrieval": "scenes_retrieval",
-    "benchmark": "scenes --seed 2 --out data/benchmark",
-    "benchmark_long": "scenes --seed 3 --out data/benchmark_long",
+    "benchmark": "scenes --seed 2",
+    "benchmark_long": "scenes --seed 3",
     **{
-        name: f"{name} --source … --out data/{name}"
+        name: f"{name} --source …"
         for name in ("ade20k", "nyuv2", "imagenet", "camvid", "tiny_imagenet", "roxford5k", "rparis6k")
     },
 }
@@ -60,7 +60,8 @@ def image_paths(root: Path) -> Iterator[str]:
     counts what else was left out: files of other kinds, links that lead nowhere, links back to a folder above.
     """
     left_out: Counter[str] = Counter()
-    yield from _walk(os.fspath(root), "", (os.path.realpath(root),), left_out)
+    real = Path(os.path.realpath(root))
+    yield from _walk(os.fspath(root), "", tuple(map(str, (real, *real.parents))), left_out)
     if left_out:
         listed = ", ".join(f"{what} ({count})" for what, count in left_out.most_common())
         warnings.warn(f"{root}: left out {listed}; images are {', '.join(EXTENSIONS)}", DataWarning, 2)
@@ -97,7 +98,9 @@ def require_one_image_a_label(names: Sequence[str], stem: Callable[[str], str], 
 
 def next_step(folder: str | Path) -> str:
     """What to do about a folder that is missing or not as it should be, for error messages."""
-    command = next((_PREPARED_BY[part] for part in Path(folder).parts if part in _PREPARED_BY), "--help")
+    parts = Path(folder).parts
+    known = next((i for i, part in enumerate(parts) if part in _PREPARED_BY), None)
+    command = "--help" if known is None else f"{_PREPARED_BY[parts[known]]} --out {Path(*parts[: known + 1])}"
     return f"Run python tools/prepare_data.py {command}, or see data/README.md for the layouts"
 
 

@@ -7,6 +7,7 @@ nobody stated it, values that do not look like the default are refused or said, 
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer, UInt8
@@ -202,9 +203,10 @@ class DepthValues:
 
     def nearest_and_farthest(self) -> tuple[int, int]:
         """Values that 1 % of the valid pixels lie below, and 0.1 % above: single wrong pixels do not count."""
-        return self._percentile(0.01), self._percentile(0.999)
+        return self.percentile(0.01), self.percentile(0.999)
 
-    def _percentile(self, share: float) -> int:
+    def percentile(self, share: float) -> int:
+        """The value that this share of the valid pixels lies at or below."""
         below = self.counts[1:].cumsum()
         return int(np.searchsorted(below, share * below[-1])) + 1
 
@@ -212,7 +214,7 @@ class DepthValues:
         """One line for the log: the range in metres, the scale that makes it, and what has no depth."""
         near, far = self._metres()
         invalid = 100 * self.counts[0] / max(self.counts.sum(), 1)
-        middle = self._percentile(0.5) / self.scale.value
+        middle = self.percentile(0.5) / self.scale.value
         return (
             f"depth_scale={self.scale.value:g} steps a metre: {near:.3g} to {far:.3g} m, median {middle:.3g} m; "
             f"{invalid:.3g} % of the pixels without depth"
@@ -220,6 +222,15 @@ class DepthValues:
 
     def _metres(self) -> tuple[float, float]:
         return tuple(value / self.scale.value for value in self.nearest_and_farthest())
+
+    def about(self) -> dict[str, Any]:
+        """What `dataset.json` says of depth."""
+        near, far = self._metres()
+        return {
+            "depth_scale": self.scale.value,
+            "depth_range_m": [near, far],
+            "invalid_share": round(float(self.counts[0] / self.counts.sum()), 5),
+        }
 
     def check_metres(self, where: str, low: float, high: float) -> None:
         """Says how many valid pixels lie outside [low, high] metres, which count in no loss and no score.

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vssl.datasets.files import UnreadableImage, opened
+
 # What folders of label files are called.
 _NAMES = {
     "annotation", "annotations", "label", "labels", "mask", "masks", "segmentation", "segmentations", "seg", "segs",
@@ -51,11 +53,11 @@ def _label_folder(folders: str) -> str | None:
 
 def _like_labels(path: Path) -> bool:
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             if image.format == "JPEG":
                 return False
             return image.mode in ("1", "L", "P") or image.mode.startswith("I") or _few_colours(image)
-    except (OSError, SyntaxError, ValueError):  # named when it is read
+    except (UnreadableImage, OSError):  # named when it is read
         return False
 
 

@@ -1,6 +1,7 @@
 """A backbone as a folder: for timm, for the Hugging Face hub, for torch.hub."""
 
 import hashlib
+import io
 import json
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from timm.models._hub import save_config_for_hf
 
 from vssl.export.model_card import model_card
 from vssl.export.source import EXPORTED, Source
+from vssl.files import whole, write_json, write_text
 from vssl.learner import export_backbone
+from vssl.learner.export import weights_of
 
 _HUBCONF = '''"""{title}: torch.hub.load({folder!r}, "backbone", source="local")"""
 
@@ -51,18 +54,20 @@ def write_hugging_face(source: Source, out: Path) -> list[Path]:
     for name in ("tag", "license"):  # of timm's own weights
         config["pretrained_cfg"].pop(name, None)
     config["pretrained_cfg"]["input_size"] = [3, *source.backbone.vit.patch_embed.img_size]
-    path.write_text(json.dumps(config, indent=2), encoding="utf-8")
-    save_file(_weights(source), out / "model.safetensors", metadata={"format": "pt"})
-    (out / "README.md").write_text(model_card(source, out.resolve().name), encoding="utf-8")
+    write_json(path, config)
+    with whole(out / "model.safetensors") as partial:
+        save_file(weights_of(source.backbone), partial, metadata={"format": "pt"})
+    write_text(out / "README.md", model_card(source, out.resolve().name))
     return [out / "model.safetensors", path, out / "README.md"]
 
 
 def write_torch_hub(source: Source, out: Path) -> list[Path]:
     """A state dict whose name holds the start of its SHA-256, as torch.hub checks it, and a ``hubconf.py``."""
-    partial = out / "backbone.pth.partial"
-    torch.save(_weights(source), partial)
-    path = out / f"backbone-{hashlib.sha256(partial.read_bytes()).hexdigest()[:8]}.pth"
-    partial.replace(path)
+    content = io.BytesIO()
+    torch.save(weights_of(source.backbone), content)
+    path = out / f"backbone-{hashlib.sha256(content.getbuffer()).hexdigest()[:8]}.pth"
+    with whole(path) as partial:
+        partial.write_bytes(content.getbuffer())
     backbone = source.backbone
     text = _HUBCONF.format(
         title=backbone.name,
@@ -75,14 +80,10 @@ def write_torch_hub(source: Source, out: Path) -> list[Path]:
         mean=[round(value, 6) for value in backbone.mean.flatten().tolist()],
         std=[round(value, 6) for value in backbone.std.flatten().tolist()],
     )
-    (out / "hubconf.py").write_text(text, encoding="utf-8")
+    write_text(out / "hubconf.py", text)
     return [path, out / "hubconf.py"]
 
 
 def arguments(source: Source) -> dict:
     """What `timm.create_model` needs beside the name."""
     return {"num_classes": 0, "global_pool": "", "dynamic_img_size": True, **source.backbone.model_args}
-
-
-def _weights(source: Source) -> dict:
-    return {name: value.detach().contiguous().cpu() for name, value in source.backbone.vit.state_dict().items()}

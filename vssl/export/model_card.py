@@ -87,7 +87,9 @@ def _settings(path: Path) -> dict:
     start = config["backbone"].get("checkpoint")
     key = config["backbone"].get("checkpoint_key")
     rows = {"start": _place(start) + (f" ({key})" if key else "") if start else "timm's weights"}
-    if not start and not config["backbone"].get("pretrained"):
+    if config.get("continue_run"):
+        rows["start"] = f"the run {_place(config['continue_run'])}: backbone, SSL head, teacher and optimizer"
+    elif not start and not config["backbone"].get("pretrained"):
         rows["start"] = "random weights"
     rows["data"] = config.get("unlabeled")
     rows |= {name: config[name] for name in _MADE_BY if config.get(name) is not None}
@@ -148,10 +150,10 @@ def _results(run: Path) -> list[dict]:
 
 def _without_paths(value):
     if isinstance(value, dict):
-        return {
-            key: _place(v) if key in ("root", "checkpoint", "path") else _without_paths(v) for key, v in value.items()
-        }
-    return [_without_paths(v) for v in value] if isinstance(value, (list, tuple)) else value
+        return {key: _without_paths(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_paths(v) for v in value]
+    return _place(value) if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def _place(path: str) -> str:

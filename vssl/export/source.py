@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vssl.learner import TimmBackbone, load_backbone
+from vssl.learner import TimmBackbone, open_backbone
 from vssl.learner.export import read_card
 
 EXPORTED = "backbone.safetensors"
@@ -27,24 +27,17 @@ def open_source(
     """Open a run directory, a ``backbone.safetensors``, or with `model` a checkpoint of others.
 
     Raises:
-        FileNotFoundError: nothing there, or a folder without a backbone. ValueError: see `load_backbone` and
-            `TimmBackbone`; or arguments without `model`.
+        FileNotFoundError, ValueError: a folder without a backbone; see `open_backbone`.
     """
     path = Path(source)
     if path.is_dir():
         path = path / EXPORTED
         if not path.is_file():
             raise FileNotFoundError(f"{source} has no {EXPORTED}; give a run that has written a checkpoint, or a file")
-    if not path.is_file():
-        raise FileNotFoundError(f"{source} does not exist; give a run directory or a {EXPORTED}")
+    backbone = open_backbone(path, model, checkpoint_key=checkpoint_key, **(model_args or {}))
     if model is None:
-        if checkpoint_key or model_args:
-            raise ValueError("checkpoint_key and model arguments need a model name beside them (--model NAME)")
-        backbone, about = load_backbone(path, aligned_blocks=1), read_card(path)["card"]
+        about = read_card(path)["card"]
         run = path.parent if (path.parent / "run.json").is_file() else None
     else:
-        backbone = TimmBackbone(
-            model, checkpoint=str(path), checkpoint_key=checkpoint_key, aligned_blocks=1, **(model_args or {})
-        )
         about, run = {"start": path.name, **({"checkpoint_key": checkpoint_key} if checkpoint_key else {})}, None
     return Source(backbone.eval().requires_grad_(False), about, run)

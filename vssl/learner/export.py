@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
+from vssl.files import whole
 from vssl.learner.backbone import TimmBackbone
 
 METADATA_KEY = "vssl"
@@ -21,11 +24,14 @@ def export_backbone(backbone: TimmBackbone, path: str | Path, card: dict | None 
     """
     path = Path(path)
     about = {"name": backbone.name, "model_args": backbone.model_args, "card": card or {}}
-    weights = {name: value.detach().contiguous().cpu() for name, value in backbone.vit.state_dict().items()}
-    partial = path.with_name(path.name + ".partial")
-    save_file(weights, partial, metadata={"format": "pt", METADATA_KEY: json.dumps(about)})
-    _sort_metadata(partial)
-    partial.replace(path)
+    with whole(path) as partial:
+        save_file(weights_of(backbone), partial, metadata={"format": "pt", METADATA_KEY: json.dumps(about)})
+        _sort_metadata(partial)
+
+
+def weights_of(backbone: TimmBackbone) -> dict[str, Tensor]:
+    """The weights by timm's names, each in memory of its own, on the CPU."""
+    return {name: value.detach().contiguous().cpu() for name, value in backbone.vit.state_dict().items()}
 
 
 def _sort_metadata(path: Path) -> None:
@@ -67,3 +73,54 @@ def load_backbone(path: str | Path, **overrides) -> TimmBackbone:
     """The `TimmBackbone` that `export_backbone` wrote to `path`."""
     about = read_card(path)
     return TimmBackbone(about["name"], checkpoint=str(path), **{**about["model_args"], **overrides})
+
+
+def open_backbone(
+    source: str | Path | TimmBackbone | None,
+    model: str | None = None,
+    random_seed: int | None = None,
+    checkpoint_key: str | None = None,
+    **model_args,
+) -> TimmBackbone:
+    """A backbone from our export, from a checkpoint of others (docs/checkpoints.md), from timm's releases, or random.
+
+    Args:
+        source: a file, a backbone in memory, or None (then `model` is needed).
+        model: timm model name. With `source`, the architecture of a file that does not name its own; without,
+            timm's released weights (from its cache or the network).
+        random_seed: keep the architecture, draw fresh weights with this seed: the row that says what a probe's head
+            alone can do.
+        checkpoint_key: which of several networks in the file, e.g. ``"teacher"``.
+        **model_args: what `timm.create_model` takes, e.g. ``img_size=64``; only together with `model`.
+
+    Raises:
+        FileNotFoundError: `source` is not a file. ValueError: neither source nor model, arguments without a model, or
+            weights of another architecture, or several networks in the file and no key.
+    """
+    if checkpoint_key and (source is None or model is None):
+        raise ValueError(
+            f"checkpoint_key={checkpoint_key!r} is of a file that a model name stands beside (--model NAME)"
+        )
+    if model_args and not model:
+        raise ValueError(f"model arguments {sorted(model_args)} need a model name beside them (--model NAME)")
+    if source is None and model is None:
+        raise ValueError("no backbone: give a backbone.safetensors that a run wrote, or a timm model name")
+    if not isinstance(source, TimmBackbone | None) and not Path(source).is_file():
+        raise FileNotFoundError(f"backbone {source} does not exist; give a backbone.safetensors that a run wrote")
+    if isinstance(source, TimmBackbone):
+        backbone = source
+    elif model is None:
+        backbone = load_backbone(source)
+    else:
+        checkpoint = None if source is None else str(source)
+        weights = {
+            "pretrained": checkpoint is None and random_seed is None,
+            "checkpoint": checkpoint,
+            "checkpoint_key": checkpoint_key,
+        }
+        backbone = TimmBackbone(model, aligned_blocks=1, **weights, **model_args)
+    if random_seed is None:
+        return backbone
+    with torch.random.fork_rng():
+        torch.manual_seed(random_seed)
+        return TimmBackbone(backbone.name, aligned_blocks=1, **backbone.model_args)

@@ -76,6 +76,11 @@ class _Segmentation(_Checked):
     label_key = "seg_map_path"
 
     def __init__(self, *, label_values: str | None = None, data_root: str = "", **settings):
+        if "reduce_zero_label" in settings:
+            raise ValueError(
+                f"{data_root}: reduce_zero_label={settings['reduce_zero_label']}: say what the files hold by "
+                'label_values, "1..C" (which 1 is subtracted from) or "0..C-1"'
+            )
         self.label_values = conventions.label_values(label_values, data_root)
         super().__init__(data_root=data_root, reduce_zero_label=self.label_values.value == "1..C", **settings)
 

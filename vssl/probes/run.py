@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from vssl.learner import TimmBackbone
-from vssl.probes.backbone import open_backbone
+from vssl.learner import TimmBackbone, open_backbone
 from vssl.probes.cache import FeatureCache
 from vssl.probes.data import ProbeData
 from vssl.probes.outcome import ProbeRun

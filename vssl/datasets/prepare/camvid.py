@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from vssl.datasets.files import found_in
 from vssl.datasets.prepare.annotations import ClassList, NumberMasks
-from vssl.datasets.prepare.pairs import Layout, Pair
-from vssl.datasets.prepare.writing import begin, finish
+from vssl.datasets.prepare.pairs import Layout, Pair, digest
+from vssl.datasets.prepare.writing import begin, finish, prepared
 
 COUNTS = {"train": 367, "val": 101, "test": 233}
 CLASSES = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist")
@@ -36,10 +36,12 @@ def prepare_camvid(
     source, out, counts = Path(source), Path(out), counts or COUNTS
     splits = {"training": "train", "validation": validation}
     pairs = {name: _pairs(source, published, counts[published]) for name, published in splits.items()}
+    options = {"validation": validation, "files_sha256": digest(pairs)}
+    if prepared(out, options):
+        return out / "dataset.json"
     classes = ClassList(source, [*CLASSES, "void"], ignored=["void"])
     masks = [mask for part in pairs.values() for _, mask in part.values()]
     layout = Layout(pairs, NumberMasks(classes, masks, first=0).read)
-    options = {"validation": validation}
     if begin(out, options, ("images", "annotations")):
         hashes = layout.write(out)
         finish(

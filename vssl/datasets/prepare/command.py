@@ -234,6 +234,8 @@ def _command(
 
 def _nyuv2(options: argparse.Namespace) -> Path:
     source = Path(options.source)
+    if options.labels and options.depth:
+        raise ValueError(f"--labels {options.labels} and --depth {options.depth}: one set is written at a time")
     if (source / "train/rgb").is_dir():
         return prepare_nyuv2_folders(source, options.out, options.depth or "raw", options.labels)
     if options.labels:

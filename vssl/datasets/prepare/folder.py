@@ -5,16 +5,15 @@ OUT/nyuv2/images/{train,test}/NAME.jpg              OUT/nyuv2/annotations/…/NA
 OUT/dataset.json                                    class names, their shares of the pixels, how it was split
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vssl.datasets.prepare.annotations import ClassList, ColourMasks, DepthFiles, NumberMasks, read_classes
-from vssl.datasets.prepare.pairs import Layout, Pair, files_by_name, matched, natural
+from vssl.datasets.prepare.pairs import Layout, Pair, digest, files_by_name, matched, natural
 from vssl.datasets.prepare.splits import Split
-from vssl.datasets.prepare.writing import begin, finish
+from vssl.datasets.prepare.writing import begin, finish, prepared
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,9 @@ def prepare_folder(
         pairs["nyuv2"] = matched(found, files_by_name(depth.root, depth.suffix, arrays=True), "--depth-suffix")
     labeled = sorted({name for part in pairs.values() for name in part}, key=natural)
     sides = split.of(labeled)
+    options = {**_options(images, masks, depth, split, pairs), "image_suffix": image_suffix}
+    if prepared(out, options):
+        return out / "dataset.json"
     layouts, about = {}, {}
     if masks is not None:
         reader = _reader(classes, [mask for _, mask in pairs["ade20k"].values()], masks.first)
@@ -92,7 +94,6 @@ def prepare_folder(
     if depth is not None:
         layouts["nyuv2"] = Layout(_split(pairs["nyuv2"], sides, ("train", "test")), depth_files.read)
         about |= layouts["nyuv2"].depth(str(depth.root))
-    options = {**_options(images, masks, depth, split, pairs), "image_suffix": image_suffix}
     if begin(out, options, list(layouts)):
         hashes = [layout.write(out / kind) for kind, layout in layouts.items()]
         finish(
@@ -125,14 +126,12 @@ def _reader(classes: ClassList, paths: Sequence[Path], first: int | None) -> Col
 
 def _options(images: Path, masks: Masks | None, depth: Depth | None, split: Split, pairs: dict) -> dict:
     """What the content depends on, for `begin`: the arguments, and names and sizes of all files."""
-    digest = hashlib.sha256()
-    for part in pairs.values():
-        for name, files in part.items():
-            digest.update(f"{name} {[file.stat().st_size for file in files]}\n".encode())
     lists = [path for path in (split.val_list, split.train_list, masks and masks.classes) if path]
-    for path in lists:
-        digest.update(path.read_bytes())
-    options: dict[str, Any] = {"images": str(images), "split": split.words(), "files_sha256": digest.hexdigest()}
+    options: dict[str, Any] = {
+        "images": str(images),
+        "split": split.words(),
+        "files_sha256": digest(pairs, lists),
+    }
     if masks is not None:
         options |= {"first_class": masks.first, "ignored": list(masks.ignored), "mask_suffix": masks.suffix}
     if depth is not None:

@@ -85,7 +85,6 @@ def prepare_nyuv2(
 
 
 def _finish(out: Path, source: Path, options: dict, splits: dict, hashes: dict, found: DepthValues) -> None:
-    near, far = found.nearest_and_farthest()
     finish(
         out,
         options,
@@ -94,8 +93,7 @@ def _finish(out: Path, source: Path, options: dict, splits: dict, hashes: dict, 
         source=MAT,
         depth=options["depth"],
         counts={split: len(numbers) for split, numbers in splits.items()},
-        depth_range_m=[near / 1000, far / 1000],
-        invalid_share=float(found.counts[0] / found.counts.sum()),
+        **found.about(),
         labels="z-depth, uint16 PNG, millimetres, 0 = invalid",
         hashes={"mat_sha256": file_digest(source / MAT), "splits_sha256": file_digest(source / SPLITS_MAT), **hashes},
         licence=LICENCE,

@@ -13,8 +13,8 @@ from pathlib import Path
 from vssl.datasets.files import found_in
 from vssl.datasets.prepare.annotations import DepthFiles, NumberMasks, read_classes
 from vssl.datasets.prepare.nyuv2 import FARTHEST, LICENCE, Release
-from vssl.datasets.prepare.pairs import Layout, Pair, files_by_name, matched
-from vssl.datasets.prepare.writing import begin, finish
+from vssl.datasets.prepare.pairs import Layout, Pair, digest, files_by_name, matched
+from vssl.datasets.prepare.writing import begin, finish, prepared
 
 DEPTHS = {"raw": "depth_raw", "filled": "depth"}
 
@@ -40,16 +40,18 @@ def prepare_nyuv2_folders(
     source, out, counts = Path(source), Path(out), dict(counts or Release().counts)
     kind = DEPTHS[depth] if labels is None else f"labels_{labels}"
     pairs = {split: _pairs(source / split, kind, count) for split, count in counts.items()}
+    options = {"layout": "folders", **({"depth": depth} if labels is None else {"labels": labels})}
+    options["files_sha256"] = digest(pairs)
+    if prepared(out, options):
+        return out / "dataset.json"
     if labels is None:
         layout = Layout(pairs, DepthFiles(1000).read)
-        options = {"layout": "folders", "depth": depth}
         about = {"name": "NYU Depth v2, labeled", "depth": depth, **layout.depth(str(source), FARTHEST)}
     else:
         classes = read_classes(source / f"class_names_1+{labels}.txt", ["void"])
         masks = [mask for part in pairs.values() for _, mask in part.values()]
         splits = dict(zip(("training", "validation"), pairs.values(), strict=True))
         layout = Layout(splits, NumberMasks(classes, masks, first=0).read)
-        options = {"layout": "folders", "labels": labels}
         about = {"name": f"NYU Depth v2, {labels} classes", "classes": classes.kept, "label_values": "1..C"}
         about["pixel_share"] = layout.shares(classes.kept)
     if begin(out, options, ("images", "annotations")):

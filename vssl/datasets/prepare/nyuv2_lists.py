@@ -45,7 +45,6 @@ def prepare_nyuv2_lists(source: str | Path, out: str | Path, counts: Mapping[str
         for split, named in pairs.items():
             hashes[f"depth/{split}_sha256"] = _copy(named, split, out, found)
         found.check(str(source), FARTHEST)
-        near, far = found.nearest_and_farthest()
         finish(
             out,
             options,
@@ -55,7 +54,7 @@ def prepare_nyuv2_lists(source: str | Path, out: str | Path, counts: Mapping[str
             depth="as in the source (usually raw)",
             counts={split: len(named) for split, named in pairs.items()},
             left_out={split: counts[split] - len(named) for split, named in pairs.items()},
-            depth_range_m=[near / 1000, far / 1000],
+            **found.about(),
             labels="z-depth, uint16 PNG, millimetres, 0 = invalid",
             hashes=hashes,
             licence=LICENCE,

@@ -1,5 +1,6 @@
 """Images and their annotations from anyone's folders: which belong together, and written in a layout."""
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -63,6 +64,17 @@ def matched(
             f"image{ending}"
         )
     return {name: (images[name], annotations[name]) for name in sorted(annotations, key=natural)}
+
+
+def digest(pairs: Mapping[str, Mapping[str, Pair]], lists: Sequence[Path] = ()) -> str:
+    """SHA-256 over names and sizes of all files, and the content of `lists`: what a data set is made of, undecoded."""
+    found = hashlib.sha256()
+    for part in pairs.values():
+        for name, files in part.items():
+            found.update(f"{name} {[file.stat().st_size for file in files]}\n".encode())
+    for path in lists:
+        found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 def natural(name: str) -> tuple:
@@ -152,9 +164,4 @@ class Layout:
         for values in self.values.values():
             found.add(values)
         found.check(where, farthest)
-        near, far = found.nearest_and_farthest()
-        return {
-            "depth_scale": 1000,
-            "depth_range_m": [near / 1000, far / 1000],
-            "invalid_share": round(float(found.counts[0] / found.counts.sum()), 5),
-        }
+        return found.about()

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from vssl.datasets.files import found_in
 from vssl.datasets.prepare.annotations import DepthFiles
-from vssl.datasets.prepare.pairs import Layout, files_by_name, matched
+from vssl.datasets.prepare.pairs import Layout, digest, files_by_name, matched
 from vssl.datasets.prepare.splits import Split
-from vssl.datasets.prepare.writing import begin, finish
+from vssl.datasets.prepare.writing import begin, finish, prepared
 
 LISTS = {"train": "TrainSplit.txt", "test": "TestSplit.txt"}
 INVALID = 65535
@@ -52,9 +52,11 @@ def prepare_seven_scenes(source: str | Path, out: str | Path, every: int = 10, v
         split = Split(val_share=val_share)
         sides, words = split.of(list(pairs)), split.words()
     taken = {split: {n: pairs[n] for n in names[::every]} for split, names in zip(LISTS, sides, strict=True)}
+    options = {"scene": source.name, "every": every, "split": words, "files_sha256": digest(taken)}
+    if prepared(out, options):
+        return out / "dataset.json"
     layout = Layout(taken, DepthFiles(1000, (INVALID,)).read)
     about = layout.depth(str(source), FARTHEST)
-    options = {"scene": source.name, "every": every, "split": words, "frames": layout.counts}
     if begin(out, options, ("images", "annotations")):
         hashes = layout.write(out)
         finish(

@@ -11,6 +11,7 @@ import numpy as np
 
 from vssl.compat import file_digest
 from vssl.datasets.files import EXTENSIONS, found_in, image_paths
+from vssl.datasets.label_folders import refuse_labels
 from vssl.datasets.prepare.writing import begin, finish, write_whole
 from vssl.datasets.shards import INDEX, ROW, index_shard
 from vssl.datasets.threads import in_threads
@@ -25,7 +26,7 @@ def prepare_shards(source: str | Path, out: str | Path | None = None, images_per
 
     Raises:
         FileNotFoundError: no such folder, or nothing to pack in it.
-        ValueError: an empty file, a broken tar, or shards together with `out`.
+        ValueError: an empty file, a broken tar, shards together with `out`, or label files among the images.
         FileExistsError: see `begin`.
     """
     source = Path(source)
@@ -40,6 +41,7 @@ def prepare_shards(source: str | Path, out: str | Path | None = None, images_per
     if not names:
         hint = ". These are shards already: leave --out away to index them" if any(source.glob("*.tar")) else ""
         raise FileNotFoundError(f"{source}: no images ({', '.join(EXTENSIONS)}) below it{hint}")
+    refuse_labels(source, names)
     options = {"images_per_shard": images_per_shard, "names_and_sizes_sha256": _listing_hash(source, names)}
     firsts = range(0, len(names), images_per_shard)
     shards = [out / f"shard-{number:06d}.tar" for number in range(len(firsts))]

@@ -44,15 +44,15 @@ class Split:
         """
         if self.val_list is not None:
             val = _listed(self.val_list, names)
-            train = _listed(self.train_list, names) if self.train_list else [n for n in names if n not in val]
+            train = _listed(self.train_list, names) if self.train_list else _others(names, val)
             if both := set(train) & set(val):
                 raise ValueError(f"{self.train_list} and {self.val_list} both list {min(both)}")
         elif self.val_folder is not None:
             val = [name for name in names if self.val_folder in PurePosixPath(name).parts[:-1]]
-            train = [name for name in names if name not in set(val)]
+            train = _others(names, val)
         else:
             val = self._last(names)
-            train = [name for name in names if name not in set(val)]
+            train = _others(names, val)
         if not train or not val:
             raise ValueError(f"{self.words()}: {len(train)} images for training and {len(val)} for validation")
         return train, val
@@ -74,6 +74,11 @@ class Split:
         for name in names:
             folders.setdefault(PurePosixPath(name).parent, []).append(name)
         return [n for inside in folders.values() for n in inside[len(inside) - round(self._share * len(inside)) :]]
+
+
+def _others(names: Sequence[str], taken: Sequence[str]) -> list[str]:
+    taken = set(taken)
+    return [name for name in names if name not in taken]
 
 
 def _listed(path: Path, names: Sequence[str]) -> list[str]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from vssl.datasets.files import EXTENSIONS, found_in, read_image
 from vssl.datasets.prepare.pairs import natural
-from vssl.datasets.prepare.writing import begin, finish, link_or_write
+from vssl.datasets.prepare.splits import Split
+from vssl.datasets.prepare.writing import begin, finish, link_or_write, prepared
 from vssl.datasets.threads import in_threads
 from vssl.progress import track
 
@@ -57,6 +58,8 @@ def prepare_tiny_imagenet(
         for name, path in files.items():
             digest.update(f"{split}/{name} {path.stat().st_size}\n".encode())
     options = {"val_share": val_share, "names_and_sizes_sha256": digest.hexdigest()}
+    if prepared(out, options):
+        return out / "dataset.json"
     for split, files in splits.items():
         for _ in track(in_threads(read_image, list(files.values())), f"{split}, checked", "images", len(files)):
             pass
@@ -100,17 +103,13 @@ def _published(source: Path, release: Release) -> dict[str, dict[str, Path]]:
 
 
 def _held_back(source: Path, share: float) -> dict[str, dict[str, Path]]:
-    splits: dict[str, dict[str, Path]] = {"train": {}, "val": {}}
-    for folder in sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        files = sorted(_images(folder, "*"), key=lambda path: natural(path.name))
-        held = round(share * len(files))
-        if not 0 < held < len(files):
-            raise ValueError(f"{folder}: {len(files)} images, of which {share:g} leaves none on one side")
-        splits["train"] |= {f"{folder.name}/{path.name}": path for path in files[:-held]}
-        splits["val"] |= {f"{folder.name}/{path.name}": path for path in files[-held:]}
-    if not splits["train"]:
+    files = {f"{file.parent.name}/{file.name}": file for file in _images(source, "[!.]*/*")}
+    if not files:
         raise FileNotFoundError(f"{source}: no class folders (found: {found_in(source)})")
-    return splits
+    train, val = Split(val_share=share).of(sorted(files, key=natural))
+    if uneven := {name.split("/")[0] for name in train} ^ {name.split("/")[0] for name in val}:
+        raise ValueError(f"{source / min(uneven)}: too few images, {share:g} of them leaves none on one side")
+    return {"train": {name: files[name] for name in train}, "val": {name: files[name] for name in val}}
 
 
 def _images(folder: Path, pattern: str) -> list[Path]:

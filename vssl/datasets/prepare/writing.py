@@ -17,27 +17,16 @@ DESCRIPTION = "dataset.json"
 UNFINISHED = "dataset.json.unfinished"
 
 
-def begin(out: Path, options: Mapping[str, Any], parts: Sequence[str] = ()) -> bool:
-    """Takes `out` for a data set with these options. False: it is there already, complete.
-
-    Args:
-        options: what the content depends on, source included; JSON values.
-        parts: names below `out` that will be written, so that nobody else's may be there.
+def prepared(out: Path, options: Mapping[str, Any]) -> bool:
+    """Whether `out` holds the data set with these options already, complete. Writes nothing.
 
     Raises:
-        FileExistsError: `out` holds a data set with other options, or `parts` that no preparation wrote.
+        FileExistsError: `out` holds a data set with other options.
     """
     options = json.loads(json.dumps(options))
     known = [path for path in (out / DESCRIPTION, out / UNFINISHED) if path.is_file()]
     if not known:
-        if strange := [part for part in parts if (out / part).exists()]:
-            raise FileExistsError(
-                f"{out} already holds {', '.join(strange)}, but no {DESCRIPTION}: this tool did not prepare them. "
-                "Choose another --out, or move them away"
-            )
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / UNFINISHED, {"options": options})
-        return True
+        return False
     there = json.loads(known[0].read_text())
     if there.get("options") != options:
         before = there.get("options") or {}
@@ -50,7 +39,29 @@ def begin(out: Path, options: Mapping[str, Any], parts: Sequence[str] = ()) -> b
             f"{out} holds a data set prepared with other options ({told}). Choose another --out, or remove what was "
             f"prepared there and its {DESCRIPTION}"
         )
-    return known[0].name == UNFINISHED or not _holds(out, there.get("files", {}))
+    return known[0].name == DESCRIPTION and _holds(out, there.get("files", {}))
+
+
+def begin(out: Path, options: Mapping[str, Any], parts: Sequence[str] = ()) -> bool:
+    """Takes `out` for a data set with these options. False: it is there already, complete.
+
+    Args:
+        options: what the content depends on, source included; JSON values.
+        parts: names below `out` that will be written, so that nobody else's may be there.
+
+    Raises:
+        FileExistsError: `out` holds a data set with other options, or `parts` that no preparation wrote.
+    """
+    if prepared(out, options):
+        return False
+    if not any((out / name).is_file() for name in (DESCRIPTION, UNFINISHED)):
+        if strange := [part for part in parts if (out / part).exists()]:
+            raise FileExistsError(
+                f"{out} already holds {', '.join(strange)}, but no {DESCRIPTION}: this tool did not prepare them. "
+                "Choose another --out, or move them away"
+            )
+        write_json(out / UNFINISHED, {"options": options})
+    return True
 
 
 def finish(out: Path, options: Mapping[str, Any], files: Iterable[str] = (), **about: Any) -> Path:
