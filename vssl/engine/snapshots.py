@@ -50,8 +50,8 @@ class SnapshotHook(Hook):
 
     def before_train(self, runner) -> None:
         loop = runner.train_loop
-        has_parameters = next(loop.designer.parameters(), None) is not None
-        self.active = self.count > 0 and has_parameters and rank_and_size()[0] == 0
+        learns = loop.designer_update is not None or next(loop.designer.parameters(), None) is not None
+        self.active = self.count > 0 and learns and rank_and_size()[0] == 0
         if not self.active:
             return
         self.work_dir, self.gradients = Path(runner.work_dir), GradientRecord(loop.designer)

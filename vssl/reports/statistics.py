@@ -40,6 +40,41 @@ class PairedDifference:
     confidence: float
 
 
+@dataclass(frozen=True)
+class MeanInterval:
+    """Mean of a series with its two-sided Student interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def excludes_zero(self) -> bool:
+        return not self.low <= 0 <= self.high
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> MeanInterval:
+    """Mean of a series in time, with an interval that allows for the correlation r of one value with the next.
+
+    The standard error is that of independent values times √((1 + r) / (1 − r)), as for an autoregressive series of
+    first order; r below 0 counts as 0.
+
+    Raises:
+        ValueError: fewer than two values, or one that is not finite.
+    """
+    series = np.asarray(values, dtype=float)
+    if len(series) < 2 or not np.isfinite(series).all():
+        raise ValueError(f"an interval needs two or more finite values, got {list(values)}")
+    centred = series - series.mean()
+    squares = float(centred @ centred)
+    r = min(max(float(centred[1:] @ centred[:-1]) / squares, 0.0), 0.99) if squares else 0.0
+    error = float(series.std(ddof=1)) / math.sqrt(len(series)) * math.sqrt((1 + r) / (1 - r))
+    half = float(stats.t.ppf((1 + confidence) / 2, df=len(series) - 1)) * error
+    mean = float(series.mean())
+    return MeanInterval(mean, mean - half, mean + half, len(series))
+
+
 def summarise(scores: Mapping[int, float]) -> Summary:
     """Mean and spread of ``{seed: score}``. ValueError if there is no score, or one is not finite."""
     seeds = sorted(scores)

@@ -23,6 +23,7 @@ _PANELS = {
     "feedback loss": ("feedback_loss/",),
     "credit: ∂V/∂weight of the loss's parts": ("credit/",),
     "weights of the loss's parts": ("weight/",),
+    "the option that is taken": ("choice/",),
     "penalty": ("penalty",),
     "mean of the mask": ("mask/mean",),
 }
@@ -56,7 +57,7 @@ def value_figure(metrics: list[dict]) -> Figure | None:
 
 def _series(metrics: list[dict], keys: tuple[str, ...]) -> dict[str, tuple[list[int], np.ndarray]]:
     lines = {}
-    for key in dict.fromkeys(name for row in metrics for name in row):
+    for key in sorted({name for row in metrics for name in row}):
         label = next((_label(key, wanted) for wanted in keys if _label(key, wanted)), None)
         if label is None:
             continue

@@ -3,6 +3,7 @@
 from vssl.reports.metrics import format_difference
 from vssl.reports.one_step import MILLI, correlation, difference_to_base, format_r, select
 from vssl.reports.policy.figures import largest_moves, views_of
+from vssl.reports.policy.ingredients import ingredient_findings
 from vssl.reports.policy.snapshots import Record
 from vssl.reports.statistics import ENOUGH_PAIRS
 from vssl.reports.value_figures import whole_run
@@ -13,7 +14,7 @@ NEARLY_FLAT = 0.02
 
 def findings(record: Record) -> list[str]:
     """What a reader should know before scrolling; only what the record can say."""
-    return [*_moves(record), *_signal(record), *_probe(record), *_mask(record)]
+    return [*_moves(record), *ingredient_findings(record.metrics), *_signal(record), *_probe(record), *_mask(record)]
 
 
 def _moves(record: Record) -> list[str]:

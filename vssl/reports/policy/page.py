@@ -12,6 +12,7 @@ from vssl.reports.metrics import format_number
 from vssl.reports.one_step import one_step_figure, one_step_table
 from vssl.reports.policy.figures import gates_figure, magnitudes_figure, strengths_figure, sweeps_figure, views_of
 from vssl.reports.policy.findings import findings
+from vssl.reports.policy.ingredients import credit_figure, credits_of, weights_of
 from vssl.reports.policy.mask_figures import mask_figure
 from vssl.reports.policy.panel import matched_random_figure, matched_random_section, panel_figure, panel_section
 from vssl.reports.policy.snapshots import Record, read_record
@@ -45,6 +46,7 @@ def render_policy_page(record: Record) -> str:
         _head(record),
         section("The panel over training time", panel_section(record)),
         section("What the policy draws from", _policy(record)),
+        *([section("What the loss is made of", ingredients)] if (ingredients := _ingredients(record)) else []),
         section("The value over training time", _value(record)),
         section("∂V/∂parameter: signal or noise?", _gradient(record)),
         section("Does the predicted drop happen?", _one_step(record)),
@@ -65,6 +67,7 @@ def paper_figures(record: Record) -> dict[str, Figure]:
         found[f"sweeps_{stem}"] = sweeps_figure(record.sweeps, record.policy, view)
     found |= {
         "strengths": strengths_figure(record.policy),
+        "credit": credit_figure(record.metrics),
         "value": value_figure(record.metrics),
         "gradient": gradient_figure(record.policy),
         "one_step": one_step_figure(record.one_step),
@@ -82,11 +85,9 @@ def _head(record: Record) -> str:
     about = [f"{info.get('designer', 'designer')} with {info.get('objective', 'an unknown objective')}"]
     about += [f"{info.get('steps', '–')} steps in {format_number(info.get('seconds'), 0)} s"]
     about += ["finished" if info.get("finished") else f"not finished, last snapshot at step {record.last.step}"]
+    head = f"<h1>{escape(_title(record))}</h1>\n{paragraph(', '.join(about) + '.', 'soft')}\n"
     lines = "".join(f"<li>{escape(line)}</li>" for line in findings(record))
-    return (
-        f"<h1>{escape(_title(record))}</h1>\n{paragraph(', '.join(about) + '.', 'soft')}\n"
-        f'<div class="verdict"><ul class="details marked">{lines}</ul></div>'
-    )
+    return head + (f'<div class="verdict"><ul class="details marked">{lines}</ul></div>' if lines else "")
 
 
 def _policy(record: Record) -> str:
@@ -126,6 +127,28 @@ _SWEEPS = (
     "One panel image over the whole range of each magnitude, everything else at rest. Below: where the magnitude was "
     "drawn from at the start (grey) and at the last snapshot (blue); dotted: the value that changes nothing."
 )
+
+
+def _ingredients(record: Record) -> str:
+    """Weights and credit of the parts of the loss; empty for a designer that leaves the loss as it is."""
+    weights, credits = weights_of(record.metrics), credits_of(record.metrics)
+    if not weights and not credits:
+        return ""
+    rows = []
+    for name in sorted(weights.keys() | credits.keys()):
+        before, after = (f"{share:.3f}" for share in weights[name]) if name in weights else ("–", "–")
+        found = credits.get(name)
+        told = "–" if found is None else f"{found.mean:+.2e} [{found.low:+.2e}, {found.high:+.2e}]"
+        rows.append([escape(name), before, after, told])
+    drawn = credit_figure(record.metrics)
+    caption = (
+        "Credit: how much the value rises per unit of weight. Orange: less of this part is worth more. Grey: cannot be "
+        "told from 0. Intervals allow for the correlation of one logged mean with the next."
+    )
+    shown = figure(drawn and to_svg(drawn, "credit"), caption, "The log has no credit of the loss's parts.")
+    return shown + table(
+        ["part of the loss", "share, first logged", "share, last logged", "credit, 95 % interval"], rows
+    )
 
 
 def _value(record: Record) -> str:

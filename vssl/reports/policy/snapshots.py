@@ -66,8 +66,8 @@ def read_record(run: str | Path) -> Record:
     snapshots = [_snapshot(path) for path in sorted((run / _FOLDER).glob("[0-9]*.npz"))]
     if not snapshots or not (run / _FOLDER / "panel.npz").is_file():
         raise ValueError(
-            f"{run} has no snapshots. Its designer is {info.get('designer', 'unknown')}; train one that has parameters "
-            "(a policy or a mask) with snapshots=10 in the config, which is the default and more than 0"
+            f"{run} has no snapshots. Its designer is {info.get('designer', 'unknown')}; train one that learns "
+            "(a policy, a mask, weights, a choice) with snapshots=10 in the config (the default)"
         )
     panel = read_arrays(run / _FOLDER / "panel.npz", ("base", "names"))
     return Record(

@@ -1,0 +1,57 @@
+"""What the policy page says of the parts of the loss."""
+
+import numpy as np
+import pytest
+
+from vssl.reports.policy.ingredients import choices_of, credit_figure, credits_of, ingredient_findings, weights_of
+from vssl.reports.statistics import mean_interval
+
+RNG = np.random.default_rng(0)
+
+
+def metrics(credit, n=20):
+    """A log as a run leaves it: credit at meta steps alone, weights and choices at every logged step."""
+    rows = []
+    for i in range(n):
+        row = {"step": 10 * (i + 1), "weight/hog": 1.0 - 0.5 * i / (n - 1), "weight/pixels": 1.0 + 0.5 * i / (n - 1)}
+        rows.append(row | {f"credit/{name}": mean + 0.1 * RNG.normal() for name, mean in credit.items()})
+    return rows
+
+
+def test_credit_is_a_mean_with_an_interval_and_weights_are_shares():
+    log = metrics({"hog": -1.0, "pixels": 0.0})
+    found = credits_of(log)
+    assert found["hog"].excludes_zero and found["hog"].mean == pytest.approx(-1.0, abs=0.1) and found["hog"].n == 20
+    assert weights_of(log) == {"hog": (0.5, 0.25), "pixels": (0.5, 0.75)}
+    told = " ".join(ingredient_findings(log))
+    assert "hog 0.50 → 0.25" in told and "hog (less is worth more)" in told
+    assert [bar.get_width() < 0 for bar in credit_figure(log).axes[0].patches] == [True, found["pixels"].mean < 0]
+
+
+def test_the_option_that_was_taken_is_named():
+    rows = [{"step": i, "choice/hog": float(i > 5), "choice/pixels": 0.0} for i in range(10)]
+    assert choices_of(rows) == {"hog": 0.4, "pixels": 0.0}
+    assert "Option taken at the end: hog." in ingredient_findings(rows)[0]
+    assert "none, the recipe's" in ingredient_findings(rows[:3])[0]
+
+
+def test_other_designers_have_none():
+    rows = [{"step": 1, "loss": 2.0}]
+    assert ingredient_findings(rows) == [] and credit_figure(rows) is None
+
+
+def test_the_interval_of_a_series_in_time_is_wider_than_that_of_independent_values():
+    noise = RNG.normal(size=400)
+    walk = np.array([noise[:1].sum(), *noise[1:]])
+    for i in range(1, len(walk)):
+        walk[i] = 0.8 * walk[i - 1] + noise[i]
+    shuffled = RNG.permutation(walk)
+    wide, narrow = mean_interval(walk), mean_interval(shuffled)
+    assert (wide.high - wide.low) / (narrow.high - narrow.low) == pytest.approx(3.0, rel=0.25)  # √(1.8 / 0.2)
+    with pytest.raises(ValueError, match="two or more"):
+        mean_interval([1.0])
+
+
+def test_intervals_hold_the_mean_as_often_as_they_say():
+    held = [(found := mean_interval(RNG.normal(size=20))).low <= 0 <= found.high for _ in range(1000)]
+    assert np.mean(held) == pytest.approx(0.95, abs=0.025)
