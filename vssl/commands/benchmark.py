@@ -16,6 +16,7 @@ NAMES = {
     "horizon": ("horizon", "rank correlation of the value of H steps with the outcome"),
     "learner-step": ("learner_step", "the learner's step as written and compiled, in fp32 and bf16"),
     "probes": ("probes", "a segmentation score: a grid on cached features against plain mmseg, head by head"),
+    "kills": ("kills", "killed and resumed runs against unbroken ones, bit for bit"),
     "gpu": ("gpu.command", "correctness, speed and memory on a GPU, in minutes"),
 }
 

@@ -64,6 +64,15 @@ class GradientRecord:
             taken["parameters"] = [{**label, "mean": m, "se": e if n > 1 else None} for label, m, e in pairs]
         return taken
 
+    def state_dict(self) -> dict[str, Any]:
+        """The sums since the last `take`, on the CPU."""
+        return {"n": self.n, "sums": [torch.as_tensor(s).cpu() for s in (*self.sums, self.before)]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        device = self.all[0].device if self.all else "cpu"
+        *self.sums, self.before = (s.to(device) for s in state["sums"])
+        self.n = state["n"]
+
     def _restart(self) -> None:
         self.n, self.sums, self.before = 0, [0.0, 0.0, 0.0], 0.0
 

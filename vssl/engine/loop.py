@@ -147,6 +147,15 @@ class PretrainLoop(BaseLoop):
         for name, value in scalars.items():
             self.recent[name].append(value)
 
+    def unlogged(self) -> dict[str, list[Tensor]]:
+        """What was recorded since the last log line, on the CPU: a run that goes on has the same next line."""
+        return {name: [value.detach().cpu() for value in values] for name, values in self.recent.items()}
+
+    def log_later(self, unlogged: dict[str, list[Tensor]]) -> None:
+        """What `unlogged` gave when the run was saved."""
+        for name, values in unlogged.items():
+            self.recent[name] = [value.to(self.device) for value in values]
+
     def stop_non_finite(self, what: str) -> None:
         saved = self.runner.checkpoint_path
         where = f"the last good checkpoint is {saved}" if saved.is_file() else "no checkpoint was written yet"

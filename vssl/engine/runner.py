@@ -84,6 +84,7 @@ class PretrainRunner(Runner):
         loop = dict(loop)
         every = config.get("log_interval", 10)
         self._progress = ProgressHook(every)
+        self._snapshots = SnapshotHook(config.get("snapshots", 10), config.get("snapshot_images", 8))
         super().__init__(
             model=learner,
             work_dir=str(work_dir),
@@ -97,7 +98,7 @@ class PretrainRunner(Runner):
                 MetricsHook(every, config.get("rankme_interval", 0)),
                 self._progress,
                 SampleViewsHook(config.get("sample_views", 8)),
-                SnapshotHook(config.get("snapshots", 10), config.get("snapshot_images", 8)),
+                self._snapshots,
                 *one_step_hooks(config.get("one_step_probe"), measuring),
                 *online_probe_hooks(config.get("probes")),
                 CheckpointHook(config.get("checkpoint_interval", 500)),
@@ -158,7 +159,10 @@ class PretrainRunner(Runner):
         """mmengine prints a page about the machine here; run.json says what matters."""
 
     def save(self) -> None:
-        """Write ``checkpoint.pth``: everything that the next step depends on. Collective: every rank calls it."""
+        """Write ``checkpoint.pth``: everything that the next step and the next line of the log depend on.
+
+        Collective: every rank calls it.
+        """
         loop: PretrainLoop = self.train_loop
         random_states = [checkpoint.random_state()]
         if dist.is_initialized():
@@ -177,6 +181,8 @@ class PretrainRunner(Runner):
             "meta_stream": None if loop.meta_stream is None else loop.meta_stream.state_dict(),
             "designer_update": None if loop.designer_update is None else loop.designer_update.state_dict(),
             "random_states": random_states,
+            "not_logged_yet": loop.unlogged(),
+            "gradient_record": self._snapshots.state_dict(),
             "warnings": self.warnings,
         }
         keep, again = self.cfg.get("checkpoint_keep", 2), self._saved_step == loop.step
@@ -191,6 +197,8 @@ class PretrainRunner(Runner):
         loop.stream.load_state_dict(content["stream"])
         if loop.meta_stream is not None:
             loop.meta_stream.load_state_dict(content["meta_stream"])
+        loop.log_later(content.get("not_logged_yet", {}))
+        self._snapshots.load_state_dict(content.get("gradient_record"))
         checkpoint.restore_random_state(content["random_states"][distributed.rank_and_size()[0]])
 
     def warn(self, text: str, step: int, **about: Any) -> None:

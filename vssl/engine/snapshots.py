@@ -47,6 +47,15 @@ class SnapshotHook(Hook):
         if count < 0 or images < 2:
             raise ConfigError(f"snapshots={count} must be 0 or more, snapshot_images={images} at least 2")
         self.count, self.images = count, images
+        self.active, self._saved = False, None
+
+    def state_dict(self) -> dict | None:
+        """What the next snapshot will say of the gradient so far; None where nothing is recorded."""
+        return self.gradients.state_dict() if self.active else None
+
+    def load_state_dict(self, state: dict | None) -> None:
+        """Called before the training goes on; a checkpoint of an earlier version has none."""
+        self._saved = state
 
     def before_train(self, runner) -> None:
         loop = runner.train_loop
@@ -55,6 +64,8 @@ class SnapshotHook(Hook):
         if not self.active:
             return
         self.work_dir, self.gradients = Path(runner.work_dir), GradientRecord(loop.designer)
+        if self._saved is not None:
+            self.gradients.load_state_dict(self._saved)
         forget_lines_after(self.work_dir / POLICY, loop.step)
         for path in (self.work_dir / FOLDER).glob("[0-9]*.npz"):
             if int(path.stem) > loop.step:
@@ -63,7 +74,7 @@ class SnapshotHook(Hook):
         with undisturbed(loop):
             self.panel, names = panel_images(loop, self.images)
             self._write_start(loop, names)
-        if not self._file(loop).is_file():
+        if loop.step == 0:
             self._take(loop)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
