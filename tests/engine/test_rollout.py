@@ -312,3 +312,24 @@ def test_a_policy_climbs_the_value_of_rollouts(designed_config, tmp_path, monkey
         distances.append((row - target).detach().norm())
     away = [b > a for a, b in pairwise(distances)]
     assert all(away) if control else not any(away)
+
+
+@pytest.mark.slow
+def test_the_share_of_hidden_patches_is_learned_by_rollouts_and_resumes(designed_config, tmp_path):
+    config = with_horizon(designed_config, pairs=2, sigma=0.3)
+    objective = dict(_delete_=True, type="vssl.objectives.MAE", mask_ratio=0.5, decoder_dim=16, decoder_depth=1)
+    config.merge_from_dict(dict(objective=dict(objective, decoder_heads=2), recipe=dict(n_global=1)))
+    config.designer = dict(type="vssl.designers.MaskRatio", start=0.5)
+    config.designer_optimizer = dict(type="torch.optim.SGD", lr=1.0)
+    runner = build_runner(copy.deepcopy(config), tmp_path / "run", seed=0)
+    runner.train()
+    learned = runner.train_loop.designer.mask_ratio
+    assert learned != 0.5
+    last = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
+    assert 0 < last["mask_ratio"] < 1
+    resumed = build_runner(copy.deepcopy(config), tmp_path / "run", seed=0, resume=True)
+    assert resumed.train_loop.designer.mask_ratio == learned
+
+    config["value"].horizon = 0
+    with pytest.raises(ConfigError, match="MaskRatio has no gradient: set value"):
+        build_runner(config, tmp_path / "other", seed=0)

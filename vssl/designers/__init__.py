@@ -6,6 +6,7 @@ from vssl.designers.choice import Choice
 from vssl.designers.dit import DiTMask
 from vssl.designers.image_weights import ImageWeights
 from vssl.designers.loss_weights import LossWeights
+from vssl.designers.mask_ratio import MaskRatio
 from vssl.designers.masked_policy import MaskedPolicy
 from vssl.designers.policies import GlobalPolicy, InstancePolicy
 from vssl.designers.search import CandidateSearch
@@ -23,6 +24,7 @@ __all__ = [
     "ImageWeights",
     "InstancePolicy",
     "LossWeights",
+    "MaskRatio",
     "MaskedPolicy",
     "UNetMask",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ class Construction:
     statistics: scalars for the log, e.g. ``{"mask/mean": ...}``; detached.
     mask: μ per global crop, 1 keeps the pixel and 0 blurs it; None for designers without a mask.
     loss_weights: how much each component of the objective's loss counts; None for the objective's own weights.
+    mask_ratio: share of the patches that the objective hides; None for the objective's own.
     learned_weights: the same with a graph to φ; None for designers that do not learn them.
     weights: they weight the images in the loss of a meta step, with a graph to φ. Of a designer that draws for each
         image: ones, with the gradient of the log-likelihood of what was drawn (`vssl.views.gates.likelihood_weights`).
@@ -31,7 +33,13 @@ class Construction:
     weights: Float[Tensor, " batch"] | None = None
     image_weights: Float[Tensor, " batch"] | None = None
     loss_weights: Mapping[str, float] | None = None
+    mask_ratio: float | None = None
     learned_weights: Mapping[str, Float[Tensor, ""]] | None = None
+
+    @property
+    def for_objective(self) -> dict[str, Any]:
+        """What `Objective.adopt` takes."""
+        return {"loss_weights": self.loss_weights, "mask_ratio": self.mask_ratio}
 
 
 class Designer(nn.Module):
@@ -40,6 +48,9 @@ class Designer(nn.Module):
     A designer sees images, never labels. The same `images` and `draws` give the same base views whatever φ is, so
     that views before and after a designer step, or of two arms, can be compared.
     """
+
+    by_rollouts_alone: bool = False
+    """Whether φ has no gradient, so that only the value of H learner steps (``value.horizon``) can move it."""
 
     def __init__(self, recipe: nn.Module):
         super().__init__()

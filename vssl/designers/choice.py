@@ -12,7 +12,7 @@ from vssl.draws import Draws
 from vssl.parts import build_part
 from vssl.views.recipes import Recipe
 
-KEYS = ("recipe", "designer", "loss_weights")
+KEYS = ("recipe", "designer", "loss_weights", "mask_ratio")
 
 
 class Choice(CandidateDesigner):
@@ -29,7 +29,8 @@ class Choice(CandidateDesigner):
     Args:
         recipe: of the options that name none.
         options: by name, what is made of a batch: ``recipe``, ``designer`` (with its settings; it stays as it is
-            built) and ``loss_weights`` (by component of the objective's loss), each of which may be left out.
+            built), ``loss_weights`` (by component of the objective's loss) and ``mask_ratio`` (share of the patches
+            that the objective hides), each of which may be left out.
 
     Raises:
         ValueError: fewer than two options, or an unknown key in one.
@@ -47,6 +48,7 @@ class Choice(CandidateDesigner):
         # Sorted: a saved config comes back with its keys sorted, and `chosen` goes by position.
         self.names = sorted(options)
         self.loss_weights = [options[name].get("loss_weights") for name in self.names]
+        self.mask_ratios = [options[name].get("mask_ratio") for name in self.names]
         self.options = nn.ModuleList(_built(options[name], recipe, name) for name in self.names).requires_grad_(False)
         self.register_buffer("chosen", torch.tensor(-1))
 
@@ -70,7 +72,7 @@ class Choice(CandidateDesigner):
     @torch.no_grad()
     def candidate(self, number: int, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         made = self.options[number](images, draws)
-        made.loss_weights = self.loss_weights[number]
+        made.loss_weights, made.mask_ratio = self.loss_weights[number], self.mask_ratios[number]
         return made
 
     def names_of_candidates(self) -> list[str]:

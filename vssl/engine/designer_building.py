@@ -47,6 +47,8 @@ def build_designer_update(
     for key in ("rule", "combine", "average_g_down"):
         if settings.get(key):
             settings[key] = build(settings[key])
+    if designer.by_rollouts_alone and not settings.get("horizon"):
+        raise ConfigError(f"{type(designer).__name__} has no gradient: set value.horizon, e.g. to 20 learner steps")
     feedback = build_feedback(config.feedback, learner_step.learner.student.embed_dim, seed, placement)
     if settings.get("horizon"):
         return _horizon_update(settings, config, learner_step, budget, designer, feedback, optimizer)

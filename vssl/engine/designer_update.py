@@ -171,7 +171,7 @@ class DesignerUpdate(MetaSchedule):
 
     def step_gradient(self, construction: Construction, draws: Draws, autocast) -> list[Tensor]:
         """g_pre of a construction, averaged over ranks; drop-path too is the same at every call."""
-        self.learner.objective.weigh(construction.loss_weights)
+        self.learner.objective.adopt(**construction.for_objective)
         with torch.random.fork_rng():
             with torch.no_grad():
                 state = self._begin(construction.views, draws, autocast)
@@ -194,7 +194,7 @@ class DesignerUpdate(MetaSchedule):
     def _backward(self, construction, base: Views | None, g_down: list[Tensor], draws, autocast) -> MetaGradient:
         """2d: −value + penalties, into the gradients of φ."""
         aligned, rule = self.learner.student.aligned_parameters(), self.rule
-        self.learner.objective.weigh(construction.loss_weights)
+        self.learner.objective.adopt(**construction.for_objective)
         if self.norm_growth:
             with torch.no_grad():
                 unchanged = self._begin(base, draws("meta objective"), autocast)

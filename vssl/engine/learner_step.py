@@ -70,7 +70,7 @@ class LearnerStep:
             FloatingPointError: the loss or the gradient is not finite. The learner is as it was.
         """
         learner, optimizer = self.learner, self.optimizer
-        learner.objective.weigh(construction.loss_weights)
+        learner.objective.adopt(**construction.for_objective)
         with self.autocast():
             loss, state = (learner if model is None else model)(
                 construction.views.detach(), draws, construction.image_weights

@@ -101,7 +101,9 @@ RANGES: dict[str, Range] = {
     # objectives and designers
     **_all("student_temperature teacher_temperature warmup_temperature temperature mlp_ratio", POSITIVE),
     **_all("warmup_share center_momentum teacher_momentum_start teacher_momentum_end", SHARE),
-    "mask_ratio": INSIDE,
+    **_all("mask_ratio start", INSIDE),
+    "bounds": Range(0, 1, ordered=True),
+    "designer.scale": POSITIVE,
     **_all("patch_out_dim iterations gram_every gram_scale", COUNT),
     **_all("mask_min_patches gram_start gram_updates", COUNT_OR_0),
     **_all("koleo_weight gram_weight patch_weight", NOT_NEGATIVE),

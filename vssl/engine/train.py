@@ -255,9 +255,9 @@ def _try_out(
         except ValueError as error:
             raise ConfigError(f"designer: {error}") from error
         for construction in designer.trials(images, _trial_draws(device)):
-            learner.objective.weigh(construction.loss_weights)
+            learner.objective.adopt(**construction.for_objective)
             learner(construction.views, _trial_draws(device))
-        learner.objective.weigh(None)
+        learner.objective.adopt()
         for pool in {} if feedback is None else feedback.pools.values():
             learner.student.grid(pool.train.dataset[0, 0][0][None])
 

@@ -129,8 +129,26 @@ class Objective(nn.Module):
     def on_step(self, step: int, progress: float) -> None:
         """Called before a learner step and its meta step: sets whatever follows a schedule."""
 
+    def adopt(self, loss_weights: Mapping[str, float] | None = None, mask_ratio: float | None = None) -> None:
+        """Called before each step with what the designer chose for it; see `weigh` and `hide`."""
+        self.weigh(loss_weights)
+        self.hide(mask_ratio)
+
+    def hide(self, mask_ratio: float | None) -> None:
+        """What share of the patches is hidden from now on, in (0, 1); None for the objective's own `mask_ratio`.
+
+        Raises:
+            ValueError: the objective hides no patches, or the share is outside (0, 1).
+        """
+        if mask_ratio is not None:
+            raise ValueError(f"{type(self).__name__} has no mask_ratio that could be changed; leave it out")
+
+    def own_mask_ratio(self) -> float | None:
+        """The share of the patches that is hidden where no designer says otherwise; None where none are."""
+        return None
+
     def weigh(self, weights: Mapping[str, float] | None) -> None:
-        """Called before a learner step: what each component of the loss counts from now on; None for its own weights.
+        """What each component of the loss counts from now on; None for its own weights.
 
         Raises:
             ValueError: the loss has no such components.

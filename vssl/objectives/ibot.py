@@ -93,7 +93,7 @@ class IBOT(DINO):
             if mask == "random"
             else BlockMasks(mask_ratio, mask_probability, mask_min_patches, exact=mask_exact)
         )
-        self.patch_weight = patch_weight
+        self._mask_range, self.patch_weight = self.masks.ratio, patch_weight
         self.mask_token = nn.Parameter(torch.zeros(backbone.embed_dim))
         # Departure from the authors' code, where heads that are not shared still have one MLP: these are two heads, as
         # in DINOv2.
@@ -134,6 +134,17 @@ class IBOT(DINO):
             "teacher_mean": logits.detach().mean(0),
             "teacher_patch_sum": patch_logits.detach().sum(0),
         }
+
+    def hide(self, mask_ratio: float | None) -> None:
+        """Of a masked view. Both ends of the constructor's range are multiplied by one factor; none exceeds 1."""
+        if mask_ratio is not None and not 0.0 < mask_ratio < 1.0:
+            raise ValueError(f"{type(self).__name__} mask_ratio={mask_ratio} must be in (0, 1), e.g. 0.3")
+        factor = 1.0 if mask_ratio is None else mask_ratio / self.own_mask_ratio()
+        self.masks.ratio = tuple(min(factor * end, 1.0) for end in self._mask_range)
+
+    def own_mask_ratio(self) -> float:
+        """The mean of a masked view."""
+        return sum(self._mask_range) / 2
 
     def component_names(self) -> tuple[str, ...]:
         return (*super().component_names(), "patch")

@@ -69,9 +69,8 @@ class MAE(Objective):
         teacher_momentum_end: float = 1.0,
     ):
         super().__init__()
-        if not 0.0 < mask_ratio < 1.0:
-            raise ValueError(f"MAE mask_ratio={mask_ratio} must be in (0, 1), the share of hidden patches, e.g. 0.75")
-        self.mask_ratio, self.target_graph = mask_ratio, target_graph
+        self._mask_ratio, self.target_graph = mask_ratio, target_graph
+        self.hide(mask_ratio)
         self.momentum_start, self.momentum_end = teacher_momentum_start, teacher_momentum_end
         targets = [target] if isinstance(target, Mapping | Target) else target
         built = [build_part(node, Target, "MAE: target", backbone) for node in targets]
@@ -145,6 +144,15 @@ class MAE(Objective):
                 f"MAE: the loss has no component {sorted(unknown)[0]!r}; it has {', '.join(self.components)}"
             )
         self.weights = _shares({name: weights.get(name, 0.0) for name in self.components})
+
+    def hide(self, mask_ratio: float | None) -> None:
+        mask_ratio = self._mask_ratio if mask_ratio is None else mask_ratio
+        if not 0.0 < mask_ratio < 1.0:
+            raise ValueError(f"MAE mask_ratio={mask_ratio} must be in (0, 1), the share of hidden patches, e.g. 0.75")
+        self.mask_ratio = mask_ratio
+
+    def own_mask_ratio(self) -> float:
+        return self._mask_ratio
 
     def update(self, state: State) -> None:
         for i, target in enumerate(self.targets):
