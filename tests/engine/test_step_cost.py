@@ -3,14 +3,14 @@ import itertools
 import pytest
 
 from vssl.engine.budget import CLOCKS
-from vssl.engine.step_cost import FIRST_META, LEARNER, META, META_WITH_G_DOWN, _SteppedRun, compare_cost, steps_within
+from vssl.engine.step_cost import FIRST_META, LEARNER, META, META_WITH_G_DOWN, SteppedRun, compare_cost, steps_within
 from vssl.engine.train import build_runner
 
 
 def test_the_kinds_of_a_schedule(designed_config, tmp_path):
     """Meta steps at 1, 3, 5, 7 (burn-in 1, r = 2, frozen from 8), g_down anew at every second of them."""
     designed_config.value.update(burn_in=1, period=2, g_down_every=2, freeze_after=8)
-    run = _SteppedRun(build_runner(designed_config, tmp_path / "run", seed=0).train_loop, "processor", threads=1)
+    run = SteppedRun(build_runner(designed_config, tmp_path / "run", seed=0), "processor", threads=1)
     first = list(itertools.islice(run.kinds(), 10))
     expected = {1: FIRST_META, 3: META, 5: META_WITH_G_DOWN, 7: META}
     assert first == [expected.get(step, LEARNER) for step in range(10)]
@@ -48,7 +48,7 @@ def test_costs_are_ratios_to_the_neighbouring_reference_steps(fixed_config, desi
         slow = 1 + 9 * min(next(slowness), 80) / 80
         return slow * (1.0 if run._loop.designer_update is None else costs[kind])
 
-    monkeypatch.setattr(_SteppedRun, "take", take)
+    monkeypatch.setattr(SteppedRun, "take", take)
     designed_config.value.update(burn_in=2, g_down_every=2, freeze_after=12)  # meta steps at 2, 4, 6, 8, 10
     measured = compare_cost(designed_config, fixed_config, baseline_steps=200)
     for kind, cost in costs.items():
@@ -61,7 +61,7 @@ def test_costs_are_ratios_to_the_neighbouring_reference_steps(fixed_config, desi
 
 def test_a_baseline_with_a_designer_pays_for_its_own_meta_steps(fixed_config, designed_config, monkeypatch):
     costs = {LEARNER: 1.0, FIRST_META: 30.0, META: 3.0, META_WITH_G_DOWN: 4.0}
-    monkeypatch.setattr(_SteppedRun, "take", lambda run, kind: 0.25 * costs[kind])
+    monkeypatch.setattr(SteppedRun, "take", lambda run, kind: 0.25 * costs[kind])
     designed_config.value.update(burn_in=2, g_down_every=2, freeze_after=12)
     measured = compare_cost(fixed_config, designed_config, baseline_steps=50)
     assert measured["steps"] == 45 + 30 + 2 * 3 + 2 * 4 and measured["baseline_seconds"] == 0.25 * 89

@@ -17,6 +17,9 @@ def parser() -> argparse.ArgumentParser:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--resume", action="store_true", help="continue from the run directory's checkpoint")
     how.add_argument("--overwrite", action="store_true", help="replace the run that the run directory holds")
+    how.add_argument(
+        "--check", action="store_true", help="train nothing: build the run, take a few steps, say what it will need"
+    )
     parser.add_argument("--seed", type=int, help="overrides the config's seed")
     add_cfg_options(parser, "budget.steps=100 optimizer.lr=1e-4")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none", help="torchrun or srun")
@@ -32,6 +35,8 @@ def execute(options: argparse.Namespace) -> None:
     config = load_config(path, options.cfg_options)
     seed = config.get("seed", 0) if options.seed is None else options.seed
     work_dir = options.work_dir or Path("runs") / path.stem / f"seed{seed}"
+    if options.check:
+        return _check(config, work_dir, seed, options.launcher)
     if options.resume and not candidates(work_dir):
         print(f"no checkpoint in {work_dir}: starting from step 0")
     train(config, work_dir, seed, options.resume, options.launcher, options.overwrite)
@@ -39,6 +44,16 @@ def execute(options: argparse.Namespace) -> None:
     more = [f"and {len(said) - 5} more in run.json"] if len(said) > 5 else []
     files = f"{work_dir} (backbone.safetensors, metrics.jsonl, views.npz)"
     print(f"finished, with warnings: {files}: {'; '.join(said[:5] + more)}" if said else f"finished: {files}")
+
+
+def _check(config, work_dir: Path, seed: int, launcher: str) -> None:
+    from vssl.engine.rehearsal import rehearse
+
+    if launcher != "none":
+        raise ValueError(f"--check looks at one process: leave --launcher {launcher} away")
+    for line in rehearse(config, work_dir, seed).lines():
+        print(line)
+    print("checked: nothing was written")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

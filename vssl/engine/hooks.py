@@ -60,7 +60,7 @@ class MetricsHook(Hook):
             **{name: torch.stack([v.float() for v in values]).mean().item() for name, values in loop.recent.items()},
             **{f"time/{phase}": spent / steps for phase, spent in loop.clock.take().items()},
             "images_per_second": images / max(seconds, 1e-9),
-            "peak_memory_mb": _peak_memory_mb(loop.device),
+            "peak_memory_mb": peak_memory_mb(loop.device),
         }
         if loop.designer_update is not None and loop.designer_update.optimizer is not None:
             line["designer_lr"] = loop.designer_update.optimizer.param_groups[0]["lr"]
@@ -169,7 +169,7 @@ def sample_views(loop, count: int) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _peak_memory_mb(device: torch.device) -> float:
+def peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

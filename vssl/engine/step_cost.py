@@ -58,8 +58,8 @@ def compare_cost(
     horizon = baseline_steps if steps is None else steps
     with (
         tempfile.TemporaryDirectory(prefix="vssl-step-cost-") as folder,
-        _stepped(baseline, Path(folder, "baseline"), seed, clock) as reference,
-        _stepped(arm, Path(folder, "arm"), seed, clock) as run,
+        stepped(baseline, Path(folder, "baseline"), seed, clock) as reference,
+        stepped(arm, Path(folder, "arm"), seed, clock) as run,
     ):
         samples, seconds = _take_turns(reference, run, baseline_steps, horizon)
     costs = {who: {kind: midmean(values) for kind, values in kinds.items()} for who, kinds in samples.items()}
@@ -102,10 +102,11 @@ def steps_within(kinds: Iterator[str], costs: dict[str, float], target: float) -
     raise ValueError("the schedule ended before the budget did")
 
 
-class _SteppedRun:
+class SteppedRun:
     """A run whose steps are taken one by one, by kind."""
 
-    def __init__(self, loop, clock: str, threads: int | None):
+    def __init__(self, runner, clock: str, threads: int | None):
+        self.runner, loop = runner, runner.train_loop
         self._loop, self._now, self._threads = loop, CLOCKS[clock], threads
         self._steps = {kind: itertools.cycle(steps) for kind, steps in self._by_kind().items()}
         update = loop.designer_update
@@ -162,12 +163,13 @@ class _SteppedRun:
 
 
 @contextmanager
-def _stepped(config: Config, folder: Path, seed: int, clock: str) -> Iterator[_SteppedRun]:
+def stepped(config: Config, folder: Path, seed: int, clock: str = "elapsed") -> Iterator[SteppedRun]:
+    """A run built in `folder` as `train` would build it, with as many threads."""
     if config.get("threads"):
         torch.set_num_threads(config.threads)
     runner = build_runner(config, folder, seed)
     try:
-        run, compiled = _SteppedRun(runner.train_loop, clock, config.get("threads")), runner.train_loop.compiled
+        run, compiled = SteppedRun(runner, clock, config.get("threads")), runner.train_loop.compiled
         with as_written() if compiled else nullcontext():
             if compiled:
                 warm_up(runner.train_loop)
@@ -177,7 +179,7 @@ def _stepped(config: Config, folder: Path, seed: int, clock: str) -> Iterator[_S
 
 
 def _take_turns(
-    reference: _SteppedRun, run: _SteppedRun, baseline_steps: int, horizon: int
+    reference: SteppedRun, run: SteppedRun, baseline_steps: int, horizon: int
 ) -> tuple[dict[str, dict[str, list[float]]], list[float]]:
     """Samples in reference steps, of ``baseline`` and ``arm`` by kind, and the seconds of the reference steps."""
     common = reference.count(baseline_steps).most_common(1)[0][0]
@@ -198,13 +200,13 @@ def _take_turns(
     return samples, seconds
 
 
-def _samples(run: _SteppedRun, horizon: int) -> dict[str, int]:
+def _samples(run: SteppedRun, horizon: int) -> dict[str, int]:
     """How many steps of each kind to time: the commoner, the more its error counts; dear ones are rare."""
     counts = run.count(horizon)
     return {kind: max(FEWEST, round(MOST * (counts[kind] / horizon) ** 0.5)) for kind in run.known}
 
 
-def _spread(plan: list[tuple[str, _SteppedRun, str, int]]) -> list[tuple[str, _SteppedRun, str]]:
+def _spread(plan: list[tuple[str, SteppedRun, str, int]]) -> list[tuple[str, SteppedRun, str]]:
     """Each kind's steps spread evenly over the session."""
     placed = [((i + 0.5) / n, (who, run, kind)) for who, run, kind, n in plan for i in range(n)]
     return [entry for _, entry in sorted(placed, key=lambda pair: pair[0])]
