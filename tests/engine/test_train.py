@@ -214,6 +214,25 @@ def test_what_the_labels_hold_is_said_before_the_first_step_and_doubts_are_kept(
     assert lines(run)[0]["warnings"][: len(doubts)] == doubts
 
 
+def test_the_number_of_classes_is_that_of_dataset_json_unless_the_config_names_one(
+    designed_config, tmp_path, miniature
+):
+    labels = shutil.copytree(miniature / "ade20k", tmp_path / "ade20k")
+    feedback = designed_config.feedback
+    feedback.pools.segmentation.dataset.root = str(labels)
+    del feedback.tasks.segmentation["num_classes"]
+    with pytest.raises(ValueError, match=r"no num_classes, and no dataset\.json"):
+        build_runner(copy.deepcopy(designed_config), tmp_path / "run", seed=0)
+    (labels / "dataset.json").write_text('{"classes": ["wall", "square", "other square"]}')
+
+    def classes(config):
+        return build_runner(config, tmp_path / "run", seed=0).train_loop.designer_update.feedback.tasks["segmentation"]
+
+    assert classes(copy.deepcopy(designed_config)).num_classes == 3
+    feedback.tasks.segmentation.num_classes = 4
+    assert classes(designed_config).num_classes == 4
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_corrupt_image_does_not_end_a_run_and_is_said(fixed_config, tmp_path, miniature, workers, capsys):
     images = shutil.copytree(miniature / "imagenet/train", tmp_path / "images")

@@ -15,7 +15,7 @@ from vssl.engine.config import ConfigError, build, resolve
 from vssl.engine.designer_update import DesignerUpdate
 from vssl.engine.horizon_update import HorizonUpdate
 from vssl.engine.learner_step import LearnerStep
-from vssl.feedback import Feedback
+from vssl.feedback import Feedback, FeedbackTask
 from vssl.value.metagradient import central_difference
 
 # Keys of ``value`` that only rollouts read, and those that only the value of one step does.
@@ -114,16 +114,22 @@ def build_feedback(node: dict[str, Any], embed_dim: int, seed: int, placement: d
             f"feedback: tasks {sorted(node['tasks'])} and pools {sorted(node['pools'])} must have the same names"
         )
     shuffle = settings.get("control") == "shuffled_labels"
-    tasks = {name: build(task, embed_dim) for name, task in node["tasks"].items()}
+    datasets = {name: build_dataset(pool["dataset"]) for name, pool in node["pools"].items()}
+    tasks = {name: _task(task, datasets[name], name, embed_dim) for name, task in node["tasks"].items()}
     pools = {}
     for name, pool in node["pools"].items():
-        dataset = build_dataset(pool["dataset"])
         try:
-            pools[name] = build({**pool, "dataset": dataset}, seed=seed, shuffle_labels=shuffle, **placement)
+            pools[name] = build({**pool, "dataset": datasets[name]}, seed=seed, shuffle_labels=shuffle, **placement)
         except ValueError as error:
             raise ConfigError(f"feedback.pools.{name} ({pool['dataset'].get('root')}): {error}") from error
     kind = resolve(node.get("type", Feedback), "feedback")
     return kind(tasks, pools, seed=seed, **settings).to(placement["device"])
+
+
+def _task(node: dict[str, Any], dataset: Dataset, name: str, embed_dim: int) -> FeedbackTask:
+    """A task, with what its labels say of themselves where the config is silent."""
+    kind = resolve(node["type"], f"feedback.tasks.{name}")
+    return build({**kind.stated_by(dataset), **node}, embed_dim)
 
 
 def build_dataset(node: dict[str, Any]) -> Dataset:

@@ -1,6 +1,7 @@
 """Image classification as feedback: folders of classes, and a linear classifier on the mean of the patch tokens."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,10 +75,15 @@ class Classification(FeedbackTask):
 
     Args:
         dim: width of the backbone's tokens.
-        num_classes: number of classes C; labels are 0..C-1.
+        num_classes: number of classes C; labels are 0..C-1. A config may leave it out: then it is the folders' number.
     """
 
     score_unit, higher_is_better = "%", True
+
+    @classmethod
+    def stated_by(cls, dataset: Dataset) -> dict[str, Any]:
+        """The number of class folders."""
+        return {"num_classes": len(classes)} if (classes := getattr(dataset, "classes", ())) else {}
 
     def __init__(self, dim: int, num_classes: int):
         super().__init__()

@@ -7,7 +7,7 @@ A new task is one file: a dataset that reads and augments the labels, and a `Fee
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -32,6 +32,11 @@ class FeedbackTask(nn.Module, ABC):
     label_kind: ClassVar[str | None] = None
     score_unit: ClassVar[str]
     higher_is_better: ClassVar[bool]
+
+    @classmethod
+    def stated_by(cls, dataset: Dataset) -> dict[str, Any]:
+        """Arguments of the constructor that the pool's dataset knows; those that a config names come before them."""
+        return {}
 
     @abstractmethod
     def loss(self, features: Float[Tensor, "batch dim rows columns"], labels: Tensor) -> Float[Tensor, ""]:

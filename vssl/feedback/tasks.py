@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -24,16 +25,24 @@ class Segmentation(FeedbackTask):
 
     Args:
         dim: width of the backbone's tokens.
-        num_classes: number of classes C; labels are 0..C-1, 255 is ignored.
+        num_classes: number of classes C; labels are 0..C-1, 255 is ignored. A config may leave it out where
+            `dataset.json` lists the classes.
         label_stride: the loss looks at every n-th label pixel in both directions; neighbours say almost the same.
     """
 
     label_kind, score_unit, higher_is_better = "classes", "%", True
 
-    def __init__(self, dim: int, num_classes: int, label_stride: int = 1):
+    def __init__(self, dim: int, num_classes: int | None = None, label_stride: int = 1):
         super().__init__()
+        if num_classes is None:
+            raise ValueError("segmentation: no num_classes, and no dataset.json beside the labels lists classes")
         self.num_classes, self.label_stride = num_classes, checked_stride(label_stride)
         self.head = LinearHead(dim, num_classes)
+
+    @classmethod
+    def stated_by(cls, dataset: Dataset) -> dict[str, Any]:
+        """The number of classes that `dataset.json` lists."""
+        return {"num_classes": len(classes)} if (classes := getattr(dataset, "classes", ())) else {}
 
     def loss(
         self, features: Float[Tensor, "batch dim rows columns"], labels: Int[Tensor, "batch height width"]
