@@ -32,7 +32,7 @@ MAY_IMPORT = {
     },
     "benchmarks": {
         "config_files", "datasets", "designers", "draws", "engine", "feedback", "files", "learner", "objectives",
-        "options", "probes", "value", "views",
+        "options", "probes", "progress", "value", "views",
     },
 }  # fmt: skip
 OPENMMLAB = {"mmengine", "mmseg", "mmcv"}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 PARTIAL = ".partial"
+EXPORTED = "backbone.safetensors"  # what a run calls the weights that probes and users load
 
 
 @contextmanager
@@ -35,3 +36,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Mapping[str, Any] | Sequence[Any], indent: int = 2) -> None:
     """UTF-8, a final newline, letters of any language as they are."""
     write_text(path, json.dumps(content, indent=indent, ensure_ascii=False) + "\n")
+
+
+def exported_file(source: str | Path) -> Path:
+    """The file itself, or that which a run left in its directory.
+
+    Raises:
+        FileNotFoundError: neither is there.
+    """
+    path = Path(source)
+    if path.is_dir():
+        path = path / EXPORTED
+        if not path.is_file():
+            raise FileNotFoundError(f"{source} has no {EXPORTED}; give a run that has written a checkpoint, or a file")
+    if not path.is_file():
+        raise FileNotFoundError(f"backbone {source} does not exist; give a run directory, or a {EXPORTED} of one")
+    return path

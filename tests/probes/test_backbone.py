@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 from mmseg.models.segmentors import EncoderDecoder
@@ -109,9 +111,11 @@ def test_cover_keeps_places():
     torch.testing.assert_close(cover(grid, (4.0, 4.0)), grid)
 
 
-def test_open_backbone_sources(backbone, backbone_file):
+def test_open_backbone_sources(backbone, backbone_file, tmp_path):
     ours = open_backbone(backbone_file)
     assert all(torch.equal(ours.vit.state_dict()[n], v) for n, v in backbone.vit.state_dict().items())
+    shutil.copy(backbone_file, tmp_path / "backbone.safetensors")
+    assert torch.equal(open_backbone(tmp_path).vit.pos_embed, backbone.vit.pos_embed)  # a run directory
     named = open_backbone(backbone_file, backbone.name, **backbone.model_args)
     assert torch.equal(named.vit.pos_embed, backbone.vit.pos_embed)
     one, two, other = (open_backbone(backbone_file, random_seed=s).vit.patch_embed.proj.weight for s in (1, 1, 2))
@@ -121,6 +125,8 @@ def test_open_backbone_sources(backbone, backbone_file):
 def test_open_backbone_refuses(backbone_file, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.safetensors does not exist"):
         open_backbone(tmp_path / "nowhere.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"has no backbone\.safetensors"):
+        open_backbone(tmp_path)
     with pytest.raises(ValueError, match="another architecture"):
         open_backbone(backbone_file, "vit_tiny_patch16_224")
     with pytest.raises(ValueError, match="no backbone"):

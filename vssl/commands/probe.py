@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vssl.commands import run_command
 from vssl.config_files import config_file, read_config
+from vssl.files import exported_file
 from vssl.options import CfgOptions, add_cfg_options, read_option, read_value
 
 
@@ -13,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Score a frozen backbone with the probes of a config.")
     parser.add_argument("config", help="a probe config: a path, or a name such as probes/scenes")
     parser.add_argument(
-        "--backbone", help="backbone.safetensors of a run, or with --model a file of docs/checkpoints.md"
+        "--backbone", help="a run directory, its backbone.safetensors, or with --model a file of docs/checkpoints.md"
     )
     parser.add_argument("--checkpoint-key", metavar="KEY", help="which of several networks in that file, e.g. teacher")
     parser.add_argument("--model", help="timm model name; without --backbone its released weights are used")
@@ -43,8 +44,8 @@ def execute(args: argparse.Namespace) -> None:
     args.config = config_file(args.config, below="probes/")
     if args.backbone is None and args.model is None:
         raise ValueError("no backbone: give --backbone FILE, or --model NAME for released weights")
-    if args.backbone is not None and not Path(args.backbone).is_file():
-        raise FileNotFoundError(f"--backbone {args.backbone} does not exist; give backbone.safetensors of a run")
+    if args.backbone is not None:
+        args.backbone = str(exported_file(args.backbone))
 
     from vssl.learner import open_backbone
     from vssl.probes.spread import run_seeds

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from timm.models._hub import save_config_for_hf
 
 from vssl.export.model_card import model_card
-from vssl.export.source import EXPORTED, Source
-from vssl.files import whole, write_json, write_text
+from vssl.export.source import Source
+from vssl.files import EXPORTED, whole, write_json, write_text
 from vssl.learner import export_backbone
 from vssl.learner.export import weights_of
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from vssl.export.source import EXPORTED, Source
+from vssl.export.source import Source
+from vssl.files import EXPORTED
 from vssl.reports.runs import protocol_of, read_json, read_lines
 from vssl.scores import described
 

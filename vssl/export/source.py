@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vssl.files import exported_file
 from vssl.learner import TimmBackbone, open_backbone
 from vssl.learner.export import read_card
-
-EXPORTED = "backbone.safetensors"
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,9 @@ def open_source(
     """Open a run directory, a ``backbone.safetensors``, or with `model` a checkpoint of others.
 
     Raises:
-        FileNotFoundError, ValueError: a folder without a backbone; see `open_backbone`.
+        FileNotFoundError, ValueError: see `open_backbone`.
     """
-    path = Path(source)
-    if path.is_dir():
-        path = path / EXPORTED
-        if not path.is_file():
-            raise FileNotFoundError(f"{source} has no {EXPORTED}; give a run that has written a checkpoint, or a file")
+    path = exported_file(source)
     backbone = open_backbone(path, model, checkpoint_key=checkpoint_key, **(model_args or {}))
     if model is None:
         about = read_card(path)["card"]

@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vssl.files import whole
+from vssl.files import exported_file, whole
 from vssl.learner.backbone import TimmBackbone
 
 METADATA_KEY = "vssl"
@@ -85,7 +85,7 @@ def open_backbone(
     """A backbone from our export, from a checkpoint of others (docs/checkpoints.md), from timm's releases, or random.
 
     Args:
-        source: a file, a backbone in memory, or None (then `model` is needed).
+        source: a file, a run directory, a backbone in memory, or None (then `model` is needed).
         model: timm model name. With `source`, the architecture of a file that does not name its own; without,
             timm's released weights (from its cache or the network).
         random_seed: keep the architecture, draw fresh weights with this seed: the row that says what a probe's head
@@ -94,8 +94,9 @@ def open_backbone(
         **model_args: what `timm.create_model` takes, e.g. ``img_size=64``; only together with `model`.
 
     Raises:
-        FileNotFoundError: `source` is not a file. ValueError: neither source nor model, arguments without a model, or
-            weights of another architecture, or several networks in the file and no key.
+        FileNotFoundError: `source` is no file, or a folder without a backbone.
+        ValueError: neither source nor model, arguments without a model, weights of another architecture, or several
+            networks in the file and no key.
     """
     if checkpoint_key and (source is None or model is None):
         raise ValueError(
@@ -105,8 +106,8 @@ def open_backbone(
         raise ValueError(f"model arguments {sorted(model_args)} need a model name beside them (--model NAME)")
     if source is None and model is None:
         raise ValueError("no backbone: give a backbone.safetensors that a run wrote, or a timm model name")
-    if not isinstance(source, TimmBackbone | None) and not Path(source).is_file():
-        raise FileNotFoundError(f"backbone {source} does not exist; give a backbone.safetensors that a run wrote")
+    if not isinstance(source, TimmBackbone | None):
+        source = exported_file(source)
     if isinstance(source, TimmBackbone):
         backbone = source
     elif model is None:
