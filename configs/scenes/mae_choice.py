@@ -35,12 +35,12 @@ designer = dict(
     ),
 )
 designer_optimizer = None
-budget = dict(steps=470)
+budget = dict(steps=940)
 value.update(
-    horizon=20,
+    horizon=40,  # after one step the values are the wrong way round (docs/value.md)
     halvings=1,
     rollouts=1,
-    burn_in=24,  # when the rate has risen
-    period=470,  # once
+    burn_in=47,  # when the rate has risen
+    period=940,  # once
     freeze_after=None,
 )

@@ -18,7 +18,8 @@ work_dir = "runs/verdict_mae"
 start = dict(config="configs/scenes/mae_start.py", cfg_options=_stream(_test), label="start (MAE)")
 probes = "configs/probes/benchmark.py"
 baseline, candidate, headroom = "fixed", "choice", "oracle"
-budget = dict(baseline_steps=470, clock="processor")
+seeds = [0, 1, 2]
+budget = dict(baseline_steps=940, clock="processor")
 
 
 def _fixed(label: str, **options) -> dict:
@@ -34,8 +35,8 @@ def _choice(label: str, **options) -> dict:
 arms = dict(
     fixed=_fixed("default recipe"),
     oracle=_fixed("best fixed construction", **{"objective.mask_ratio": 0.9}),
-    choice=_choice("V-Pretraining, choice by 20 steps"),
+    choice=_choice("V-Pretraining, choice by 40 steps"),
     one_step=_choice("V-Pretraining, choice by one step", **{"value.horizon": 0}),
-    negated=_choice("choice by 20 steps, negated feedback", **{"feedback.control": "negated"}),
-    random=_choice("choice by 20 steps, random feedback", **{"feedback.control": "random"}),
+    negated=_choice("choice by 40 steps, negated feedback", **{"feedback.control": "negated"}),
+    random=_choice("choice by 40 steps, random feedback", **{"feedback.control": "random"}),
 )
