@@ -1,7 +1,8 @@
 """MAE on scenes with a U-Net mask on the input image, designed by segmentation and depth feedback.
 
-Command:  python tools/train.py configs/scenes/mae_vpretraining.py --cfg-options backbone.checkpoint=START
-          (START: backbone.safetensors of configs/scenes/mae_start.py, whose recipe and objective this continues)
+Command:  python tools/train.py configs/scenes/mae_start.py --work-dir runs/mae_start
+          python tools/train.py configs/scenes/mae_vpretraining.py --cfg-options continue_run=runs/mae_start
+          (whose recipe, objective and decoder this continues)
 Expected: not yet measured
 """
 

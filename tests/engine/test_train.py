@@ -233,6 +233,23 @@ def test_the_number_of_classes_is_that_of_dataset_json_unless_the_config_names_o
     assert classes(designed_config).num_classes == 4
 
 
+def test_a_new_head_on_a_trained_backbone_is_said(fixed_config, tmp_path, capsys):
+    fixed_config.budget.steps = 1
+    start = train(copy.deepcopy(fixed_config), tmp_path / "start")
+    assert "its SSL head is new" not in capsys.readouterr().out
+    fixed_config.backbone.checkpoint = str(start / "backbone.safetensors")
+    for name, changes, said in (
+        ("fresh", {}, True),
+        ("first", {"schedule.head_share": 0.5}, False),
+        ("whole", {"continue_run": str(start)}, False),
+    ):
+        _say_once.cache_clear()
+        config = copy.deepcopy(fixed_config)
+        config.merge_from_dict(changes)
+        train(config, tmp_path / name)
+        assert ("its SSL head is new" in capsys.readouterr().out) == said
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_corrupt_image_does_not_end_a_run_and_is_said(fixed_config, tmp_path, miniature, workers, capsys):
     images = shutil.copytree(miniature / "imagenet/train", tmp_path / "images")

@@ -32,6 +32,12 @@ from vssl.learner.learner import Learner
 from vssl.learner.schedules import warmup_cosine
 from vssl.progress import say
 
+NEW_HEAD = (
+    "note: the backbone is trained, its SSL head is new. While the head learns it can harm the backbone "
+    "(docs/continuing.md): schedule.head_share=0.5 lets it learn alone first, continue_run=RUN takes that of an earlier "
+    "run along"
+)
+
 
 def train(
     config: Config,
@@ -94,6 +100,8 @@ def build_runner(
     for name, line in _check_labels(config).items():
         if distributed.rank_and_size()[0] == 0:
             _say_once(f"{name}: {line}")
+    if distributed.rank_and_size()[0] == 0 and _head_is_new(config):
+        _say_once(NEW_HEAD)
     device, compiling = _device(config), compile_options(config)
     rank, world_size = distributed.rank_and_size()
     placement = dict(rank=rank, world_size=world_size, num_workers=config.get("num_workers", 0), device=device)
@@ -162,6 +170,12 @@ def _build_learner_and_designer(config: Config, seed: int, device: torch.device)
     if config.get("continue_run"):
         continue_run(Path(config.continue_run), learner, optimizer)
     return _learner_step(config, learner, optimizer, device), designer
+
+
+def _head_is_new(config: Config) -> bool:
+    """Whether a trained backbone begins to move together with a head that is not."""
+    trained = config.backbone.get("checkpoint") or config.backbone.get("pretrained")
+    return bool(trained) and not config.get("continue_run") and not config.get("schedule", {}).get("head_share")
 
 
 def _measuring_feedback(config: Config, learner: Learner, seed: int, placement: dict[str, Any]) -> Feedback:
