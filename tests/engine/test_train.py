@@ -22,7 +22,7 @@ from vssl.comparison.workers import default_workers
 from vssl.datasets import UnreadableImage
 from vssl.engine import ConfigError
 from vssl.engine.loop import NonFiniteError
-from vssl.engine.train import build_runner, check_data, train
+from vssl.engine.train import _say_once, build_runner, check_data, train
 from vssl.learner import load_backbone
 
 ROOT = Path(__file__).parents[2]

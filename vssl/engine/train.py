@@ -34,8 +34,8 @@ from vssl.progress import say
 
 NEW_HEAD = (
     "note: the backbone is trained, its SSL head is new. While the head learns it can harm the backbone "
-    "(docs/continuing.md): schedule.head_share=0.5 lets it learn alone first, continue_run=RUN takes that of an earlier "
-    "run along"
+    "(docs/continuing.md): schedule.head_share=0.5 lets it learn alone first, continue_run=RUN takes that of "
+    "an earlier run along"
 )
 
 
