@@ -17,6 +17,6 @@ probes = "configs/probes/scenes.py"
 seeds = [30, 31]
 budget = dict(steps=200)
 baseline, candidate = "fixed", "vpretraining"
-one_step_probe = dict(interval=40, probe=64)
+one_step_probe = dict(interval=40, heldout=64)
 _arms = _verdict_arms(_validation)
 arms = {name: _arms[name] for name in ("fixed", "oracle", "vpretraining", "instance", "unet", "masked", "search")}

@@ -8,7 +8,7 @@ from argparse import Namespace
 import pytest
 
 from vssl.benchmarks.gpu.command import PARTS
-from vssl.benchmarks.gpu.session import Part, Session
+from vssl.benchmarks.gpu.session import Session, SessionPart
 
 
 def written(out) -> tuple[dict, str]:
@@ -37,7 +37,7 @@ def hangs(arguments, section):
 
 def test_a_failing_part_is_recorded_and_the_next_run(tmp_path):
     session = Session(tmp_path / "gpu", {"device": "none"}, 60)
-    parts = [Part("first", 1, fails), Part("second", 1, raises), Part("third", 1, fine)]
+    parts = [SessionPart("first", 1, fails), SessionPart("second", 1, raises), SessionPart("third", 1, fine)]
     assert session.run(parts, Namespace()) is False
     result, page = written(tmp_path / "gpu")
     assert [part["state"] for part in result["parts"]] == ["failed", "failed", "finished"]
@@ -51,7 +51,7 @@ def test_a_failing_part_is_recorded_and_the_next_run(tmp_path):
 
 def test_a_part_is_stopped_at_the_end_of_its_time(tmp_path):
     session = Session(tmp_path / "gpu", {}, 0.2)
-    session.run([Part("endless", 1, hangs)], Namespace())
+    session.run([SessionPart("endless", 1, hangs)], Namespace())
     (part,) = written(tmp_path / "gpu")[0]["parts"]
     assert part["state"] == "out of time" and part["tables"]["numbers"][0]["value"] == 4.5
 
@@ -63,7 +63,9 @@ def test_a_cut_leaves_what_was_measured(tmp_path, number):
 
     session = Session(tmp_path / "gpu", {}, 60)
     with pytest.raises(KeyboardInterrupt):
-        session.run([Part("first", 1, fine), Part("second", 1, cut), Part("third", 1, fine)], Namespace())
+        session.run(
+            [SessionPart("first", 1, fine), SessionPart("second", 1, cut), SessionPart("third", 1, fine)], Namespace()
+        )
     result, page = written(tmp_path / "gpu")
     assert [part["state"] for part in result["parts"]] == ["finished", "interrupted"]
     assert result["parts"][0]["tables"]["numbers"][0]["value"] == 1.5 and "| one | 1.5 |" in page

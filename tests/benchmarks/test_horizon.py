@@ -12,8 +12,8 @@ from vssl.datasets.scenes import SPLITS, write_scenes
 SMALL = (
     "batch_size=4", "value.batch_size=4", "value.burn_in=1", "budget.steps=4", "feedback.pools.segmentation.train=10",
     "feedback.pools.segmentation.meta=4", "feedback.pools.segmentation.batch_size=4",
-    "feedback.pools.segmentation.probe=4", "feedback.pools.depth.train=10", "feedback.pools.depth.meta=4",
-    "feedback.pools.depth.batch_size=4", "feedback.pools.depth.probe=4", "schedule.head_share=0.25",
+    "feedback.pools.segmentation.heldout=4", "feedback.pools.depth.train=10", "feedback.pools.depth.meta=4",
+    "feedback.pools.depth.batch_size=4", "feedback.pools.depth.heldout=4", "schedule.head_share=0.25",
 )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def test_what_cannot_be_compared_is_refused(data, capsys):
     assert main(["horizon", "configs/scenes/simclr_fixed.py"]) == 1
     assert "a horizon needs feedback" in capsys.readouterr().err
     assert main(["horizon", "configs/scenes/mae_horizon.py", "--cfg-options", *data]) == 1
-    assert "give feedback.pools.segmentation.probe=N" in capsys.readouterr().err
+    assert "give feedback.pools.segmentation.heldout=N" in capsys.readouterr().err
     assert main(["horizon", "configs/scenes/mae_horizon.py", "--horizons", "-1"]) == 1
     assert "-1 is too small" in capsys.readouterr().err
 

@@ -5,7 +5,7 @@ from argparse import Namespace
 import pytest
 import torch
 
-from vssl.benchmarks.learner_step import LearnerStep
+from vssl.benchmarks.learner_step import TimedLearnerStep
 from vssl.views.crops import Views
 
 SMALL = ["--size", "32", "--dim", "16", "--depth", "2", "--heads", "2", "--batch", "4", "--repeats", "1"]
@@ -47,7 +47,7 @@ def test_lightlys_loss_of_our_weights_is_ours(objective):
         objective=objective, model="vit_tiny_patch16_224", size=32, dim=16, depth=2, heads=2, batch=4, local_crops=2,
         prototypes=24, lightly=True, backend="aot_eager", device=torch.device("cpu"), seed=0,
     )  # fmt: skip
-    step = LearnerStep(setting)
+    step = TimedLearnerStep(setting)
     ours, theirs = step.learner, step.lightly
     if objective == "dinov2":
         ours.objective.centring = "centre"

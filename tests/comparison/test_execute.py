@@ -70,12 +70,12 @@ def test_the_one_step_probe_measures_every_arm(config, fakes):
     """Arms without feedback borrow the true feedback of another; what trains φ is nobody's but its own arm's."""
     pools = "pools=dict(depth=dict(type='vssl.feedback.Pool', meta=4))"
     Path("vp.py").write_text(Path("vp.py").read_text() + f"feedback = dict(control='negated', {pools})\n")
-    config["one_step_probe"] = {"interval": 5, "batches": 2, "probe": 16}
+    config["one_step_probe"] = {"interval": 5, "batches": 2, "heldout": 16}
     run(read_comparison(config), fakes, seeds=[0])
     for arm, control in (("fixed", None), ("fixed_steps", None), ("vpretraining", "negated")):
         made = fakes.configs[arm, 0]
         assert made["one_step_probe"] == {"interval": 5, "batches": 2}
-        assert made["feedback"]["pools"]["depth"] == {"type": "vssl.feedback.Pool", "meta": 4, "probe": 16}
+        assert made["feedback"]["pools"]["depth"] == {"type": "vssl.feedback.Pool", "meta": 4, "heldout": 16}
         assert made["feedback"].get("control") == control and "designer_optimizer" not in made
     config["one_step_probe"]["feedback_of"] = "fixed"
     with pytest.raises(ConfigError, match="feedback_of='fixed' names an arm without feedback"):

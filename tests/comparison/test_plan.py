@@ -82,9 +82,9 @@ def test_own_variables_of_a_config_are_ignored(config):
         (("correction",), "sidak", "correction is 'sidak'"),
         (("headroom",), "oracl", r"headroom: no arm named 'oracl' \(arms: fixed_steps, fixed, vpretraining\)"),
         (("headroom",), "fixed", "headroom='fixed' is the baseline"),
-        (("one_step_probe",), {"interval": 5}, "one_step_probe: missing probe"),
-        (("one_step_probe",), {"interval": 0, "probe": 8}, r"one_step_probe: interval=0; expected a whole number"),
-        (("one_step_probe",), {"interval": 5, "probe": 8, "feedback_of": "vp"}, "feedback_of: no arm named 'vp'"),
+        (("one_step_probe",), {"interval": 5}, "one_step_probe: missing heldout"),
+        (("one_step_probe",), {"interval": 0, "heldout": 8}, r"one_step_probe: interval=0; expected a whole number"),
+        (("one_step_probe",), {"interval": 5, "heldout": 8, "feedback_of": "vp"}, "feedback_of: no arm named 'vp'"),
         (("work_dir",), None, "no work_dir; set it there or give --work-dir"),
     ],
 )

@@ -12,7 +12,7 @@ from PIL import Image
 
 from vssl.datasets import SegmentationImages, UnreadableImage
 from vssl.datasets.prepare import ade20k
-from vssl.datasets.prepare.ade20k import Release, prepare_ade20k
+from vssl.datasets.prepare.ade20k import ADE20KRelease, prepare_ade20k
 
 CLASSES = 5
 COUNTS = {"training": 4, "validation": 2}
@@ -39,19 +39,19 @@ def original(seed: int = 0) -> dict[str, bytes]:
     return files
 
 
-def zipped(path: Path, files: dict[str, bytes]) -> tuple[Path, Release]:
+def zipped(path: Path, files: dict[str, bytes]) -> tuple[Path, ADE20KRelease]:
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
             archive.writestr(f"ADEChallengeData2016/{name}", content)
-    return path, Release(hashlib.sha1(path.read_bytes()).hexdigest(), COUNTS, CLASSES)
+    return path, ADE20KRelease(hashlib.sha1(path.read_bytes()).hexdigest(), COUNTS, CLASSES)
 
 
-def unpacked(path: Path, files: dict[str, bytes]) -> tuple[Path, Release]:
+def unpacked(path: Path, files: dict[str, bytes]) -> tuple[Path, ADE20KRelease]:
     for name, content in files.items():
         target = path / "ADEChallengeData2016" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    return path, Release("of the zip", COUNTS, CLASSES)
+    return path, ADE20KRelease("of the zip", COUNTS, CLASSES)
 
 
 def written(out: Path) -> dict[str, bytes]:
@@ -194,6 +194,6 @@ def test_broken_files_and_sizes_are_named(tmp_path):
 
 
 def test_the_real_release_is_the_default():
-    release = Release()
+    release = ADE20KRelease()
     assert release.counts == {"training": 20210, "validation": 2000} and release.classes == 150
     assert release.zip_sha1 == "219e1696abb36c8ba3a3afe7fb2f4b4606a897c7"

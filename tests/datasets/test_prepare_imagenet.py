@@ -14,12 +14,12 @@ from torchvision.datasets import ImageFolder
 from vssl.datasets import UnlabeledImages
 from vssl.datasets.prepare import imagenet
 from vssl.datasets.prepare.devkit import read_devkit
-from vssl.datasets.prepare.imagenet import Release, prepare_imagenet
+from vssl.datasets.prepare.imagenet import ImageNetRelease, prepare_imagenet
 
 WNIDS = ["n01440764", "n02119789", "n03000134"]
 IDS = {1: "n02119789", 2: "n01440764", 3: "n03000134", 4: "n09000000"}  # 4 is a group; 1..3 are not in wnid order
 TRUTH = [3, 1, 2, 2, 3, 1]
-RELEASE = Release(3, {"train": 9, "val": 6})
+RELEASE = ImageNetRelease(3, {"train": 9, "val": 6})
 
 
 @pytest.fixture
@@ -184,4 +184,4 @@ def test_broken_devkits_are_named(source, devkit, tmp_path):
 
 
 def test_the_real_release_is_the_default():
-    assert Release().classes == 1000 and Release().counts == {"train": 1281167, "val": 50000}
+    assert ImageNetRelease().classes == 1000 and ImageNetRelease().counts == {"train": 1281167, "val": 50000}

@@ -12,10 +12,10 @@ from scipy.io import savemat
 
 from vssl.datasets import DepthImages, UnreadableImage
 from vssl.datasets.prepare import nyuv2, nyuv2_lists
-from vssl.datasets.prepare.nyuv2 import Release, prepare_nyuv2, read_splits, to_millimetres
+from vssl.datasets.prepare.nyuv2 import NYUv2Release, prepare_nyuv2, read_splits, to_millimetres
 from vssl.datasets.prepare.nyuv2_lists import prepare_nyuv2_lists
 
-RELEASE = Release({"train": 3, "test": 2})
+RELEASE = NYUv2Release({"train": 3, "test": 2})
 SCENES = ["kitchen_0004", "kitchen_0004", "bedroom_0010", "office_kitchen_0001a", "cafe_0001a"]
 
 
@@ -115,7 +115,7 @@ def test_memory_does_not_grow_with_the_set(tmp_path):
         write_mat(folder / "nyu_depth_v2_labeled.mat", count)
         savemat(folder / "splits.mat", {"trainNdxs": np.arange(2, count + 1), "testNdxs": np.array([1])})
         tracemalloc.start()
-        prepare_nyuv2(folder, folder / "out", release=Release({"train": count - 1, "test": 1}))
+        prepare_nyuv2(folder, folder / "out", release=NYUv2Release({"train": count - 1, "test": 1}))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.05 * peaks[0]  # 4 more images would be 14 MB
@@ -238,4 +238,4 @@ def test_list_files_in_centimetres_or_of_another_size_are_refused(lists, tmp_pat
 
 
 def test_the_published_counts_are_the_default():
-    assert Release().counts == {"train": 795, "test": 654} and nyuv2_lists.COUNTS == {"train": 24231, "test": 654}
+    assert NYUv2Release().counts == {"train": 795, "test": 654} and nyuv2_lists.COUNTS == {"train": 24231, "test": 654}

@@ -13,7 +13,7 @@ from vssl.datasets.prepare import camvid, nyuv2_folders, tiny_imagenet
 from vssl.datasets.prepare.camvid import prepare_camvid
 from vssl.datasets.prepare.nyuv2_folders import prepare_nyuv2_folders
 from vssl.datasets.prepare.seven_scenes import prepare_seven_scenes
-from vssl.datasets.prepare.tiny_imagenet import Release, prepare_tiny_imagenet
+from vssl.datasets.prepare.tiny_imagenet import TinyImageNetRelease, prepare_tiny_imagenet
 from vssl.probes.datasets import ClassFolder, SceneSegmentation
 
 RNG = np.random.default_rng(0)
@@ -134,7 +134,7 @@ def test_frames_without_lists_are_split_into_a_beginning_and_an_end(tmp_path):
 
 
 # --- Tiny ImageNet ----------------------------------------------------------------------------------------------------
-RELEASE = Release(classes=2, counts={"train": 6, "val": 4})
+RELEASE = TinyImageNetRelease(classes=2, counts={"train": 6, "val": 4})
 
 
 @pytest.fixture
@@ -245,8 +245,8 @@ def test_nyuv2_folders_name_what_is_wrong(esanet, tmp_path, change, labels, erro
 # --- the commands -----------------------------------------------------------------------------------------------------
 def test_the_commands_find_the_layouts(tutorial, tiny, esanet, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(camvid, "COUNTS", COUNTS)
-    monkeypatch.setattr(nyuv2_folders, "Release", lambda: type("R", (), {"counts": NYU}))
-    monkeypatch.setattr(tiny_imagenet, "Release", lambda: RELEASE)
+    monkeypatch.setattr(nyuv2_folders, "NYUv2Release", lambda: type("R", (), {"counts": NYU}))
+    monkeypatch.setattr(tiny_imagenet, "TinyImageNetRelease", lambda: RELEASE)
     frames(tmp_path / "data", 4)
     runs = {
         "camvid": ["camvid", "--source", tutorial],

@@ -6,10 +6,10 @@ from vssl.draws import Draws
 from vssl.views.ops.geometric import ROTATE, SCALE
 from vssl.views.ops.photometric import NOISE
 from vssl.views.ops.relaxed import EQUALIZE, POSTERIZE
-from vssl.views.plan import GatedOp
 from vssl.views.policy_file import SavedRecipe, save_policy
 from vssl.views.recipes import MultiCrop
 from vssl.views.space import SPACE
+from vssl.views.view_plan import GatedOp
 
 BOTH = pytest.mark.parametrize("kind", [GlobalPolicy, InstancePolicy])
 EXTRA = (

@@ -7,8 +7,8 @@ from vssl.designers import GlobalPolicy
 from vssl.designers.regularisers import PolicyPenalty, divergence, entropy, recognisability
 from vssl.draws import Draws
 from vssl.views.ops.photometric import HUE
-from vssl.views.plan import Distribution, GatedOp, ViewPlan
 from vssl.views.recipes import MultiCrop
+from vssl.views.view_plan import Distribution, GatedOp, ViewPlan
 
 PLAN = ViewPlan(8, (GatedOp(HUE, -0.1, 0.1, 0.5),))
 

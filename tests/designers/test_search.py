@@ -4,8 +4,8 @@ import torch
 from vssl.designers import CandidateSearch
 from vssl.draws import Draws
 from vssl.views.ops.relaxed import EQUALIZE
-from vssl.views.plan import GatedOp
 from vssl.views.recipes import MultiCrop
+from vssl.views.view_plan import GatedOp
 
 
 def recipe() -> MultiCrop:

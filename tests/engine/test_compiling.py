@@ -111,7 +111,7 @@ def test_only_the_learners_step_runs_compiled_code(designed_config, tmp_path, co
     designed_config.merge_from_dict(copy.deepcopy(change))
     designed_config.merge_from_dict({"one_step_probe": dict(interval=2)})
     for pool in designed_config.feedback.pools.values():
-        pool.probe, pool.train, pool.meta = 4, 8, 4
+        pool.heldout, pool.train, pool.meta = 4, 8, 4
     graphs, called = train_counted(designed_config, tmp_path / "run", counting)
     assert (tmp_path / "run/one_step.jsonl").is_file()
     assert called == (6 + 1) * calls  # one step more for the warm-up

@@ -19,7 +19,7 @@ from vssl.feedback.feedback import patch_grid
 def probed_config(designed_config):
     designed_config.one_step_probe = dict(interval=2)
     for pool in designed_config.feedback.pools.values():
-        pool.update(train=8, meta=4, probe=4)
+        pool.update(train=8, meta=4, heldout=4)
     return designed_config
 
 
@@ -120,7 +120,7 @@ def test_predictions_agree_with_a_small_step(probe):
     runner, probed = probe
     hook = OneStepHook(interval=2)
     hook.start = None
-    probed.batches.probe.update(probed.batches.meta)
+    probed.batches.heldout.update(probed.batches.meta)
     probed.before = {task: probed._losses(task) for task in probed.feedback.tasks}
     for _, views in hook._constructions(runner.train_loop, probed.batches.images):
         # float32 losses carry about 1e-7: the step must not be smaller
@@ -162,7 +162,7 @@ def test_realised_drops_are_of_the_moved_copy(probe):
         for name, p in student.named_parameters():
             p += update[name]
         for task, head in probed.feedback.tasks.items():
-            ((images, labels),) = probed.batches.probe[task]
+            ((images, labels),) = probed.batches.heldout[task]
             loss = float(head.loss(patch_grid(student, images, student.trunk(images)), labels))
             assert outcome[task]["loss"] - outcome[task]["realised_whole"] == pytest.approx(loss, rel=1e-5)
     assert outcome["depth"]["realised"] != outcome["depth"]["realised_whole"]
@@ -208,9 +208,9 @@ def test_after_a_resume_untrained_is_still_the_designer_of_the_beginning(probed_
 
 def test_the_third_part_shares_no_image_with_the_others():
     train_part, meta_part = disjoint_splits(20, 9, 6)
-    probe_part = third_split(20, 9, 6, 5)
-    assert sorted(train_part + meta_part + probe_part) == list(range(20))
-    with pytest.raises(ValueError, match=r"probe part of 6 images.*needs 21.*has 20"):
+    heldout_part = third_split(20, 9, 6, 5)
+    assert sorted(train_part + meta_part + heldout_part) == list(range(20))
+    with pytest.raises(ValueError, match=r"held-out part of 6 images.*needs 21.*has 20"):
         third_split(20, 9, 6, 6)
 
 
@@ -219,7 +219,7 @@ def test_the_third_part_shares_no_image_with_the_others():
     [
         ({"one_step_probe": dict(interval=0)}, "interval=0"),
         ({"one_step_probe": dict(intervall=5)}, "it takes interval, batch_size, batches"),
-        ({"feedback.pools.depth.probe": 0}, r"feedback\.pools\.depth probe=N"),
+        ({"feedback.pools.depth.heldout": 0}, r"feedback\.pools\.depth heldout=N"),
         ({"feedback": None, "value": None, "designer_optimizer": None}, "needs feedback"),
     ],
 )

@@ -39,7 +39,7 @@ from vssl.probes.datasets import NYUDepth
 from vssl.probes.dense.depth import DepthProbe
 from vssl.probes.dense.heads import LinearSegHead
 from vssl.probes.dense.losses import ValidDepthLoss
-from vssl.probes.dense.metrics import DepthErrors
+from vssl.probes.dense.scoring import DepthErrors
 from vssl.probes.dense.segmentation import SegmentationProbe
 from vssl.probes.dense.transforms import NYUCrop
 

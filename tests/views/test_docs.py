@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from kornia.enhance import invert
 
-from vssl.views.plan import WINDOW
 from vssl.views.space import table
+from vssl.views.view_plan import WINDOW
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "views.md").read_text()

@@ -7,10 +7,10 @@ import yaml
 from vssl.draws import Draws
 from vssl.views.ops.geometric import ROTATE
 from vssl.views.ops.photometric import HUE, NOISE
-from vssl.views.plan import GatedOp, ViewPlan
 from vssl.views.policy import Offsets, PolicySpace
 from vssl.views.policy_file import SavedRecipe, save_policy
 from vssl.views.recipes import MultiCrop, Recipe
+from vssl.views.view_plan import GatedOp, ViewPlan
 
 EXTRA = (GatedOp(ROTATE, -20, 20, 0.3), GatedOp(NOISE, 0.0, 0.1, 0.0))
 

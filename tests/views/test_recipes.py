@@ -10,10 +10,10 @@ from vssl.views.ops.filtering import BLUR
 from vssl.views.ops.geometric import ROTATE
 from vssl.views.ops.photometric import HUE
 from vssl.views.ops.relaxed import SOLARIZE
-from vssl.views.plan import GatedOp, ViewPlan
 from vssl.views.policy_file import SavedRecipe, save_policy
 from vssl.views.recipes import MultiCrop, Recipe
 from vssl.views.render import follow, render
+from vssl.views.view_plan import GatedOp, ViewPlan
 from vssl.views.window import Window
 
 DINO = {

@@ -9,7 +9,7 @@ import torchvision.transforms.v2.functional as tv
 from kornia.geometry.transform import warp_affine
 from PIL import Image
 
-from vssl.views.plan import WINDOW
+from vssl.views.view_plan import WINDOW
 from vssl.views.window import FILTERS, Window, resample
 
 

@@ -77,9 +77,9 @@ class Standpoint:
         config["value"].horizon, config.device = 0, str(arguments.device)
         if arguments.probes is None:
             for name, pool in config.feedback.pools.items():
-                if not pool.get("probe"):
+                if not pool.get("heldout"):
                     raise ValueError(
-                        f"{path}: outcomes are read on a third part of the labels; give feedback.pools.{name}.probe=N, "
+                        f"{path}: outcomes are read on held-out labels; give feedback.pools.{name}.heldout=N, "
                         "or --probes"
                     )
         check_training_config(config)
@@ -172,7 +172,7 @@ def constructions(designer: Designer, count: int, sigma: float, seed: int) -> di
 def _third_parts(pools: dict[str, Pool]) -> dict[str, list[tuple[Tensor, ...]]]:
     """All images that neither fitted a head nor gave a value."""
     return {
-        name: [Stream(pool.probe, len(pool.probe), seed=0, device=pool.meta.device).next()]
+        name: [Stream(pool.heldout, len(pool.heldout), seed=0, device=pool.meta.device).next()]
         for name, pool in pools.items()
     }
 

@@ -44,7 +44,7 @@ _TIMES = ("seconds", "time/", "images_per_second", "peak_memory_mb", "cost_secon
 
 
 @dataclass
-class Outcome:
+class KilledRun:
     """What became of one killed run. `differences`: what was not as in the unbroken run; [] when nothing was lost."""
 
     kills: int = 0
@@ -122,7 +122,7 @@ def kill_and_compare(
     counts, lost, made, resumed, number = Counter(), [], 0, 0, 0
     while made < kills:
         number += 1
-        work_dir, outcome = place / f"killed{number}", Outcome()
+        work_dir, outcome = place / f"killed{number}", KilledRun()
         for _ in range(min(rng.choice((1, 1, 2)), kills - made)):
             name, moment = rng.choice(list(SIGNALS)), rng.choice(MOMENTS)
             if _kill(config, options, ranks, work_dir, name, moment, length, rng, outcome):
@@ -142,7 +142,7 @@ def kill_and_compare(
 
 def _kill(
     config: Path, options: dict, ranks: int, work_dir: Path, name: str, moment: str, length: float,
-    rng: random.Random, outcome: Outcome,
+    rng: random.Random, outcome: KilledRun,
 ) -> bool:  # fmt: skip
     """Start or resume the run and kill it; False when it ended before."""
     processes = _start(config, options, ranks, work_dir, resume=work_dir.exists())

@@ -50,10 +50,10 @@ def run(arguments: argparse.Namespace) -> None:
     prepare(arguments)
     setting = [arguments.objective, arguments.model, f"{arguments.size} px", f"batch {arguments.batch}"]
     about = ", ".join([*setting, f"compiled by {arguments.backend}"])
-    publish(arguments, about, measure(LearnerStep(arguments)), COLUMNS)
+    publish(arguments, about, measure(TimedLearnerStep(arguments)), COLUMNS)
 
 
-class LearnerStep:
+class TimedLearnerStep:
     """One learner and one batch of views; forward, backward, optimizer and teacher in each variant."""
 
     def __init__(self, arguments: argparse.Namespace):
@@ -114,7 +114,7 @@ class LearnerStep:
         return step
 
 
-def measure(step: LearnerStep) -> list[dict]:
+def measure(step: TimedLearnerStep) -> list[dict]:
     """A row per variant; speeds are over fp32 as written (or the first variant), in the same repetition."""
     arguments, memory = step.arguments, {}
     kinds = list(product(arguments.precisions, [*arguments.blocks, *([LIGHTLY] if arguments.lightly else [])]))

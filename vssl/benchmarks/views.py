@@ -21,8 +21,8 @@ from vssl.views.ops.filtering import BLUR, MAX_SIGMA, SHARPNESS, blur_radius
 from vssl.views.ops.geometric import ROTATE, TRANSLATE_X
 from vssl.views.ops.photometric import BRIGHTNESS, CONTRAST, GAMMA, HUE, SATURATION
 from vssl.views.ops.relaxed import SOLARIZE
-from vssl.views.plan import GatedOp, ViewPlan
 from vssl.views.recipes import Recipe
+from vssl.views.view_plan import GatedOp, ViewPlan
 
 
 class _JitterInOrder(K.ColorJitter):

@@ -242,7 +242,7 @@ def _measure_one_step(comparison: Comparison, configs: dict[str, Any], workers: 
         if not config.get("feedback"):
             config.feedback = copy.deepcopy(lender)
         for pool in config.feedback.pools.values():
-            pool.probe = probe.images
+            pool.heldout = probe.images
 
 
 def check_sources(comparison: Comparison, wanted: list[tuple[str, int]]) -> None:

@@ -17,7 +17,7 @@ _TOP_KEYS = {
     "title", "start", "arms", "seeds", "budget", "baseline", "candidate", "headroom", "one_step_probe", "probes",
     "correction", "work_dir",
 }  # fmt: skip
-_ONE_STEP_KEYS = {"interval", "batch_size", "batches", "probe", "feedback_of"}
+_ONE_STEP_KEYS = {"interval", "batch_size", "batches", "heldout", "feedback_of"}
 _START_KEYS = {"config", "cfg_options", "budget", "seed", "backbone", "probe_seeds", "label"}
 _ARM_KEYS = {"config", "cfg_options", "budget", "steps_of", "designer_of", "continues", "label"}
 
@@ -199,13 +199,13 @@ def _read_one_step(about: Mapping | None, arms: Mapping[str, Arm], candidate: st
     if not about:
         return None
     where = f"{source}: one_step_probe"
-    _check_keys(about, _ONE_STEP_KEYS, required={"interval", "probe"}, where=where)
+    _check_keys(about, _ONE_STEP_KEYS, required={"interval", "heldout"}, where=where)
     for key in _ONE_STEP_KEYS - {"feedback_of"}:
         if key in about and not (isinstance(about[key], int) and about[key] >= 1):
             raise ConfigError(f"{where}: {key}={about[key]!r}; expected a whole number ≥ 1")
     settings = {key: about[key] for key in ("interval", "batch_size", "batches") if key in about}
     feedback_of = check_arm(about.get("feedback_of", candidate), arms, f"{where}: feedback_of")
-    return OneStep(settings, about["probe"], feedback_of)
+    return OneStep(settings, about["heldout"], feedback_of)
 
 
 def _read_arm(name: str, about: Mapping, default_budget: Mapping | None, source: str) -> Arm:

@@ -68,15 +68,16 @@ def disjoint_splits(length: int, train: int, meta: int, seed: int = 0) -> tuple[
     return sorted(order[length - train :].tolist()), sorted(order[:meta].tolist())
 
 
-def third_split(length: int, train: int, meta: int, probe: int, seed: int = 0) -> list[int]:
-    """`probe` further indices, sorted, in neither of the two subsets that `disjoint_splits` makes of the same numbers.
+def third_split(length: int, train: int, meta: int, heldout: int, seed: int = 0) -> list[int]:
+    """`heldout` further indices, sorted, in neither subset that `disjoint_splits` makes of the same numbers.
 
     Raises:
         ValueError: fewer images are left than asked for.
     """
-    if not 1 <= probe <= length - train - meta:
+    if not 1 <= heldout <= length - train - meta:
         raise ValueError(
-            f"a probe part of {probe} images beside {train} train + {meta} meta needs {train + meta + probe} images, "
-            f"but the split has {length}. Ask for fewer, at least one, or prepare more images."
+            f"a held-out part of {heldout} images beside {train} train + {meta} meta needs "
+            f"{train + meta + heldout} images, but the split has {length}. "
+            "Ask for fewer, at least one, or prepare more images."
         )
-    return sorted(np.random.default_rng(seed).permutation(length)[meta : meta + probe].tolist())
+    return sorted(np.random.default_rng(seed).permutation(length)[meta : meta + heldout].tolist())

@@ -51,7 +51,7 @@ class DiT(nn.Module):
         self.patch_size = patch_size
         self.embed = nn.Conv2d(3, dim, patch_size, stride=patch_size)
         self.summary = nn.Sequential(nn.Linear(dim, dim), nn.SiLU())
-        self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(DiTBlock(dim, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
         self.output = nn.Linear(dim, patch_size**2)
 
@@ -69,7 +69,7 @@ class DiT(nn.Module):
         return F.pixel_shuffle(logits, self.patch_size)[:, :, :height, :width]
 
 
-class Block(nn.Module):
+class DiTBlock(nn.Module):
     """Self-attention and MLP, each shifted, scaled and gated by the condition."""
 
     def __init__(self, dim: int, heads: int):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from vssl.views.plan import Distribution, ViewPlan
+from vssl.views.view_plan import Distribution, ViewPlan
 
 # Probabilities are held this far from 0 and 1 inside logarithms.
 MARGIN = 1e-3

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from vssl.designers.base import Construction
 from vssl.designers.candidates import CandidateDesigner
 from vssl.draws import Draws
-from vssl.views.plan import WINDOW, Distribution, Numbers, ViewPlan
 from vssl.views.recipes import Recipe
+from vssl.views.view_plan import WINDOW, Distribution, Numbers, ViewPlan
 
 
 class CandidateSearch(CandidateDesigner):

@@ -14,7 +14,7 @@ from vssl.designers.policies import GlobalPolicy, PolicyDesigner
 from vssl.draws import Draws
 from vssl.views.crops import Views
 from vssl.views.ops.erasing import mix_with_blur
-from vssl.views.plan import WINDOW, Distribution, Numbers
+from vssl.views.view_plan import WINDOW, Distribution, Numbers
 
 Images = Float[Tensor, "batch 3 height width"]
 

@@ -71,10 +71,10 @@ class OneStepHook(Hook):
         if update is None and self.own is None:
             raise ConfigError("one_step_probe needs feedback in the config: without it nothing is predicted")
         feedback = self.own.feedback if update is None else update.feedback
-        without = [name for name, pool in feedback.pools.items() if pool.probe is None]
+        without = [name for name, pool in feedback.pools.items() if pool.heldout is None]
         if without:
             raise ConfigError(
-                f"one_step_probe needs a third part of labeled images: give feedback.pools.{without[0]} probe=N, e.g. "
+                f"one_step_probe needs held-out labeled images: give feedback.pools.{without[0]} heldout=N, e.g. "
                 "as many as meta"
             )
 
@@ -178,7 +178,7 @@ class _Batches(NamedTuple):
 
     images: Tensor
     meta: dict[str, list[tuple[Tensor, ...]]]
-    probe: dict[str, list[tuple[Tensor, ...]]]
+    heldout: dict[str, list[tuple[Tensor, ...]]]
 
     @classmethod
     def of(cls, loop, feedback: Feedback, batch_size: int, count: int) -> "_Batches":
@@ -195,7 +195,7 @@ class _Batches(NamedTuple):
         return cls(
             draw(loop.stream.dataset, batch_size, 104_729, 1)[0][0],
             {name: draw(p.meta.dataset, p.meta.batch_size, 15_485_863, count) for name, p in pools.items()},
-            {name: draw(p.probe, p.meta.batch_size, 32_452_843, count) for name, p in pools.items()},
+            {name: draw(p.heldout, p.meta.batch_size, 32_452_843, count) for name, p in pools.items()},
         )
 
 
@@ -252,7 +252,7 @@ class _Probed:
 
     @torch.no_grad()
     def _losses(self, name: str) -> float:
-        losses = [self.feedback.loss(self.copy, name, images, labels) for images, labels in self.batches.probe[name]]
+        losses = [self.feedback.loss(self.copy, name, images, labels) for images, labels in self.batches.heldout[name]]
         (mean,) = average([torch.stack(losses).double().mean()])
         return float(mean)
 

@@ -89,7 +89,7 @@ RANGES: dict[str, Range] = {
     **_all("n_local n_local_crops first_head_steps freeze_last_layer_steps", COUNT_OR_0),
     **_all("head_steps head_updates", COUNT_OR_0),
     **_all("train meta meta_batch_size meta_batches length world_size", COUNT),
-    **_all("probe rank start subset", COUNT_OR_0),
+    **_all("heldout rank start subset", COUNT_OR_0),
     # views
     **_all("global_scale local_scale scale area", Range(0, 1, open_low=True, ordered=True)),
     "ratio": Range(0, open_low=True, ordered=True),

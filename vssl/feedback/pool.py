@@ -33,7 +33,7 @@ class Pool:
     Args:
         dataset: yields (image, label) for a key (index, position); ``paths(index)`` gives the files of both.
         train, meta: number of images in either part.
-        probe: number of images in a third part, for the one-step probe alone; 0 for none.
+        heldout: number of images in a third part, for measurements that must see no other; 0 for none.
         batch_size, meta_batch_size: images per batch on this rank.
         shuffle_labels: the shuffled-labels control.
         stream: keyword arguments for both `Stream`s (rank, world_size, num_workers, device).
@@ -48,18 +48,18 @@ class Pool:
         meta_batch_size: int,
         seed: int,
         shuffle_labels=False,
-        probe: int = 0,
+        heldout: int = 0,
         **stream,
     ):
         train_indices, meta_indices = disjoint_splits(len(dataset), train, meta, seed=0)
-        probe_indices = third_split(len(dataset), train, meta, probe, seed=0) if probe else []
-        self.dataset, self.indices = dataset, train_indices + meta_indices + probe_indices
-        parts = tuple(_Part(dataset, part) for part in (train_indices, meta_indices, probe_indices) if part)
+        heldout_indices = third_split(len(dataset), train, meta, heldout, seed=0) if heldout else []
+        self.dataset, self.indices = dataset, train_indices + meta_indices + heldout_indices
+        parts = tuple(_Part(dataset, part) for part in (train_indices, meta_indices, heldout_indices) if part)
         if shuffle_labels:
             parts = tuple(ShuffledLabels(part, seed) for part in parts)
         self.train = Stream(parts[0], batch_size, seed=seed * 2 + 1, **stream)
         self.meta = Stream(parts[1], meta_batch_size, seed=seed * 2 + 2, **stream)
-        self.probe: Dataset | None = parts[2] if probe else None
+        self.heldout: Dataset | None = parts[2] if heldout else None
 
     def label_files(self) -> list[Path]:
         """The label files of all parts, each once: several images may share a file."""

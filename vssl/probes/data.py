@@ -20,8 +20,8 @@ from torchvision.transforms.v2 import functional as T
 from vssl.datasets.conventions import read_dataset_json
 from vssl.datasets.files import read_image
 from vssl.probes.datasets import ClassFolder
-from vssl.probes.dense.metrics import check_labels
 from vssl.probes.dense.reading import with_own_reader
+from vssl.probes.dense.scoring import check_labels
 
 DETERMINISTIC = (
     "LoadImageFromFile",

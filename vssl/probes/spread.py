@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from vssl.learner import TimmBackbone
 from vssl.probes.data import ProbeData
-from vssl.probes.results import save_results
+from vssl.probes.result_files import save_results
 from vssl.probes.run import run_probes
 
 

@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vssl.views.ops import straight_through
-from vssl.views.plan import Distribution, ViewPlan
 from vssl.views.recipes import Recipe
+from vssl.views.view_plan import Distribution, ViewPlan
 
 # Numbers that start at an end of their range are taken to start this far inside: the logit of an end is not finite.
 MARGIN = 0.02

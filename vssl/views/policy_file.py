@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
-from vssl.views.plan import GatedOp, ViewPlan
 from vssl.views.recipes import Recipe
 from vssl.views.space import op_named
+from vssl.views.view_plan import GatedOp, ViewPlan
 
 FORMAT, VERSION = "vssl-policy", 1
 _WINDOW = ("area", "log_ratio", "x", "y")

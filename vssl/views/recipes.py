@@ -21,8 +21,8 @@ from vssl.views.crops import Views
 from vssl.views.ops.filtering import BLUR
 from vssl.views.ops.photometric import BRIGHTNESS, CONTRAST, GRAYSCALE, HUE, SATURATION
 from vssl.views.ops.relaxed import SOLARIZE
-from vssl.views.plan import Distribution, GatedOp, Numbers, ViewPlan
 from vssl.views.render import box, render
+from vssl.views.view_plan import Distribution, GatedOp, Numbers, ViewPlan
 
 # DINO's and torchvision's values.
 JITTER = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1, "p": 0.8}

@@ -9,7 +9,7 @@ from torch import Tensor
 from vssl.views.chunks import clamp
 from vssl.views.gates import Gates, sample_gates
 from vssl.views.ops import straight_through, warp
-from vssl.views.plan import Distribution, GatedOp, Numbers, ViewPlan
+from vssl.views.view_plan import Distribution, GatedOp, Numbers, ViewPlan
 from vssl.views.window import Window, resample
 
 Images = Float[Tensor, "batch 3 height width"]

@@ -21,7 +21,7 @@ Horizontal = Float[Tensor, "batch out_width width"]
 BLOCK = 56
 
 
-class Block(NamedTuple):
+class SeparableBlock(NamedTuple):
     """Rows [start, stop) of a matrix, which hold zeros outside columns [low, high)."""
 
     start: int
@@ -85,14 +85,14 @@ def _add_gradients(gradient, images, vertical, horizontal, to_images, to_vertica
             to_vertical[:, start:stop, low:high] += products.sum(1)
 
 
-def _blocks(matrices: Float[Tensor, "batch rows columns"]) -> list[Block]:
+def _blocks(matrices: Float[Tensor, "batch rows columns"]) -> list[SeparableBlock]:
     """Blocks of rows, with the columns that any of the matrices uses; one block where looking would wait."""
     count, columns = matrices.shape[1:]
     if matrices.device.type != "cpu":
-        return [Block(0, count, 0, columns)]
+        return [SeparableBlock(0, count, 0, columns)]
     blocks = []
     for start in range(0, count, BLOCK):
         used = matrices[:, start : start + BLOCK].count_nonzero(dim=(0, 1)).nonzero()
         if len(used):
-            blocks.append(Block(start, min(start + BLOCK, count), int(used[0]), int(used[-1]) + 1))
+            blocks.append(SeparableBlock(start, min(start + BLOCK, count), int(used[0]), int(used[-1]) + 1))
     return blocks

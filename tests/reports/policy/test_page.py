@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vssl.reports.one_step import correlation, difference_to_base, one_step_table, select
+from vssl.reports.one_step_figures import correlation, difference_to_base, one_step_table, select
 from vssl.reports.policy.figures import largest_moves
 from vssl.reports.policy.findings import findings
 from vssl.reports.policy.page import paper_figures, render_policy_page, write_policy_page
 from vssl.reports.policy.panel import difference, difference_gain, mask_colours, mask_scale
-from vssl.reports.policy.snapshots import read_record
+from vssl.reports.policy.record import read_record
 from vssl.reports.value_figures import moving_mean, whole_run
 
 ROOT = Path(__file__).parents[3]

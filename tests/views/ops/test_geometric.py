@@ -6,8 +6,8 @@ from kornia.geometry import transform
 
 from vssl.draws import Draws
 from vssl.views.ops import geometric, warp
-from vssl.views.plan import GatedOp, ViewPlan
 from vssl.views.render import render
+from vssl.views.view_plan import GatedOp, ViewPlan
 
 
 def images(side: int = 17) -> torch.Tensor:

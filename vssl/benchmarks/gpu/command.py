@@ -10,15 +10,15 @@ from pathlib import Path
 import torch
 
 from vssl.benchmarks.gpu import correctness, learner, meta, scenes, views
-from vssl.benchmarks.gpu.session import Part, Session
+from vssl.benchmarks.gpu.session import Session, SessionPart
 from vssl.benchmarks.report import add_parser, prepare
 
 PARTS = (
-    Part("correctness", 0.15, correctness.run),
-    Part("learner", 0.35, learner.run),
-    Part("meta step", 0.15, meta.run),
-    Part("views", 0.05, views.run),
-    Part("scenes", 0.3, scenes.run),
+    SessionPart("correctness", 0.15, correctness.run),
+    SessionPart("learner", 0.35, learner.run),
+    SessionPart("meta step", 0.15, meta.run),
+    SessionPart("views", 0.05, views.run),
+    SessionPart("scenes", 0.3, scenes.run),
 )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vssl.benchmarks.gpu.session import Section
-from vssl.benchmarks.learner_step import LearnerStep
+from vssl.benchmarks.learner_step import TimedLearnerStep
 from vssl.benchmarks.meta_step import ESTIMATORS, OBJECTIVES, RULES, MetaStep
 from vssl.benchmarks.views import policy
 from vssl.designers import UNetMask
@@ -127,9 +127,9 @@ def _views(arguments: Namespace, section: Section) -> None:
 def _learner(arguments: Namespace, section: Section, objective: str) -> None:
     setting = small(arguments, model="vit_small_patch16_224", objective=objective, backend=arguments.backend)
     torch.manual_seed(arguments.seed)
-    here = LearnerStep(setting)
+    here = TimedLearnerStep(setting)
     torch.manual_seed(arguments.seed)
-    there = LearnerStep(Namespace(**vars(setting) | {"device": arguments.device}))
+    there = TimedLearnerStep(Namespace(**vars(setting) | {"device": arguments.device}))
     there.views.global_crops.copy_(here.views.global_crops)
     there.learner.load_state_dict(here.learner.state_dict())
     variants = {
@@ -148,7 +148,7 @@ def _learner(arguments: Namespace, section: Section, objective: str) -> None:
             )
 
 
-def _step(step: LearnerStep, precision: str, compiled: bool) -> tuple[list[Tensor], list[Tensor]]:
+def _step(step: TimedLearnerStep, precision: str, compiled: bool) -> tuple[list[Tensor], list[Tensor]]:
     low = torch.autocast(step.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
     step.optimizer.zero_grad(set_to_none=True)
     with compiled_code() if compiled else as_written():

@@ -10,7 +10,7 @@ from itertools import product
 import torch
 
 from vssl.benchmarks.gpu.session import Section
-from vssl.benchmarks.learner_step import LearnerStep
+from vssl.benchmarks.learner_step import TimedLearnerStep
 from vssl.benchmarks.timing import Stopwatch, take_turns
 
 MODELS = ("vit_small_patch16_224", "vit_base_patch16_224")
@@ -40,7 +40,7 @@ def throughput(arguments: Namespace, model: str, objective: str, precision: str,
             **{"size": 224, **small}, model=model, objective=objective, batch=batch, backend=arguments.backend,
             device=arguments.device, seed=arguments.seed, local_crops=6 if objective == "dino" else 0,
         )  # fmt: skip
-        return LearnerStep(setting).variant(precision, blocks, {})
+        return TimedLearnerStep(setting).variant(precision, blocks, {})
 
     return measure(build, arguments)
 

@@ -56,7 +56,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Part:
+class SessionPart:
     """share: of the whole time."""
 
     name: str
@@ -77,7 +77,7 @@ class Session:
         self.sections: list[Section] = []
         out.parent.mkdir(parents=True, exist_ok=True)
 
-    def run(self, parts: Sequence[Part], arguments: Namespace) -> bool:
+    def run(self, parts: Sequence[SessionPart], arguments: Namespace) -> bool:
         """True when no part failed. SIGTERM ends the session as Ctrl-C does, with everything measured on disk."""
         end, previous = time.monotonic() + self.seconds, signal.signal(signal.SIGTERM, _terminate)
         try:
@@ -120,7 +120,7 @@ class Session:
                 lines += ["```", *section.trace, "```", ""]
         return "\n".join(lines)
 
-    def _run_part(self, part: Part, seconds: float, arguments: Namespace) -> None:
+    def _run_part(self, part: SessionPart, seconds: float, arguments: Namespace) -> None:
         start = time.monotonic()
         section = Section(part.name, start + seconds, self.save)
         self.sections.append(section)

@@ -23,7 +23,7 @@ CLASS_LIST = "objectInfo150.txt"
 
 
 @dataclass(frozen=True)
-class Release:
+class ADE20KRelease:
     """What a release of the data set must be.
 
     Attributes:
@@ -37,7 +37,7 @@ class Release:
     classes: int = 150
 
 
-def prepare_ade20k(source: str | Path, out: str | Path, release: Release | None = None) -> Path:
+def prepare_ade20k(source: str | Path, out: str | Path, release: ADE20KRelease | None = None) -> Path:
     """Checks every file (hash of the zip, counts, sizes, label range) and lays the set out; returns `dataset.json`.
 
     From a folder, files are hard-linked where the file system allows it; the source is not touched.
@@ -48,7 +48,7 @@ def prepare_ade20k(source: str | Path, out: str | Path, release: Release | None 
         UnreadableImage: a broken file, or an annotation of another size than its image.
         FileExistsError: see `begin`.
     """
-    source, out, release = Path(source), Path(out), release or Release()
+    source, out, release = Path(source), Path(out), release or ADE20KRelease()
     with _Source(source) as files:
         hashes = {}
         if files.is_zip:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vssl.datasets.prepare.ade20k import prepare_ade20k
 from vssl.datasets.prepare.camvid import prepare_camvid
-from vssl.datasets.prepare.folder import Depth, Masks, prepare_folder
+from vssl.datasets.prepare.folder import DepthSource, MaskSource, prepare_folder
 from vssl.datasets.prepare.imagenet import prepare_imagenet
 from vssl.datasets.prepare.nyuv2 import prepare_nyuv2
 from vssl.datasets.prepare.nyuv2_folders import prepare_nyuv2_folders
@@ -33,7 +33,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     nyuv2 = _command(
         commands,
         "nyuv2",
-        "NYU Depth v2",
+        "NYU DepthSource v2",
         "folder with nyu_depth_v2_labeled.mat and splits.mat, of the 24k list files, or of {train,test}/{rgb,depth}",
     )
     nyuv2.add_argument(
@@ -130,10 +130,12 @@ def _folder(options: argparse.Namespace) -> Path:
     for labels, meaning in (("masks", "classes"), ("depth", "depth_scale")):
         if (getattr(options, labels) is None) != (getattr(options, meaning) is None):
             raise ValueError(f"--{labels} and --{meaning.replace('_', '-')} go together; one of them is missing")
-    masks = options.masks and Masks(
+    masks = options.masks and MaskSource(
         options.masks, options.classes, options.first_class, options.ignore, options.mask_suffix
     )
-    depth = options.depth and Depth(options.depth, options.depth_scale, options.depth_invalid, options.depth_suffix)
+    depth = options.depth and DepthSource(
+        options.depth, options.depth_scale, options.depth_invalid, options.depth_suffix
+    )
     split = Split(options.val_list, options.train_list, options.val_folder, options.val_share)
     description = prepare_folder(options.images, options.out, masks, depth, split, options.name, options.image_suffix)
     _say_what_was_read(description)

@@ -17,7 +17,7 @@ from vssl.datasets.prepare.writing import begin, finish, prepared
 
 
 @dataclass(frozen=True)
-class Masks:
+class MaskSource:
     """Where masks lie and what their values mean.
 
     Attributes:
@@ -35,7 +35,7 @@ class Masks:
 
 
 @dataclass(frozen=True)
-class Depth:
+class DepthSource:
     """Where depth lies and what its values mean; see `DepthFiles`."""
 
     root: Path
@@ -47,8 +47,8 @@ class Depth:
 def prepare_folder(
     images: str | Path,
     out: str | Path,
-    masks: Masks | None = None,
-    depth: Depth | None = None,
+    masks: MaskSource | None = None,
+    depth: DepthSource | None = None,
     split: Split | None = None,
     name: str | None = None,
     image_suffix: str = "",
@@ -124,7 +124,7 @@ def _reader(classes: ClassList, paths: Sequence[Path], first: int | None) -> Col
     return ColourMasks(classes)
 
 
-def _options(images: Path, masks: Masks | None, depth: Depth | None, split: Split, pairs: dict) -> dict:
+def _options(images: Path, masks: MaskSource | None, depth: DepthSource | None, split: Split, pairs: dict) -> dict:
     """What the content depends on, for `begin`: the arguments, and names and sizes of all files."""
     lists = [path for path in (split.val_list, split.train_list, masks and masks.classes) if path]
     options: dict[str, Any] = {

@@ -20,7 +20,7 @@ BELOW = ("", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")  # of the official archives,
 
 
 @dataclass(frozen=True)
-class Release:
+class ImageNetRelease:
     """Number of classes and images of the published set."""
 
     classes: int = 1000
@@ -31,7 +31,7 @@ def prepare_imagenet(
     source: str | Path,
     out: str | Path | None = None,
     devkit: str | Path | None = None,
-    release: Release | None = None,
+    release: ImageNetRelease | None = None,
 ) -> Path:
     """Verifies layout, class order and counts; returns the path of `dataset.json`.
 
@@ -48,7 +48,7 @@ def prepare_imagenet(
             `val` without `devkit`.
         FileExistsError: see `begin`.
     """
-    source, release = Path(source), release or Release()
+    source, release = Path(source), release or ImageNetRelease()
     root = next((source / below for below in BELOW if (source / below / "train").is_dir()), source)
     for split in ("train", "val"):
         if not (root / split).is_dir():

@@ -31,7 +31,7 @@ CACHE = 64 << 20  # bytes; holds a row of MATLAB's chunks, which may span severa
 
 
 @dataclass(frozen=True)
-class Release:
+class NYUv2Release:
     """Images per split of the published set."""
 
     counts: Mapping[str, int] = field(default_factory=lambda: {"train": 795, "test": 654})
@@ -42,7 +42,7 @@ def prepare_nyuv2(
     out: str | Path,
     depth: str = "raw",
     image_format: str = "jpg",
-    release: Release | None = None,
+    release: NYUv2Release | None = None,
 ) -> Path:
     """Writes images and depth one by one, in constant memory; returns the path of `dataset.json`.
 
@@ -57,7 +57,7 @@ def prepare_nyuv2(
         ValueError: not MATLAB v7.3, arrays of another shape or type, wrong splits, depth that is not in metres.
         FileExistsError: see `begin`.
     """
-    source, out, release = Path(source), Path(out), release or Release()
+    source, out, release = Path(source), Path(out), release or NYUv2Release()
     if depth not in DEPTHS or image_format not in ("jpg", "png"):
         raise ValueError(f"depth {depth!r}, image_format {image_format!r}: expected raw or filled, jpg or png")
     for name in (MAT, SPLITS_MAT):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vssl.datasets.files import found_in
 from vssl.datasets.prepare.annotations import DepthFiles, NumberMasks, read_classes
-from vssl.datasets.prepare.nyuv2 import FARTHEST, LICENCE, Release
+from vssl.datasets.prepare.nyuv2 import FARTHEST, LICENCE, NYUv2Release
 from vssl.datasets.prepare.pairs import Layout, Pair, digest, files_by_name, matched
 from vssl.datasets.prepare.writing import begin, finish, prepared
 
@@ -37,7 +37,7 @@ def prepare_nyuv2_folders(
         ValueError: other counts than the published, numbers that are no class, depth that is not in millimetres.
         UnreadableImage: a broken file, or an annotation of another size. FileExistsError: see `begin`.
     """
-    source, out, counts = Path(source), Path(out), dict(counts or Release().counts)
+    source, out, counts = Path(source), Path(out), dict(counts or NYUv2Release().counts)
     kind = DEPTHS[depth] if labels is None else f"labels_{labels}"
     pairs = {split: _pairs(source / split, kind, count) for split, count in counts.items()}
     options = {"layout": "folders", **({"depth": depth} if labels is None else {"labels": labels})}

@@ -20,7 +20,7 @@ ANNOTATIONS = "val/val_annotations.txt"
 
 
 @dataclass(frozen=True)
-class Release:
+class TinyImageNetRelease:
     """Images per split of the published set."""
 
     classes: int = 200
@@ -28,7 +28,7 @@ class Release:
 
 
 def prepare_tiny_imagenet(
-    source: str | Path, out: str | Path, val_share: float | None = None, release: Release | None = None
+    source: str | Path, out: str | Path, val_share: float | None = None, release: TinyImageNetRelease | None = None
 ) -> Path:
     """Decodes every image and lays the set out (hard links where possible); returns the path of `dataset.json`.
 
@@ -42,7 +42,7 @@ def prepare_tiny_imagenet(
         ValueError: other counts than the release's, or `val_share` outside (0, 1) or for a source that has a `val`.
         UnreadableImage: a broken file. FileExistsError: see `begin`.
     """
-    source, out, release = Path(source), Path(out), release or Release()
+    source, out, release = Path(source), Path(out), release or TinyImageNetRelease()
     whole = (source / "train").is_dir()
     if not whole and val_share is None:
         raise FileNotFoundError(
@@ -81,7 +81,7 @@ def prepare_tiny_imagenet(
     return out / "dataset.json"
 
 
-def _published(source: Path, release: Release) -> dict[str, dict[str, Path]]:
+def _published(source: Path, release: TinyImageNetRelease) -> dict[str, dict[str, Path]]:
     """Split -> ``<wnid>/NAME`` -> file."""
     train = {f"{f.parent.parent.name}/{f.name}": f for f in _images(source / "train", "*/images/*")}
     if not (source / ANNOTATIONS).is_file():

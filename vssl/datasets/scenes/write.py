@@ -40,7 +40,7 @@ JPEG = dict(format="JPEG", quality=92, subsampling=0)
 
 
 @dataclass(frozen=True)
-class Split:
+class SceneSplit:
     """One split of one layout.
 
     Attributes:
@@ -64,12 +64,12 @@ class Split:
 
 
 SPLITS = {
-    "imagenet_train": Split(0, "imagenet", "train", 4000),
-    "imagenet_val": Split(1, "imagenet", "val", 600),
-    "ade_train": Split(2, "ade20k", "training", 600),
-    "ade_val": Split(3, "ade20k", "validation", 300),
-    "nyu_train": Split(4, "nyuv2", "train", 600),
-    "nyu_val": Split(5, "nyuv2", "test", 300),
+    "imagenet_train": SceneSplit(0, "imagenet", "train", 4000),
+    "imagenet_val": SceneSplit(1, "imagenet", "val", 600),
+    "ade_train": SceneSplit(2, "ade20k", "training", 600),
+    "ade_val": SceneSplit(3, "ade20k", "validation", 300),
+    "nyu_train": SceneSplit(4, "nyuv2", "train", 600),
+    "nyu_val": SceneSplit(5, "nyuv2", "test", 300),
 }
 
 

@@ -16,7 +16,7 @@ from vssl.probes.backbone import FrozenBackbone
 from vssl.probes.data import DenseSplit, ProbeData, require_disjoint, source_card, transform_names
 from vssl.probes.dense.inference import inference_settings
 from vssl.probes.dense.padding import MeanPadding
-from vssl.probes.dense.runner import fit_runner
+from vssl.probes.dense.runner_fit import fit_runner
 from vssl.probes.dense.split_loss import split_loss
 from vssl.probes.fit import FullBatch, build_schedule
 from vssl.probes.outcome import Outcome, ProbeRun

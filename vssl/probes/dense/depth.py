@@ -14,7 +14,7 @@ from vssl.probes.dense.base import DenseProbe, rgb
 from vssl.probes.dense.heads import LinearDepthHead
 from vssl.probes.dense.inference import DepthSegmentor
 from vssl.probes.dense.losses import DepthLoss, SigLoss, ValidDepthLoss
-from vssl.probes.dense.metrics import DepthErrors
+from vssl.probes.dense.scoring import DepthErrors
 from vssl.probes.fit import FullBatch
 from vssl.probes.settings import check_settings
 from vssl.scores import Score

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from vssl.probes.backbone import FrozenBackbone
 from vssl.probes.data import DenseSplit, ProbeData
 from vssl.probes.dense.base import DenseProbe
-from vssl.probes.dense.runner import Draws, SeededDraws
+from vssl.probes.dense.runner_fit import ScheduledBatches, SeededDraws
 from vssl.probes.grid import (
     Member,
     check_grid,
@@ -139,7 +139,7 @@ class DenseGrid(Probe):
             return
         loader = DataLoader(
             SeededDraws(train.dataset, run.seed),
-            batch_sampler=Draws(probe.schedule, len(train), run.seed),
+            batch_sampler=ScheduledBatches(probe.schedule, len(train), run.seed),
             collate_fn=pseudo_collate,
             num_workers=probe.num_workers,
         )

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from vssl.probes.dense.losses import ValidDepthLoss
 
 
-class LinearHead(BaseDecodeHead):
+class DenseHead(BaseDecodeHead):
     """What both tasks share: layers concatenated → norm → (channel dropout) → 1×1 convolution.
 
     Args:
@@ -112,7 +112,7 @@ def _conv_norm_relu(channels: int, out_channels: int) -> nn.Module:
     return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU())
 
 
-class LinearSegHead(LinearHead):
+class LinearSegHead(DenseHead):
     """Class logits per pixel; cross-entropy averaged over the labeled pixels (mmseg's default counts ignored ones)."""
 
     label_field = "gt_sem_seg"
@@ -127,7 +127,7 @@ class LinearSegHead(LinearHead):
         return {self.loss_decode.loss_name: self.loss_decode(output, targets, ignore_index=self.ignore_index)}
 
 
-class DepthHead(LinearHead):
+class DepthHead(DenseHead):
     """What depth heads share: several losses of metres, (batch, height, width), each counted under its own name."""
 
     label_field = "gt_depth_map"

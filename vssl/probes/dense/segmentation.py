@@ -7,7 +7,7 @@ from vssl.probes.data import DenseSplit
 from vssl.probes.dense.base import DenseProbe, rgb
 from vssl.probes.dense.heads import LinearSegHead
 from vssl.probes.dense.inference import Segmentor
-from vssl.probes.dense.metrics import ClassIoU
+from vssl.probes.dense.scoring import ClassIoU
 from vssl.scores import Score
 
 

@@ -23,7 +23,7 @@ from mmseg.models.losses import CrossEntropyLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vssl.probes.dense.heads import LinearDepthHead, LinearHead, LinearSegHead
+from vssl.probes.dense.heads import DenseHead, LinearDepthHead, LinearSegHead
 from vssl.probes.dense.losses import ValidDepthLoss
 
 CHUNK = {"cpu": 2**18, "cuda": 2**26}  # logits of pixels at a time: what a core's cache holds, what fills a device
@@ -34,9 +34,9 @@ def split_loss(head: nn.Module, features: Sequence[Tensor], targets: Tensor) -> 
 
     Args:
         features: of the whole split, one tensor (images, dim, rows, columns) per layer.
-        targets: as `LinearHead.targets` gives them.
+        targets: as `DenseHead.targets` gives them.
     """
-    if not isinstance(head, LinearHead) or head.decoder or head.upsample > 1 or [*head.norm.parameters()]:
+    if not isinstance(head, DenseHead) or head.decoder or head.upsample > 1 or [*head.norm.parameters()]:
         return None
     several = isinstance(head.loss_decode, nn.ModuleList)
     loss, *more = head.loss_decode if several else [head.loss_decode]
@@ -55,7 +55,7 @@ def _is_softmax(loss: nn.Module) -> bool:
 class SplitLoss(ABC):
     """A function without arguments: the loss at the head's present weights, with a gradient to them."""
 
-    def __init__(self, head: LinearHead, features: Sequence[Tensor], targets: Tensor):
+    def __init__(self, head: DenseHead, features: Sequence[Tensor], targets: Tensor):
         self.convolution = head.conv_seg
         with torch.no_grad():
             maps = head.normalised(features)

@@ -5,7 +5,7 @@ from statistics import median
 
 from vssl.reports.markup import absent, paragraph, section, table
 from vssl.reports.metrics import format_number
-from vssl.reports.one_step import MILLI, OPTIMIZERS, correlation, format_r, select
+from vssl.reports.one_step_figures import MILLI, OPTIMIZERS, correlation, format_r, select
 from vssl.reports.runs import Run
 from vssl.reports.statistics import mean_correlation
 from vssl.reports.value_figures import whole_run

@@ -1,10 +1,10 @@
 """A record of a designer in a few sentences, each with its number."""
 
 from vssl.reports.metrics import format_difference
-from vssl.reports.one_step import MILLI, correlation, difference_to_base, format_r, select
+from vssl.reports.one_step_figures import MILLI, correlation, difference_to_base, format_r, select
 from vssl.reports.policy.figures import largest_moves, views_of
 from vssl.reports.policy.ingredients import ingredient_findings
-from vssl.reports.policy.snapshots import Record
+from vssl.reports.policy.record import Record
 from vssl.reports.statistics import ENOUGH_PAIRS
 from vssl.reports.value_figures import whole_run
 

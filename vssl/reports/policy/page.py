@@ -9,13 +9,13 @@ from vssl.files import write_text
 from vssl.reports.drawing import to_png, to_svg
 from vssl.reports.markup import absent, document, figure, paragraph, section, table
 from vssl.reports.metrics import format_number
-from vssl.reports.one_step import one_step_figure, one_step_table
+from vssl.reports.one_step_figures import one_step_figure, one_step_table
 from vssl.reports.policy.figures import gates_figure, magnitudes_figure, strengths_figure, sweeps_figure, views_of
 from vssl.reports.policy.findings import findings
 from vssl.reports.policy.ingredients import credit_figure, credits_of, weights_of
 from vssl.reports.policy.mask_figures import mask_figure
 from vssl.reports.policy.panel import matched_random_figure, matched_random_section, panel_figure, panel_section
-from vssl.reports.policy.snapshots import Record, read_record
+from vssl.reports.policy.record import Record, read_record
 from vssl.reports.value_figures import gradient_figure, value_figure, whole_run
 
 
@@ -196,7 +196,7 @@ def _one_step(record: Record) -> str:
     if not record.one_step:
         return absent(
             "The run made no one-step probe. It is off by default; ask for it with one_step_probe=dict(interval=50) "
-            "and a third part of labeled images, probe=N, in each of feedback.pools."
+            "and a third part of labeled images, heldout=N, in each of feedback.pools."
         )
     drawn = one_step_figure(record.one_step)
     caption = (

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from vssl.reports.drawing import style
 from vssl.reports.markup import absent, image, table
-from vssl.reports.policy.snapshots import Record, Snapshot
+from vssl.reports.policy.record import Record, Snapshot
 
 _MASK_COLOURS = colormaps["viridis"]
 _COLUMNS = 7  # points in time side by side

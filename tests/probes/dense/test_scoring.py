@@ -10,7 +10,7 @@ from sklearn.metrics import (
 from torchmetrics import MeanSquaredError
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from vssl.probes.dense.metrics import ClassIoU, DepthErrors
+from vssl.probes.dense.scoring import ClassIoU, DepthErrors
 
 
 def iou(labels, predictions, classes: int) -> tuple[dict, ClassIoU]:

@@ -5,7 +5,7 @@ from mmcv.transforms import RandomFlip
 from mmseg.datasets.transforms import PhotoMetricDistortion
 
 from vssl.probes.data import ProbeData
-from vssl.probes.dense.runner import Draws, SeededDraws, fit_runner, load_checkpoint
+from vssl.probes.dense.runner_fit import ScheduledBatches, SeededDraws, fit_runner, load_checkpoint
 from vssl.probes.dense.segmentation import SegmentationProbe
 from vssl.probes.fit import Schedule
 from vssl.probes.outcome import ProbeRun
@@ -105,8 +105,11 @@ def test_a_checkpoint_of_another_head_is_refused(augmented, backbone, tmp_path):
 
 def test_draws_start_where_a_fit_stopped_and_seed_the_augmentation():
     schedule = Schedule(steps=6, batch_size=4)
-    every = list(Draws(schedule, 10, seed=0))
-    assert list(Draws(schedule, 10, seed=0, start=4)) == every[4:] and len(Draws(schedule, 10, 0, 4)) == 2
+    every = list(ScheduledBatches(schedule, 10, seed=0))
+    assert (
+        list(ScheduledBatches(schedule, 10, seed=0, start=4)) == every[4:]
+        and len(ScheduledBatches(schedule, 10, 0, 4)) == 2
+    )
     assert [draw for batch in every for _, draw in batch] == list(range(24))
 
     class Noise:

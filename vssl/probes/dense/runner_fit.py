@@ -51,7 +51,7 @@ def fit_runner(
     start = content["step"] if content else 0
     loader = DataLoader(
         SeededDraws(dataset, seed),
-        batch_sampler=Draws(schedule, len(dataset), seed, start),
+        batch_sampler=ScheduledBatches(schedule, len(dataset), seed, start),
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
         collate_fn=pseudo_collate,
@@ -76,7 +76,7 @@ def fit_runner(
     model.eval()
 
 
-class Draws(Sampler):
+class ScheduledBatches(Sampler):
     """Batches of (image, draw) from step `start` on; `draw` numbers every image that a fit ever looks at."""
 
     def __init__(self, schedule: Schedule, images: int, seed: int, start: int = 0):

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from vssl.probes.results import load_results, pictures_path, save_pictures, save_results
+from vssl.probes.result_files import load_results, pictures_path, save_pictures, save_results
 
 
 def result(name, backbone="a", seed=0, **scores):
