@@ -9,6 +9,7 @@ from scipy import stats
 
 # An interval from fewer pairs is shown, but nothing is concluded from it: two differences have one number for a spread.
 ENOUGH_PAIRS = 3
+_NO_RATIOS = {"snr": None, "z_independent": None}
 
 
 @dataclass(frozen=True)
@@ -176,3 +177,40 @@ def _p_value(mean: float, error: float, n: int) -> float:
     if error == 0:  # every seed moved by exactly the same amount: no noise to hold it against
         return 1.0 if mean == 0 else 0.0
     return float(2 * stats.t.sf(abs(mean) / error, df=n - 1))
+
+
+def whole_run(policy: list[dict]) -> list[dict]:
+    """∂V/∂parameter over all meta steps, pooled from the intervals between snapshots; largest |z| first.
+
+    Each: label, mean, std over meta steps, snr = |mean| / std, z_independent = mean / (std / √n), se (corrected for the
+    correlation of successive meta steps), z = mean / se, n, and z_by_time, its own z per interval (None where unknown).
+    Parameters that no gradient ever reached are left out; nothing is known before the second meta step.
+    """
+    intervals = [row["gradient"] for row in policy if row.get("gradient", {}).get("parameters")]
+    counts = np.array([interval["meta_steps"] for interval in intervals], dtype=float)
+    if counts.sum() < 2:
+        return []
+    correlations = np.array([interval["autocorrelation"] for interval in intervals])
+    pooled = []
+    for label, rows in zip(_labels(intervals[0]), zip(*(i["parameters"] for i in intervals), strict=True), strict=True):
+        means, errors = (np.array([row[key] or 0.0 for row in rows]) for key in ("mean", "se"))
+        if not means.any():
+            continue
+        # back from standard errors to sums of squares: an interval with a single meta step then counts as well
+        variances = errors**2 * counts * (1 - correlations) / (1 + correlations)
+        mean = float(counts @ means / counts.sum())
+        squares = (counts - 1) @ variances + counts @ (means - mean) ** 2
+        rho = float(counts @ correlations / counts.sum())
+        se = math.sqrt(squares / (counts.sum() - 1) / counts.sum() * (1 + rho) / (1 - rho))
+        by_time = [m / e if e > 0 else None for m, e in zip(means, errors, strict=True)]
+        z = mean / se if se else 0.0
+        std, n = math.sqrt(squares / (counts.sum() - 1)), int(counts.sum())
+        ratios = {"snr": abs(mean) / std, "z_independent": mean / std * math.sqrt(n)} if std else _NO_RATIOS
+        row = {"label": label, "mean": mean, "std": std, **ratios, "se": se, "z": z, "n": n, "z_by_time": by_time}
+        pooled.append(row)
+    return sorted(pooled, key=lambda row: abs(row["z"]), reverse=True)
+
+
+def _labels(interval: dict) -> list[str]:
+    several = len({p["group"] for p in interval["parameters"]}) > 1
+    return [f"{p['end']} of {p['name']}" + (f" ({p['group']})" if several else "") for p in interval["parameters"]]

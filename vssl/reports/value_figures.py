@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vssl.reports.drawing import style
+from vssl.reports.statistics import whole_run
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-_NO_RATIOS = {"snr": None, "z_independent": None}
 _Z_SHOWN = 4.0  # colours of the heat map end here
 
 # panel title → log keys or key prefixes (ending in "/": one line per task)
@@ -80,43 +80,6 @@ def moving_mean(values: np.ndarray, share: float = 0.12) -> np.ndarray:
     """Centred moving mean over `share` of the points; shorter windows at the ends."""
     half = round(share * len(values) / 2)
     return np.array([values[max(i - half, 0) : i + half + 1].mean() for i in range(len(values))])
-
-
-def whole_run(policy: list[dict]) -> list[dict]:
-    """∂V/∂parameter over all meta steps, pooled from the intervals between snapshots; largest |z| first.
-
-    Each: label, mean, std over meta steps, snr = |mean| / std, z_independent = mean / (std / √n), se (corrected for the
-    correlation of successive meta steps), z = mean / se, n, and z_by_time, its own z per interval (None where unknown).
-    Parameters that no gradient ever reached are left out; nothing is known before the second meta step.
-    """
-    intervals = [row["gradient"] for row in policy if row.get("gradient", {}).get("parameters")]
-    counts = np.array([interval["meta_steps"] for interval in intervals], dtype=float)
-    if counts.sum() < 2:
-        return []
-    correlations = np.array([interval["autocorrelation"] for interval in intervals])
-    pooled = []
-    for label, rows in zip(_labels(intervals[0]), zip(*(i["parameters"] for i in intervals), strict=True), strict=True):
-        means, errors = (np.array([row[key] or 0.0 for row in rows]) for key in ("mean", "se"))
-        if not means.any():
-            continue
-        # back from standard errors to sums of squares: an interval with a single meta step then counts as well
-        variances = errors**2 * counts * (1 - correlations) / (1 + correlations)
-        mean = float(counts @ means / counts.sum())
-        squares = (counts - 1) @ variances + counts @ (means - mean) ** 2
-        rho = float(counts @ correlations / counts.sum())
-        se = math.sqrt(squares / (counts.sum() - 1) / counts.sum() * (1 + rho) / (1 - rho))
-        by_time = [m / e if e > 0 else None for m, e in zip(means, errors, strict=True)]
-        z = mean / se if se else 0.0
-        std, n = math.sqrt(squares / (counts.sum() - 1)), int(counts.sum())
-        ratios = {"snr": abs(mean) / std, "z_independent": mean / std * math.sqrt(n)} if std else _NO_RATIOS
-        row = {"label": label, "mean": mean, "std": std, **ratios, "se": se, "z": z, "n": n, "z_by_time": by_time}
-        pooled.append(row)
-    return sorted(pooled, key=lambda row: abs(row["z"]), reverse=True)
-
-
-def _labels(interval: dict) -> list[str]:
-    several = len({p["group"] for p in interval["parameters"]}) > 1
-    return [f"{p['end']} of {p['name']}" + (f" ({p['group']})" if several else "") for p in interval["parameters"]]
 
 
 def gradient_figure(policy: list[dict]) -> Figure | None:

@@ -17,7 +17,8 @@ from vssl.reports.policy.findings import findings
 from vssl.reports.policy.page import paper_figures, render_policy_page, write_policy_page
 from vssl.reports.policy.panel import difference, difference_gain, mask_colours, mask_scale
 from vssl.reports.policy.record import read_record
-from vssl.reports.value_figures import moving_mean, whole_run
+from vssl.reports.statistics import whole_run
+from vssl.reports.value_figures import moving_mean
 
 ROOT = Path(__file__).parents[3]
 STEPS, IMAGES = [0, 50, 100], 4

@@ -7,8 +7,7 @@ from vssl.reports.markup import absent, paragraph, section, table
 from vssl.reports.metrics import format_number
 from vssl.reports.one_step_figures import MILLI, OPTIMIZERS, correlation, format_r, select
 from vssl.reports.runs import Run
-from vssl.reports.statistics import mean_correlation
-from vssl.reports.value_figures import whole_run
+from vssl.reports.statistics import mean_correlation, whole_run
 
 CLEAR = 1.96  # |z| above which one number's gradient differs from 0 at 95 %, for that number alone
 

@@ -5,8 +5,7 @@ from vssl.reports.one_step_figures import MILLI, correlation, difference_to_base
 from vssl.reports.policy.figures import largest_moves, views_of
 from vssl.reports.policy.ingredients import ingredient_findings
 from vssl.reports.policy.record import Record
-from vssl.reports.statistics import ENOUGH_PAIRS
-from vssl.reports.value_figures import whole_run
+from vssl.reports.statistics import ENOUGH_PAIRS, whole_run
 
 # Of a mask in [0, 1]: differences below are not visible in what it blurs.
 NEARLY_FLAT = 0.02

@@ -16,7 +16,8 @@ from vssl.reports.policy.ingredients import credit_figure, credits_of, weights_o
 from vssl.reports.policy.mask_figures import mask_figure
 from vssl.reports.policy.panel import matched_random_figure, matched_random_section, panel_figure, panel_section
 from vssl.reports.policy.record import Record, read_record
-from vssl.reports.value_figures import gradient_figure, value_figure, whole_run
+from vssl.reports.statistics import whole_run
+from vssl.reports.value_figures import gradient_figure, value_figure
 
 
 def write_policy_page(run: str | Path, out: str | Path | None = None, png_dir: str | Path | None = None) -> Path:
