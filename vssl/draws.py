@@ -22,6 +22,13 @@ class Draws:
         rank, world_size: this rank's share. Row ``i`` here is row ``i * world_size + rank`` of the whole batch, the
             order in which `vssl.datasets.PositionSampler` deals images to ranks.
         device: where the numbers are put; they are always drawn on the CPU, so that devices agree.
+
+    Example::
+
+        >>> import torch
+        >>> once, again = Draws(0, "views", step=7), Draws(0, "views", step=7)
+        >>> torch.equal(once.uniform(4), again.uniform(4))
+        True
     """
 
     def __init__(

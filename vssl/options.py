@@ -42,6 +42,11 @@ def read_value(text: str, instead_of: Any = None) -> Any:
 
     Raises:
         ValueError: it begins like settings (``dict(`` or ``{``) and cannot be read as such.
+
+    Example::
+
+        >>> read_value("1e-4"), read_value("[1, 2]"), read_value("data/my photos")
+        (0.0001, [1, 2], 'data/my photos')
     """
     stripped = text.strip()
     try:

@@ -38,6 +38,11 @@ def warmup_cosine(progress: float, warmup_share: float, final_ratio: float) -> f
 
     Raises:
         ValueError: `warmup_share` leaves no budget to train in.
+
+    Example::
+
+        >>> [round(warmup_cosine(at, warmup_share=0.1, final_ratio=0.0), 2) for at in (0.05, 0.1, 0.55, 1.0)]
+        [0.5, 1.0, 0.5, 0.0]
     """
     if not 0.0 <= warmup_share < 1.0:
         raise ValueError(f"warm-up share {warmup_share} must be in [0, 1), a share of the whole budget")

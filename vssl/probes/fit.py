@@ -24,6 +24,11 @@ class FullBatch:
     Attributes:
         iterations: of L-BFGS, with strong Wolfe line search.
         l2: adds l2/2·‖weights‖² of the convolution or linear layer, which bounds the solution for separable classes.
+
+    Example::
+
+        >>> build_schedule(dict(type=FullBatch, iterations=200, l2=1e-4)).iterations
+        200
     """
 
     iterations: int = 60

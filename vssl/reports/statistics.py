@@ -91,6 +91,12 @@ def paired_difference(
 
     Runs of one seed share their data order and their draws, so the difference is taken within a seed: what a seed does
     to both arms cancels. ValueError if the two share no seed.
+
+    Example::
+
+        >>> found = paired_difference({0: 61.0, 1: 63.0, 2: 65.0}, {0: 60.0, 1: 61.0, 2: 62.0})
+        >>> found.mean, round(found.low, 2), round(found.high, 2)
+        (2.0, -0.48, 4.48)
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1, e.g. 0.95")
@@ -149,6 +155,11 @@ def adjust_p_values(p_values: Sequence[float], method: str = "holm") -> list[flo
     """p-values corrected for testing several hypotheses at once: ``"holm"`` (step-down) or ``"bonferroni"``.
 
     Both keep the chance of even one false finding below the level; Holm (1979) is never weaker than Bonferroni.
+
+    Example::
+
+        >>> adjust_p_values([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, dtype=float)
     if p.size and not ((p >= 0) & (p <= 1)).all():

@@ -32,6 +32,14 @@ def credit(
         losses: θ_S by name → losses by name, of any shape: `functional_components` with a state.
         params: θ_S by name.
         v: the direction, in the order of `params`: `MetaGradient.v`.
+
+    Example::
+
+        >>> theta = {"w": torch.tensor([1.0, 2.0])}
+        >>> losses = lambda params: {"near": (params["w"] ** 2).sum(), "far": params["w"].sum()}
+        >>> found = credit(losses, theta, [torch.tensor([1.0, 0.0])])
+        >>> {name: float(value) for name, value in found.items()}  # ⟨v, ∇L_k⟩
+        {'near': 2.0, 'far': 1.0}
     """
     point = {name: p.detach() for name, p in params.items()}
     direction = dict(zip(point, (d.detach() for d in v), strict=True))

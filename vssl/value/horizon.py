@@ -45,6 +45,11 @@ def halve(
 
     Returns:
         For each candidate the horizon that it came to, and its value there.
+
+    Example::
+
+        >>> halve(4, [1, 2], lambda alive, horizon: torch.tensor([float(c) for c in alive]))  # later ones are better
+        ([1, 1, 2, 2], tensor([0., 1., 2., 3.], dtype=torch.float64))
     """
     reached, last = [0] * candidates, torch.zeros(candidates, dtype=torch.float64)
     alive = list(range(candidates))

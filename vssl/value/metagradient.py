@@ -125,6 +125,20 @@ def double_backward(
         rest: gradient over `params` of loss terms that do not depend on φ (e.g. DINO's local crops), added to g_pre
             before the rule sees it: the value is that of the whole step, and its derivative stays exact.
         reduce: averages g_pre over ranks before the rule sees it; cotangents stay this rank's own.
+
+    Example::
+
+        >>> from vssl.value import Dot
+        >>> phi = torch.tensor(3.0, requires_grad=True)
+        >>> tail = lambda state, params: 0.5 * (params["w"] - state["target"]).square().sum()
+        >>> state = {"target": phi * torch.ones(2)}  # what φ makes
+        >>> g_down = [torch.tensor([1.0, 0.0])]
+        >>> found = double_backward(state, tail, {"w": torch.zeros(2)}, lambda g_pre: Dot()(g_down, g_pre, None))
+        >>> float(found.value)  # ⟨g_down, w − target⟩
+        -3.0
+        >>> found.backward(state, [phi])  # adds −∂value/∂φ
+        >>> float(phi.grad)
+        1.0
     """
     params = _leaves(params, requires_grad=True)
     state = _inputs(state, track=True)

@@ -22,7 +22,13 @@ def norm(a: Gradient) -> Float[Tensor, ""]:
 
 
 def cosine(a: Gradient, b: Gradient) -> Float[Tensor, ""]:
-    """cos(a, b), and 0 when either is zero."""
+    """cos(a, b), and 0 when either is zero.
+
+    Example::
+
+        >>> cosine([torch.tensor([1.0, 0.0])], [torch.tensor([2.0, 0.0])])
+        tensor(1.)
+    """
     return dot(unit(a), unit(b))
 
 

@@ -98,6 +98,15 @@ class MultiCrop(Recipe):
 
     Raises:
         ValueError: a number outside its range, an unknown key, a wrong number of probabilities.
+
+    Example::
+
+        >>> import torch
+        >>> from vssl.draws import Draws
+        >>> recipe = MultiCrop(global_size=16, local_size=8, n_global=2, n_local=3)
+        >>> views = recipe(torch.rand(4, 3, 32, 32), Draws(0, "views"))
+        >>> tuple(views.global_crops.shape), tuple(views.local_crops.shape)  # views, batch, channels, height, width
+        ((2, 4, 3, 16, 16), (3, 4, 3, 8, 8))
     """
 
     def __init__(
