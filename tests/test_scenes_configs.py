@@ -15,13 +15,17 @@ ROOT = Path(__file__).parents[1]
 # comparisons
 NOT_TRAINING = {
     "ablations",
+    "continue_dino",
     "continue_mae",
+    "continue_simclr",
     "demo",
     "landscape",
+    "landscape_mae",
     "one_step",
     "selection",
     "targets",
     "verdict",
+    "verdict_mae",
     "verdict_long",
 }
 CONFIGS = sorted(

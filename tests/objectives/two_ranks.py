@@ -25,7 +25,8 @@ def one_step(name: str, whole: dict, rank: int = 0, world_size: int = 1) -> dict
     backbone = TimmBackbone("vit_tiny_patch16_224", aligned_blocks=1, **size).double()
     local = {"n_local_crops": 1} if kind.takes_local_crops else {}
     learner = Learner(backbone, kind(backbone, **kind.small(16), **local).double())
-    crops, small = whole["crops"][: kind.n_global_crops, rank::world_size], whole["local_crops"][:, rank::world_size]
+    crops, small = (whole[name][:, rank::world_size] for name in ("crops", "local_crops"))
+    crops = crops[: learner.objective.n_global_crops]
     draws = Draws(0, "objective", 0, rank, world_size)
     boxes = [whole[name][:, rank::world_size] for name in ("boxes", "local_boxes")]
     loss, state = learner(Views(crops, small if local else None, *(boxes if local else boxes[:1])), draws)

@@ -21,6 +21,7 @@ def table(objectives: Mapping[str, type[Objective]]) -> str:
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
     for name, objective in sorted(objectives.items()):
         crops = f"{objective.n_global_crops} / {'n' if objective.takes_local_crops else 0}"
+        crops = crops if objective.n_global_crops else "as its parts"
         entries = ", ".join(f"`{entry}`" for entry in state_entries(objective))
         cells = [f"`{name}`", crops, objective.works_on, "EMA" if objective.uses_teacher else "no"]
         lines.append("| " + " | ".join([*cells, objective.couples_images or "no", entries, objective.paper]) + " |")
@@ -34,7 +35,7 @@ def state_entries(objective: type[Objective]) -> list[str]:
         backbone = TimmBackbone("vit_tiny_patch16_224", aligned_blocks=1, **size)
         local = {"n_local_crops": 1} if objective.takes_local_crops else {}
         learner = Learner(backbone, objective(backbone, **objective.small(16), **local))
-        crops = torch.rand(objective.n_global_crops, 2, 3, 32, 32)
-        box = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(objective.n_global_crops, 2, 4)
+        n = learner.objective.n_global_crops
+        crops, box = torch.rand(n, 2, 3, 32, 32), torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(n, 2, 4)
         views = Views(crops, torch.rand(1, 2, 3, 16, 16) if local else None, box, box[:1] if local else None)
         return list(learner.objective.begin(learner.student, learner.teacher, views, Draws(0, "objective")))
