@@ -220,3 +220,24 @@ def test_the_key_comes_before_dataset_json(tmp_path):
     assert conventions.label_values("0/255", tmp_path / "ade20k") == Convention("0/255", stated=True)
     assert conventions.depth_scale(None, tmp_path) == Convention(256, stated=True)
     assert conventions.depth_scale(5000, tmp_path) == Convention(5000, stated=True)
+
+
+@pytest.mark.parametrize("size", [(24, 24), (48, 48), (96, 96)])
+def test_labels_that_were_interpolated_are_said(tmp_path, size):
+    """Boxes of five classes, resized by the nearest pixel and by interpolation; as many files as have 200 borders."""
+    rng, kinds = np.random.default_rng(0), {"nearest": Image.NEAREST, "bilinear": Image.BILINEAR}
+    files = {kind: [] for kind in kinds}
+    for number in range(24):
+        labels = np.ones((48, 48), np.uint8)
+        for _ in range(6):
+            y, x = rng.integers(0, 36, 2)
+            labels[y : y + rng.integers(6, 12), x : x + rng.integers(6, 12)] = rng.integers(1, 6)
+        for kind, method in kinds.items():
+            files[kind].append(tmp_path / f"{kind}{number}.png")
+            Image.fromarray(labels).resize(size, method).save(files[kind][-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_class_labels(files["nearest"], 5)
+    if size != (48, 48):
+        with pytest.warns(DataWarning, match="as when label images are resized with interpolation"):
+            check_class_labels(files["bilinear"], 5)

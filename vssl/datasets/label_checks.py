@@ -22,6 +22,10 @@ PUBLISHED = (
 )
 
 
+# Borders are looked at from so many on, and at more than this share of them something must be wrong (`in_between`).
+FEWEST_CHANGES, MOST_BETWEEN = 200, 0.15
+
+
 def check_class_labels(
     paths: Sequence[Path], classes: int, values: Convention = UNSTATED["label_values"], names: Sequence[str] = ()
 ) -> "ClassValues":
@@ -35,10 +39,24 @@ def check_class_labels(
         FileNotFoundError: a file is missing.
         ValueError: see `ClassValues.check`.
     """
-    found = ClassValues()
-    for path, counts in zip(paths, in_threads(lambda p: class_counts(read_labels(p)), paths), strict=True):
+
+    def look(path: Path) -> tuple[np.ndarray, tuple[int, int]]:
+        labels = read_labels(path)
+        return class_counts(labels), in_between(labels)
+
+    found, pixels, changes = ClassValues(), 0, 0
+    for path, (counts, (between, changed)) in zip(paths, in_threads(look, paths), strict=True):
         found.add(counts, path)
+        pixels, changes = pixels + between, changes + changed
     found.check(classes, values, names)
+    if changes >= FEWEST_CHANGES and pixels > MOST_BETWEEN * changes:
+        warnings.warn(
+            f"annotations in {Path(paths[0]).parent}: at {100 * pixels / changes:.0f} % of the borders lies a pixel "
+            "whose class is between those on either side, as when label images are resized with interpolation. Classes "
+            "that nobody drew are then learned there: resize labels with the nearest pixel",
+            DataWarning,
+            stacklevel=2,
+        )
     return found
 
 
@@ -60,6 +78,17 @@ def check_depth_labels(paths: Sequence[Path], scale: Convention = UNSTATED["dept
 def class_counts(labels: UInt8[np.ndarray, "H W"]) -> Integer[np.ndarray, "256"]:
     """How many pixels of one annotation have which value."""
     return np.bincount(labels.ravel(), minlength=256)
+
+
+def in_between(labels: UInt8[np.ndarray, "H W"]) -> tuple[int, int]:
+    """Along rows: pixels whose value lies strictly between their neighbours' values, and changes of value.
+
+    Interpolation makes such a pixel at most borders (37 to 62 % when masks of CamVid and NYUv2 are resized bilinearly
+    by 0.5 to 2), drawing makes next to none (1.2 % at most).
+    """
+    left, middle, right = labels[:, :-2], labels[:, 1:-1], labels[:, 2:]
+    between = ((left < middle) & (middle < right)) | ((left > middle) & (middle > right))
+    return int(between.sum()), int((labels[:, 1:] != labels[:, :-1]).sum())
 
 
 def depth_counts(depth: Integer[np.ndarray, "H W"]) -> Integer[np.ndarray, "65536"]:
