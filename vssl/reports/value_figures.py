@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from vssl.reports.drawing import style
 from vssl.reports.statistics import whole_run
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#7A4FBF", "#8B4513")
 _Z_SHOWN = 4.0  # colours of the heat map end here
 
 # panel title → log keys or key prefixes (ending in "/": one line per task)
@@ -43,9 +43,10 @@ def value_figure(metrics: list[dict]) -> Figure | None:
             axes.set_axis_off()
         for axes, (title, lines) in zip(grid, found.items(), strict=False):
             axes.set_title(title, fontsize=9.5)
-            for colour, (label, (steps, values)) in zip(_COLOURS, lines.items(), strict=False):
+            for i, (label, (steps, values)) in enumerate(lines.items()):
+                colour, single = _COLOURS[i % len(_COLOURS)], "o" if len(steps) == 1 else None
                 axes.plot(steps, values, color=colour, lw=0.7, alpha=0.4)
-                axes.plot(steps, moving_mean(values), color=colour, lw=1.8, label=label)
+                axes.plot(steps, moving_mean(values), color=colour, lw=1.8, marker=single, label=label)
             if "cosine" in title:
                 axes.axhline(0, color="#333333", lw=0.8)
             if len(lines) > 1:

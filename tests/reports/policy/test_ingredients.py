@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from vssl.reports.policy.ingredients import choices_of, credit_figure, credits_of, ingredient_findings, weights_of
+from vssl.reports.policy.ingredients import (
+    choices_of,
+    credit_figure,
+    credits_of,
+    ingredient_findings,
+    weights_of,
+    worth_of,
+)
 from vssl.reports.statistics import mean_interval
 
 RNG = np.random.default_rng(0)
@@ -33,6 +40,8 @@ def test_the_option_that_was_taken_is_named():
     assert choices_of(rows) == {"hog": 0.4, "pixels": 0.0}
     assert "Option taken at the end: hog." in ingredient_findings(rows)[0]
     assert "none, the recipe's" in ingredient_findings(rows[:3])[0]
+    rows[5] |= {"value/hog": 0.02, "value/pixels": -0.01, "value/best": 0.02}
+    assert worth_of(rows) == {"hog": 0.02, "pixels": -0.01} and worth_of(rows[:3]) == {}
 
 
 def test_other_designers_have_none():

@@ -28,6 +28,12 @@ def choices_of(metrics: list[dict]) -> dict[str, float]:
     return {name: sum(values) / len(values) for name, values in _series(metrics, _CHOICE).items()}
 
 
+def worth_of(metrics: list[dict]) -> dict[str, float]:
+    """By option of `Choice`, its value when it was last asked; {} where none was."""
+    asked = [row for row in metrics if any(f"value/{name}" in row for name in choices_of(metrics))]
+    return {name: asked[-1][f"value/{name}"] for name in choices_of(metrics) if asked and f"value/{name}" in asked[-1]}
+
+
 def ingredient_findings(metrics: list[dict]) -> list[str]:
     """Sentences for the top of the page; none for designers that leave the loss as it is."""
     lines = []
@@ -46,7 +52,7 @@ def ingredient_findings(metrics: list[dict]) -> list[str]:
     if choices := choices_of(metrics):
         last = max(_series(metrics, _CHOICE).items(), key=lambda entry: entry[1][-1])
         chosen = last[0] if last[1][-1] else "none, the recipe's"
-        told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in choices.items())
+        told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in choices.items() if share) or "none"
         lines.append(f"Option taken at the end: {chosen}. Share of the run: {told}.")
     return lines
 

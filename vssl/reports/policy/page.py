@@ -12,7 +12,7 @@ from vssl.reports.metrics import format_number
 from vssl.reports.one_step_figures import one_step_figure, one_step_table
 from vssl.reports.policy.figures import gates_figure, magnitudes_figure, strengths_figure, sweeps_figure, views_of
 from vssl.reports.policy.findings import findings
-from vssl.reports.policy.ingredients import credit_figure, credits_of, weights_of
+from vssl.reports.policy.ingredients import choices_of, credit_figure, credits_of, weights_of, worth_of
 from vssl.reports.policy.mask_figures import mask_figure
 from vssl.reports.policy.panel import matched_random_figure, matched_random_section, panel_figure, panel_section
 from vssl.reports.policy.record import Record, read_record
@@ -47,7 +47,7 @@ def render_policy_page(record: Record) -> str:
         _head(record),
         section("The panel over training time", panel_section(record)),
         section("What the policy draws from", _policy(record)),
-        *([section("What the loss is made of", ingredients)] if (ingredients := _ingredients(record)) else []),
+        *([section(_INGREDIENTS, ingredients)] if (ingredients := _ingredients(record)) else []),
         section("The value over training time", _value(record)),
         section("∂V/∂parameter: signal or noise?", _gradient(record)),
         section("Does the predicted drop happen?", _one_step(record)),
@@ -118,6 +118,7 @@ def _policy_of(record: Record, view: int) -> str:
     return "\n".join(parts)
 
 
+_INGREDIENTS = "What the loss is made of, or which option was taken"
 _MAGNITUDES = (
     "Magnitudes are drawn uniformly from the blue band; those that moved most come first. In brackets the range that "
     "the operation allows, grey dashed: the initial ends, dotted: the value that leaves an image as it is. Lighter "
@@ -131,8 +132,17 @@ _SWEEPS = (
 
 
 def _ingredients(record: Record) -> str:
-    """Weights and credit of the parts of the loss; empty for a designer that leaves the loss as it is."""
+    """Weights and credit of the parts of the loss, or the options; empty for designers that leave the loss as it is."""
     weights, credits = weights_of(record.metrics), credits_of(record.metrics)
+    if choices := choices_of(record.metrics):
+        worth = worth_of(record.metrics)
+        ordered = sorted(choices, key=lambda name: -worth.get(name, 0.0))
+        rows = [
+            [escape(name), f"{worth[name]:+.4f}" if name in worth else "–", f"{100 * choices[name]:.0f} %"]
+            for name in ordered
+        ]
+        note = "The value when the designer last asked: options that halving left behind have that of fewer steps."
+        return table(["option", "value", "share of the run"], rows) + paragraph(note, "soft")
     if not weights and not credits:
         return ""
     rows = []
