@@ -10,6 +10,7 @@ from vssl.designers.mask_ratio import MaskRatio
 from vssl.designers.masked_policy import MaskedPolicy
 from vssl.designers.policies import GlobalPolicy, InstancePolicy
 from vssl.designers.search import CandidateSearch
+from vssl.designers.token_mask import TokenMask
 from vssl.designers.unet import UNetMask
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "LossWeights",
     "MaskRatio",
     "MaskedPolicy",
+    "TokenMask",
     "UNetMask",
 ]

@@ -17,7 +17,7 @@ from vssl.engine.meta_schedule import MetaSchedule
 from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
 from vssl.objectives.base import WEIGHTS
-from vssl.value.credit import credit
+from vssl.value.credit import credit, worth_of_scores
 from vssl.value.metagradient import (
     MetaGradient,
     central_difference,
@@ -224,6 +224,11 @@ class DesignerUpdate(MetaSchedule):
                 for name, weight in construction.learned_weights.items()
             ]
             penalty = penalty - torch.stack(earned).sum()
+        if (scores := construction.views.patch_scores) is not None and scores.requires_grad:
+            counted = self.learner.objective.component_weights()
+            of_all = credit(partial(self.components, whole), aligned, meta.v)
+            earned = torch.stack([counted[name] * losses for name, losses in of_all.items()]).sum(0)
+            penalty = penalty - worth_of_scores(scores[0], earned, whole["hidden"])
         meta.backward(state, self.designer.parameters(), penalty)
         return meta
 

@@ -45,6 +45,9 @@ class Objective(nn.Module):
     """Whether the loss sets each image against the others of its batch: two or more, and none of them twice."""
     weighs_images: bool = True
     """Whether `finish` takes weights of images; False where the loss is one number for the whole batch."""
+    takes_patch_scores: bool = False
+    """Whether masks are drawn by the views' `patch_scores`; then every component is (batch, hidden) and a state has the
+    indices ``hidden`` of the same shape."""
 
     # For the table in docs/objectives.md (vssl/objectives/catalogue.py).
     paper: str = ""

@@ -49,6 +49,7 @@ class MAE(Objective):
     """
 
     n_global_crops = 1
+    takes_patch_scores = True
     paper = "He et al. 2022, arXiv 2111.06377, and its code"
     works_on = "visible patches"
 
@@ -89,7 +90,8 @@ class MAE(Objective):
     def begin(self, student: TimmBackbone, teacher: EMATeacher | None, views: Views, draws: Draws) -> State:
         images = self.crops_of(views)[0]
         rows, columns = student.grid(images)
-        keep, hidden = random_mask(draws, len(images), rows * columns, self.mask_ratio)
+        scores = None if views.patch_scores is None else views.patch_scores[0]
+        keep, hidden = random_mask(draws, len(images), rows * columns, self.mask_ratio, scores)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.target_graph):
             whole = [target(student, teacher, images) for target in self.targets]
             observed = {

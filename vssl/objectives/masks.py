@@ -144,19 +144,31 @@ class BlockMasks(RandomMasks):
 
 
 def random_mask(
-    draws: Draws, batch: int, patches: int, mask_ratio: float
+    draws: Draws, batch: int, patches: int, mask_ratio: float, scores: Float[Tensor, "batch patches"] | None = None
 ) -> tuple[Int[Tensor, "batch kept"], Int[Tensor, "batch hidden"]]:
     """(keep, hidden): indices of the visible and of the hidden patches, ``int(patches·(1 − mask_ratio))`` visible.
 
+    With `scores`, the hidden patches are drawn one by one without replacement, each with odds exp(score): those with
+    the largest u^(1/odds), u uniform (Efraimidis and Spirakis 2006), which is Gumbel top-k. Scores of 0 change nothing,
+    to the last bit.
+
     Raises:
-        ValueError: no patch would be visible, or none hidden.
+        ValueError: no patch would be visible, or none hidden; or not one score for each patch.
     """
     kept = int(patches * (1.0 - mask_ratio))
     if not 0 < kept < patches:
         raise ValueError(
             f"mask_ratio={mask_ratio} leaves {kept} of {patches} patches visible; change the ratio or use larger images"
         )
-    order = draws.permutation(batch, patches)
+    if scores is None:
+        order = draws.permutation(batch, patches)
+    elif scores.shape == (batch, patches):
+        order = (draws.uniform(batch, patches) ** (-scores.detach()).exp()).argsort(dim=1)
+    else:
+        raise ValueError(
+            f"the designer scores {scores.shape[1]} patches of a view, the backbone has {patches}; "
+            "set designer.patch_size to the backbone's patch size"
+        )
     return order[:, :kept], order[:, kept:]
 
 

@@ -9,6 +9,7 @@ differentiated twice.
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -51,6 +52,24 @@ def credit(
                 raise
             derivatives = _difference(losses, point, direction)
     return {name: d.detach() for name, d in derivatives.items()}
+
+
+def worth_of_scores(
+    scores: Float[Tensor, "batch patches"], earned: Float[Tensor, "batch hidden"], hidden: Int[Tensor, "batch hidden"]
+) -> Float[Tensor, ""]:
+    """A scalar whose derivative by the scores is ∂V/∂scores where each hidden patch's share of its image's loss is a
+    softmax of the hidden patches' scores, at equal shares.
+
+    Where scores are odds of being hidden, this is, at equal odds and in expectation over masks, ∂V/∂scores up to a
+    factor, if a patch's credit does not depend on which others are hidden. What it is worth to them as context is left
+    out.
+
+    Args:
+        scores: with a graph to φ.
+        earned: credit of each hidden patch's loss.
+        hidden: indices of the hidden patches.
+    """
+    return (scores.gather(1, hidden) * (earned - earned.mean(dim=1, keepdim=True))).mean()
 
 
 def _difference(losses, point: dict[str, Tensor], direction: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -15,12 +15,16 @@ class Views:
     Boxes say where a crop lies in its image: (left, top, right, bottom) as shares of the image's sides, left > right
     where the crop is mirrored. They are None where an op moved the pixels of a crop (rotation, shear, …), or where
     whoever made the views does not say.
+
+    `patch_scores` are the logarithms of each patch's odds to be hidden, in the order of the patches, row by row; None
+    where all have the same.
     """
 
     global_crops: Float[Tensor, "views batch 3 height width"]
     local_crops: Float[Tensor, "local_views batch 3 local_height local_width"] | None = None
     global_boxes: Float[Tensor, "views batch 4"] | None = None
     local_boxes: Float[Tensor, "local_views batch 4"] | None = None
+    patch_scores: Float[Tensor, "views batch patches"] | None = None
 
     def detach(self) -> "Views":
         """The same views without a graph: what the learner is trained on."""
