@@ -65,6 +65,8 @@ def test_a_range_of_ratios_is_scaled(backbone):
     assert objective.own_mask_ratio() == pytest.approx(0.3)
     objective.adopt(mask_ratio=0.6)
     assert objective.masks.ratio == pytest.approx((0.2, 1.0))
+    objective.adopt(mask_ratio=0.9)
+    assert objective.masks.ratio == pytest.approx((0.8, 1.0))  # of the same mean
     objective.adopt()
     assert objective.masks.ratio == (0.1, 0.5)
 
@@ -79,6 +81,18 @@ def test_objectives_that_do_not_suit_are_refused(mae, backbone):
         simclr.adopt(mask_ratio=0.5)
     with pytest.raises(ValueError, match="must lie between"):
         MaskRatio(MultiCrop(**RECIPE), start=0.05)
+
+
+def test_what_phi_can_come_to_is_tried_before_a_run(mae, backbone):
+    designer = MaskRatio(MultiCrop(**RECIPE), start=0.6, bounds=(0.1, 0.95))
+    ratios = [made.mask_ratio for made in designer.trials(torch.rand(2, 3, 16, 16), Draws(0, "v"))]
+    assert ratios == pytest.approx([0.6, 0.1, 0.95], abs=1e-3)
+    mae.adopt(mask_ratio=ratios[2])
+    with pytest.raises(ValueError, match="leaves 0 of 16 patches visible"):
+        visible(mae, backbone)
+    with pytest.raises(ValueError, match="Choice learns from values"):
+        options = dict(type="vssl.designers.Choice", options=dict(a={}, b={}))
+        MaskRatio(MultiCrop(**RECIPE), start=0.6, designer=options)
 
 
 def test_a_policy_goes_along(mae):

@@ -64,6 +64,8 @@ def test_weights_of_components_are_what_they_count(vit, make_views, weights):
     torch.testing.assert_close(sum(counted[name] * losses[name] for name in losses), wanted)
     objective.weigh(None)
     torch.testing.assert_close(loss_of(learner, views), before)
+    with pytest.raises(ValueError, match="all weights are 0"):
+        objective.weigh({"mae/hog": 0.0})
     with pytest.raises(ValueError, match="no component 'mae/colours'"):
         objective.weigh({"mae/colours": 1.0})
 

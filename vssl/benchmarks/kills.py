@@ -113,7 +113,7 @@ def kill_and_compare(
     begun = time.monotonic()
     for name in ("unbroken", "again"):
         codes = _wait(_start(config, options, ranks, place / name, resume=False))
-        if any(codes):
+        if any(code != 0 for code in codes):
             log = (place / f"{name}.log").read_text()
             raise RuntimeError(f"{config}: the unbroken run ended with exit codes {codes}:\n{log[-2000:]}")
     length = (time.monotonic() - begun) / 2
@@ -130,7 +130,7 @@ def kill_and_compare(
         made += outcome.kills
         resumed += len(outcome.resumed_at)
         codes = _wait(_start(config, options, ranks, work_dir, resume=True))
-        if any(codes):
+        if any(code != 0 for code in codes):
             log = work_dir.with_suffix(".log").read_text()
             outcome.differences.append(f"resumed with exit codes {codes}: {log[-500:]}")
         else:
@@ -148,12 +148,16 @@ def _kill(
     processes = _start(config, options, ranks, work_dir, resume=work_dir.exists())
     if moment == "while a file is written":
         delay, begun = rng.uniform(0.0, length), time.monotonic()
-        while not _ended(processes) and not (time.monotonic() - begun > delay and any(work_dir.glob(f"*{PARTIAL}"))):
+        while not _ended(processes) and (waited := time.monotonic() - begun) < PATIENCE:
+            if waited > delay and any(work_dir.glob(f"*{PARTIAL}")):
+                break
             time.sleep(2e-4)
     else:
         time.sleep(rng.uniform(0.0, 1.0 if moment == "first second" else length))
     if _ended(processes):
-        _wait(processes)
+        codes = _wait(processes)
+        if any(code != 0 for code in codes):
+            outcome.differences.append(f"ended by itself with exit codes {codes}")
         return False
     # A job that is cancelled signals every rank; a machine that dies takes one, and the other must not go on alone.
     victims = [rng.choice(processes)] if name == "SIGKILL" else processes
@@ -165,6 +169,10 @@ def _kill(
         outcome.differences.append(f"hung for {PATIENCE:.0f} s after {name}")
     if (work_dir / "checkpoint.pth").is_file():
         outcome.resumed_at.append(int(torch.load(work_dir / "checkpoint.pth", weights_only=True)["step"]))
+    elif outcome.resumed_at:
+        outcome.differences.append(f"the checkpoint of step {outcome.resumed_at[-1]} is gone")
+    if outcome.resumed_at != sorted(outcome.resumed_at):
+        outcome.differences.append(f"checkpoints of steps {outcome.resumed_at}, one after the other")
     return True
 
 

@@ -53,7 +53,8 @@ def check_class_labels(
         warnings.warn(
             f"annotations in {Path(paths[0]).parent}: at {100 * pixels / changes:.0f} % of the borders lies a pixel "
             "whose class is between those on either side, as when label images are resized with interpolation. Classes "
-            "that nobody drew are then learned there: resize labels with the nearest pixel",
+            "that nobody drew are then learned there: resize labels with the nearest pixel. If classes really are one "
+            "pixel wide there, all is well",
             DataWarning,
             stacklevel=2,
         )

@@ -60,10 +60,13 @@ class LossWeights(Designer):
         )
 
     def check(self, objective: nn.Module) -> None:
-        """Raises ValueError unless the weights of the objective's components are the start's up to a common factor."""
-        weights = objective.component_weights()
-        mine, theirs = ({n: w / sum(of.values()) for n, w in of.items()} for of in (self.start, weights))
-        if mine.keys() != theirs.keys() or any(abs(mine[name] - theirs[name]) > 1e-6 for name in mine):
+        """Raises ValueError unless the start's weights are what the objective's components count without a designer."""
+        weights, started = objective.component_weights(), {}
+        if weights.keys() == self.start.keys():
+            objective.weigh(self.start)
+            started = objective.component_weights()
+            objective.weigh(None)
+        if any(abs(started.get(name, 0.0) - weight) > 1e-6 * weight for name, weight in weights.items()):
             raise ValueError(
                 f"LossWeights components={self.start}, but the objective's components weigh {dict(weights)}"
             )

@@ -1,13 +1,15 @@
 """`MaskRatio`: how much of an image is hidden, learned by rollouts."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from vssl.designers.base import Construction, Designer, Identity
+from vssl.designers.candidates import CandidateDesigner
 from vssl.draws import Draws
 from vssl.parts import build_part
 from vssl.views.recipes import Recipe
@@ -31,7 +33,7 @@ class MaskRatio(Designer):
         designer: of the views, learned along by rollouts; None for the recipe's.
 
     Raises:
-        ValueError: `start` not between the bounds, or `scale` not above 0.
+        ValueError: `start` not between the bounds, `scale` not above 0, or a designer of candidates.
     """
 
     by_rollouts_alone = True
@@ -54,6 +56,11 @@ class MaskRatio(Designer):
         self.start, self.low, self.span, self.scale = start, low, high - low, scale
         self.logit = math.log((start - low) / (high - start))
         self.views = build_part(designer or {"type": Identity}, Designer, "MaskRatio: designer", recipe)
+        if isinstance(self.views, CandidateDesigner):
+            raise ValueError(
+                f"MaskRatio: designer {type(self.views).__name__} learns from values of its own candidates; give one "
+                "with parameters, or options of Choice with a mask_ratio"
+            )
         self.shift = nn.Parameter(torch.zeros(()))
 
     def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
@@ -65,8 +72,16 @@ class MaskRatio(Designer):
     @property
     def mask_ratio(self) -> float:
         """The share of hidden patches at present."""
-        shift = float(self.shift.detach())
+        return self._ratio_at(float(self.shift.detach()))
+
+    def _ratio_at(self, shift: float) -> float:
         return self.low + self.span / (1 + math.exp(-self.logit - self.scale * shift)) if shift else self.start
+
+    def trials(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Iterator[Construction]:
+        """Also the least and the most that φ can come to: an image of few patches may have none left then."""
+        yield self(images, draws)
+        for shift in (-10 / self.scale, 10 / self.scale):
+            yield replace(self(images, draws), mask_ratio=self._ratio_at(shift))
 
     def check(self, objective: nn.Module) -> None:
         """Raises ValueError unless the objective hides the share `start`."""

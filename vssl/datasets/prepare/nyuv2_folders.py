@@ -41,7 +41,8 @@ def prepare_nyuv2_folders(
     kind = DEPTHS[depth] if labels is None else f"labels_{labels}"
     pairs = {split: _pairs(source / split, kind, count) for split, count in counts.items()}
     options = {"layout": "folders", **({"depth": depth} if labels is None else {"labels": labels})}
-    options["files_sha256"] = digest(pairs)
+    names = [] if labels is None else [source / f"class_names_1+{labels}.txt"]
+    options["files_sha256"] = digest(pairs, [path for path in names if path.is_file()])
     if prepared(out, options):
         return out / "dataset.json"
     if labels is None:

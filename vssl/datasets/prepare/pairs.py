@@ -69,11 +69,12 @@ def matched(
 def digest(pairs: Mapping[str, Mapping[str, Pair]], lists: Sequence[Path] = ()) -> str:
     """SHA-256 over names and sizes of all files, and the content of `lists`: what a data set is made of, undecoded."""
     found = hashlib.sha256()
-    for part in pairs.values():
-        for name, files in part.items():
+    for part, named in pairs.items():
+        found.update(f"{part}\n".encode())
+        for name, files in named.items():
             found.update(f"{name} {[file.stat().st_size for file in files]}\n".encode())
     for path in lists:
-        found.update(path.read_bytes())
+        found.update(f"{path.stat().st_size}\n".encode() + path.read_bytes())
     return found.hexdigest()
 
 
@@ -141,7 +142,9 @@ class Layout:
 
     def folders(self) -> list[str]:
         """Whose entries are counted in `dataset.json`."""
-        return [f"{kind}/{split}" for kind in ("images", "annotations") for split in self.splits]
+        inside = [(s, PurePosixPath(name).parent.as_posix()) for s, pairs in self.splits.items() for name in pairs]
+        leaves = dict.fromkeys(f"{s}/{folder}" if folder != "." else s for s, folder in inside)
+        return [f"{kind}/{leaf}" for kind in ("images", "annotations") for leaf in leaves]
 
     def shares(self, classes: Sequence[str]) -> dict[str, dict[str, float]]:
         """Split -> class -> its share of the labeled pixels; "unlabeled" is a share of all."""
