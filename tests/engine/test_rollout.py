@@ -320,6 +320,9 @@ def test_the_share_of_hidden_patches_is_learned_by_rollouts_and_resumes(designed
     objective = dict(_delete_=True, type="vssl.objectives.MAE", mask_ratio=0.5, decoder_dim=16, decoder_depth=1)
     config.merge_from_dict(dict(objective=dict(objective, decoder_heads=2), recipe=dict(n_global=1)))
     config.designer = dict(type="vssl.designers.MaskRatio", start=0.5)
+    with pytest.raises(ValueError, match=r"leaves 0 of 16 .*or the bounds of the designer"):
+        build_runner(copy.deepcopy(config), tmp_path / "too_far", seed=0)
+    config.designer.bounds = (0.1, 0.9)
     config.designer_optimizer = dict(type="torch.optim.SGD", lr=1.0)
     runner = build_runner(copy.deepcopy(config), tmp_path / "run", seed=0)
     runner.train()

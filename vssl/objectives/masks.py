@@ -158,7 +158,8 @@ def random_mask(
     kept = int(patches * (1.0 - mask_ratio))
     if not 0 < kept < patches:
         raise ValueError(
-            f"mask_ratio={mask_ratio} leaves {kept} of {patches} patches visible; change the ratio or use larger images"
+            f"mask_ratio={mask_ratio:.4g} leaves {kept} of {patches} patches visible; change the ratio (or the "
+            "bounds of the designer that moves it), or use larger images"
         )
     if scores is None:
         order = draws.permutation(batch, patches)
