@@ -20,6 +20,7 @@ NOT_TRAINING = {
     "continue_simclr",
     "demo",
     "landscape",
+    "landscape_dino",
     "landscape_mae",
     "one_step",
     "selection",

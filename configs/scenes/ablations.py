@@ -42,6 +42,10 @@ arms = dict(
     adam=_changed("rule: Adam-preconditioned", **{"value.rule": dict(type=Adam)}),
     last_blocks=_changed("K = 2 of 4 blocks", **{"backbone.aligned_blocks": 2}),
     small_batch=_changed("meta batch 16", **{"value.batch_size": 16}),
+    cheap=_changed(
+        "K = 1 of 4, meta batch 16, g_down for 15 meta steps",
+        **{"backbone.aligned_blocks": 1, "value.batch_size": 16, "value.g_down_every": 15},
+    ),
     seldom=_changed("r = 4, to the end", **{"value.period": 4, "value.freeze_after": None}),
     each_g_down=_changed(
         "g_down at every meta step, 48 images",

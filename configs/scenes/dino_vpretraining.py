@@ -16,4 +16,6 @@ from vssl.designers import UNetMask
 # The designed crops make the teacher's targets too: without that path φ's gradient is not the value's.
 objective.update(flow_through_teacher=True)
 designer = dict(type=UNetMask, width=8, stem=4, keep_ratio=0.6, sparsity=0.131, smoothness=0.144)
-value.update(period=4, g_down_every=4, freeze_after=None)
+# A meta step that costs less than a learner step: docs/value.md, "What a run costs".
+backbone.update(aligned_blocks=1)
+value.update(batch_size=16, g_down_every=15)

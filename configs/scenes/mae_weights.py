@@ -23,4 +23,6 @@ designer = dict(type=LossWeights, components=dict(pixels=1.0, hog=1.0), entropy=
 designer_optimizer.update(lr=0.1)
 schedule.update(head_share=0.2)
 budget = dict(steps=400)
-value.update(period=4, g_down_every=4, burn_in=80, freeze_after=None)
+# A meta step that costs less than a learner step: docs/value.md, "What a run costs".
+backbone.update(aligned_blocks=1)
+value.update(batch_size=16, g_down_every=15, burn_in=80, freeze_after=110)

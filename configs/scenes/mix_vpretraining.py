@@ -15,4 +15,6 @@ from vssl.designers import LossWeights
 
 designer = dict(type=LossWeights, components={"mae/pixels": 1.0, "dino/cls": 0.1}, bound=10.0)
 designer_optimizer.update(lr=0.1)
-value.update(burn_in=50, period=4, g_down_every=4, freeze_after=None)  # from when the backbone moves
+# A meta step that costs less than a learner step: docs/value.md, "What a run costs".
+backbone.update(aligned_blocks=1)
+value.update(batch_size=16, g_down_every=15, burn_in=50, freeze_after=80)  # from when the backbone moves

@@ -1,0 +1,65 @@
+"""`overhead`: how much longer a designed run takes than the same run without its designer, by kind of step."""
+
+import argparse
+
+from mmengine.config import Config
+
+from vssl.benchmarks.report import add_parser, prepare, publish
+from vssl.config_files import config_file
+from vssl.engine import load_config
+from vssl.engine.step_cost import LEARNER, META, META_WITH_G_DOWN, compare_cost
+from vssl.options import add_cfg_options
+from vssl.progress import say
+
+_DESIGNED = ("mae", "dino", "ibot", "dinov2", "dinov3", "ijepa", "neco", "paka", "vicreg", "mix")
+CONFIGS = (*(f"scenes/{name}_vpretraining" for name in _DESIGNED), "scenes/simclr_policy")
+_DESIGNING = ("designer", "designer_optimizer", "feedback", "value")
+
+
+def add_command(commands) -> None:
+    parser = add_parser(commands, "overhead", "time of designed runs over the same runs without a designer", None)
+    parser.add_argument("configs", nargs="*", default=list(CONFIGS), help="training configs; their data must be there")
+    parser.add_argument("--steps", type=int, help="of the run whose schedule is counted; left out: the config's own")
+    add_cfg_options(parser, "value.period=8 backbone.aligned_blocks=1")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Raises ValueError for a config without a designer to train."""
+    prepare(arguments)
+    common = {"threads": arguments.threads, "device": str(arguments.device)}
+    pairs = [(name, *_pair(name, arguments.cfg_options | common)) for name in arguments.configs]
+    rows = []
+    for name, designed, fixed in pairs:
+        steps = arguments.steps or designed.budget.steps
+        found = compare_cost(designed, fixed, steps, "processor", arguments.seed, steps)
+        kinds = {kind: of["relative_cost"] for kind, of in found["kinds"].items()}
+        rows.append(
+            {
+                "config": name,
+                "steps": steps,
+                "seconds_a_step": found["baseline_seconds"] / steps,
+                "learner": kinds[LEARNER],
+                "with_a_meta_step": kinds.get(META, kinds.get(META_WITH_G_DOWN, float("nan"))),
+                "and_g_down": kinds.get(META_WITH_G_DOWN, float("nan")),
+                "meta_steps": sum(of["count"] for kind, of in found["kinds"].items() if kind != LEARNER),
+                "whole_run": found["cost"],
+            }
+        )
+        say(", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()))
+    shown = {"steps": "d", "seconds_a_step": ".3f", "learner": ".2f", "with_a_meta_step": ".2f", "and_g_down": ".2f"}
+    columns = {"config": "", **shown, "meta_steps": "d", "whole_run": ".3f"}
+    publish(arguments, "costs in steps of the run without a designer", rows, columns)
+
+
+def _pair(name: str, options: dict) -> tuple[Config, Config]:
+    """A designed run, and the same without its designer."""
+    path = config_file(name)
+    designed = load_config(path, options)
+    if not designed.get("feedback"):
+        raise ValueError(f"{path} has no feedback, so there is no designer whose time could be measured")
+    fixed = load_config(path, {k: v for k, v in options.items() if k.split(".")[0] not in _DESIGNING})
+    fixed.designer = {"type": "vssl.designers.Identity"}
+    for key in _DESIGNING[1:]:
+        fixed[key] = None
+    return designed, fixed
