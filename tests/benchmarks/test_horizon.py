@@ -7,7 +7,6 @@ import pytest
 
 from vssl.benchmarks.horizon import mean_rank_correlation, summary
 from vssl.commands.benchmark import main
-from vssl.datasets.scenes import SPLITS, write_scenes
 
 SMALL = (
     "batch_size=4", "value.batch_size=4", "value.burn_in=1", "budget.steps=4", "feedback.pools.segmentation.train=10",
@@ -15,17 +14,6 @@ SMALL = (
     "feedback.pools.segmentation.heldout=4", "feedback.pools.depth.train=10", "feedback.pools.depth.meta=4",
     "feedback.pools.depth.batch_size=4", "feedback.pools.depth.heldout=4", "schedule.head_share=0.25",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    out = tmp_path_factory.mktemp("scenes")
-    write_scenes(out, size=48, counts=dict.fromkeys(SPLITS, 18), workers=1)
-    return (
-        f"unlabeled.root={out}/imagenet/train",
-        f"feedback.pools.segmentation.dataset.root={out}/ade20k",
-        f"feedback.pools.depth.dataset.root={out}/nyuv2",
-    )
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -122,9 +123,9 @@ def test_predictions_agree_with_a_small_step(probe):
     hook.start = None
     probed.batches.heldout.update(probed.batches.meta)
     probed.before = {task: probed._losses(task) for task in probed.feedback.tasks}
-    for _, views in hook._constructions(runner.train_loop, probed.batches.images):
+    for _, construction in hook._constructions(runner.train_loop, probed.batches.images):
         # float32 losses carry about 1e-7: the step must not be smaller
-        g_pre, updates = probed.updates(views)
+        g_pre, updates = probed.updates(construction)
         update = {name: 0.2 * change for name, change in updates["sgd"].items()}
         for result in probed.outcome(update, g_pre).values():
             assert result["realised"] == pytest.approx(result["predicted"], rel=0.05, abs=2e-6)
@@ -135,9 +136,9 @@ def test_the_learners_own_update_is_the_step_it_would_take(probe):
     """AdamW's update from the probe equals what its `step` does to the weights, clipping and state included."""
     runner, probed = probe
     loop, optimizer = runner.train_loop, runner.optim_wrapper.optimizer
-    views = loop.designer.recipe(probed.batches.images, loop.draws("views"))
-    update = probed.updates(views)[1]["adamw"]
-    gradient = probed._ssl_gradient(views)
+    construction = loop.designer(probed.batches.images, loop.draws("views"))
+    update = probed.updates(construction)[1]["adamw"]
+    gradient = probed._ssl_gradient(construction)
     twin, twin_optimizer = copy.deepcopy(loop.learner), None
     parameters = {id(p): q for p, q in zip(loop.learner.parameters(), twin.parameters(), strict=True)}
     groups = [{**g, "params": [parameters[id(p)] for p in g["params"]]} for g in optimizer.param_groups]
@@ -149,6 +150,22 @@ def test_the_learners_own_update_is_the_step_it_would_take(probe):
     twin_optimizer.step()
     for name, p in twin.student.named_parameters():
         torch.testing.assert_close(p - before[name], update[name], atol=1e-7, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_weights_of_images_and_the_share_of_hidden_patches_are_part_of_a_construction(probe):
+    """What a designer chose beside the views enters the gradient, and is gone again for the next construction."""
+    _, probed = probe
+    plain = probed.loop.designer(probed.batches.images, probed.loop.draws("views"))
+    only_one = torch.zeros(len(probed.batches.images))
+    only_one[0] = 1.0
+    weighted = probed.updates(replace(plain, image_weights=only_one))[0]
+    asked = []
+    probed.learner.objective.adopt = lambda **chosen: asked.append(chosen)
+    again, hidden = probed.updates(plain)[0], probed.updates(replace(plain, mask_ratio=0.5))[0]
+    assert asked == [plain.for_objective, {"loss_weights": None, "mask_ratio": 0.5}]
+    assert all(torch.equal(a, b) for a, b in zip(again, hidden, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(again, weighted, strict=True))
 
 
 @pytest.mark.slow
@@ -175,14 +192,14 @@ def test_flipped_views_reflect_the_designer_about_its_start(probed_config, tmp_p
     loop, hook = runner.train_loop, OneStepHook(interval=1)
     hook.start = {name: value.clone() for name, value in loop.designer.state_dict().items()}
     images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    still = dict(hook._constructions(loop, images))
+    still = {name: made.views for name, made in hook._constructions(loop, images)}
     assert all(torch.equal(views.global_crops, still["base"].global_crops) for views in still.values())
     with torch.no_grad():
         loop.designer.raw[0].fill_(0.5)
-    moved = dict(hook._constructions(loop, images))
+    moved = {name: made.views for name, made in hook._constructions(loop, images)}
     assert torch.equal(moved["untrained"].global_crops, still["base"].global_crops)
     loop.designer.raw[0].data.fill_(-0.5)
-    mirrored = dict(hook._constructions(loop, images))
+    mirrored = {name: made.views for name, made in hook._constructions(loop, images)}
     assert torch.equal(moved["flipped"].global_crops, mirrored["designed"].global_crops)
     assert not torch.equal(moved["flipped"].global_crops, moved["designed"].global_crops)
 

@@ -14,7 +14,7 @@ NAMES = {
     "metagradient": ("metagradient", "meta-gradient over one SSL forward and backward of the same batch"),
     "difference-step": ("difference_step", "accuracy of the difference estimators against their step"),
     "horizon": ("horizon", "rank correlation of the value of H steps with the outcome"),
-    "overhead": ("overhead", "time of designed runs over the same runs without a designer, by kind of step"),
+    "overhead": ("overhead", "time of designed runs over the same runs without a designer"),
     "learner-step": ("learner_step", "the learner's step as written and compiled, in fp32 and bf16"),
     "probes": ("probes", "a segmentation score: a grid on cached features against plain mmseg, head by head"),
     "kills": ("kills", "killed and resumed runs against unbroken ones, bit for bit"),

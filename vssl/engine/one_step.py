@@ -21,7 +21,7 @@ from mmengine.hooks import Hook
 from torch import Tensor, nn
 
 from vssl.datasets.stream import Stream
-from vssl.designers.base import Designer
+from vssl.designers.base import Construction, Designer, Identity
 from vssl.distributed import average, rank_and_size
 from vssl.draws import Draws
 from vssl.engine.config import ConfigError
@@ -32,7 +32,6 @@ from vssl.files import whole
 from vssl.learner.teacher import frozen_copy
 from vssl.value.prediction import adam_update, predicted_drop, sgd_update
 from vssl.value.products import cosine, norm
-from vssl.views.crops import Views
 
 FILE, START = "one_step.jsonl", "designer_start.pth"
 
@@ -105,16 +104,18 @@ class OneStepHook(Hook):
     def _rows(self, loop, optimizer: torch.optim.Optimizer, feedback: Feedback) -> Iterator[dict[str, Any]]:
         batches = _Batches.of(loop, feedback, self.batch_size or loop.stream.batch_size, self.batches)
         probed = _Probed(loop, optimizer, batches, feedback)
-        for name, views in self._constructions(loop, batches.images):
-            g_pre, updates = probed.updates(views)
+        for name, construction in self._constructions(loop, batches.images):
+            g_pre, updates = probed.updates(construction)
             for taken_by, update in updates.items():
                 for task, result in probed.outcome(update, g_pre).items():
                     yield {"views": name, "optimizer": taken_by, "task": task, **result}
 
-    def _constructions(self, loop, images: Tensor) -> Iterator[tuple[str, Views]]:
+    def _constructions(self, loop, images: Tensor) -> Iterator[tuple[str, Construction]]:
         """The same images and random numbers, constructed in each way. Base views come first: they set SGD's rate."""
         designer: Designer = loop.designer
-        variants = {"base": designer.recipe, "designed": designer} if designer.state_dict() else {"designed": designer}
+        variants = {"designed": designer}
+        if designer.state_dict():
+            variants = {"base": Identity(designer.recipe), **variants}
         if self.start is not None:
             untrained, flipped = copy.deepcopy(designer), copy.deepcopy(designer)
             untrained.load_state_dict(self.start)
@@ -124,8 +125,7 @@ class OneStepHook(Hook):
             variants |= {"untrained": untrained, "flipped": flipped}
         for name, make in variants.items():
             with torch.no_grad():
-                made = make(images, Draws(loop.seed, "one-step views", loop.step, *rank_and_size(), loop.device))
-            yield name, made if isinstance(made, Views) else made.views
+                yield name, make(images, Draws(loop.seed, "one-step views", loop.step, *rank_and_size(), loop.device))
 
     def _start_of(self, designer: Designer, path: Path, fresh: bool) -> dict[str, Tensor] | None:
         if fresh:
@@ -212,9 +212,9 @@ class _Probed:
         self.g_down = self._g_down()
         self.sgd_rate: float | None = None
 
-    def updates(self, views: Views) -> tuple[list[Tensor], dict[str, dict[str, Tensor]]]:
+    def updates(self, construction: Construction) -> tuple[list[Tensor], dict[str, dict[str, Tensor]]]:
         """g_pre over S, and θ_new − θ of the backbone by parameter name, for SGD and for the learner's optimizer."""
-        gradient = self._ssl_gradient(views)
+        gradient = self._ssl_gradient(construction)
         g_pre = [g for n, g in zip(self.weights, gradient, strict=True) if n in self.aligned]
         own = None
         if isinstance(self.optimizer, torch.optim.AdamW):
@@ -265,14 +265,15 @@ class _Probed:
         finally:
             student.train(training)
 
-    def _ssl_gradient(self, views: Views) -> list[Tensor]:
+    def _ssl_gradient(self, construction: Construction) -> list[Tensor]:
         """∇L_pre over the backbone's parameters as the learner's step would take it, clipping included."""
         loop = self.loop
         parameters = [p for p in self.learner.parameters() if p.requires_grad]
         torch.manual_seed(loop.seed)  # drop-path alike for every construction; put back by `undisturbed`
         draws = Draws(loop.seed, "one-step objective", loop.step, *rank_and_size(), loop.device)
+        self.learner.objective.adopt(**construction.for_objective)  # the next step adopts its own
         with torch.enable_grad(), loop.autocast():
-            loss, _ = self.learner(views.detach(), draws)
+            loss, _ = self.learner(construction.views.detach(), draws, construction.image_weights)
         gradient = average(list(torch.autograd.grad(loss, parameters, materialize_grads=True)))
         if loop.clip_grad:
             factor = (loop.clip_grad / norm(gradient).clamp_min(1e-12)).clamp(max=1)
