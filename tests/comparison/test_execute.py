@@ -1,3 +1,4 @@
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -196,6 +197,26 @@ def test_an_arm_can_begin_with_all_that_the_start_has_learned(config, fakes):
     assert fakes.configs["fixed", 1]["continue_run"] == "runs/start/run"
     assert fakes.starts["fixed", 1] == "runs/start/run/backbone.safetensors"
     assert "continue_run" not in fakes.configs["vpretraining", 1]
+
+
+def test_arms_with_the_starts_objective_go_on_with_its_run_unless_the_config_says_otherwise(config, fakes):
+    for name, objective in (("fixed", "MAE"), ("vp", "MAE"), ("other", "DINO")):
+        text = f"backbone = dict(depth=4, checkpoint=None)\nobjective = dict(type='vssl.objectives.{objective}')\n"
+        Path(f"{name}.py").write_text(text + "budget = dict(steps=7)\n")
+    config["start"] = {"config": "fixed.py"}
+    config["arms"] = {
+        "fixed": {"config": "fixed.py"},
+        "vpretraining": {"config": "vp.py", "continues": "backbone"},
+        "other": {"config": "other.py"},
+    }
+    run(read_comparison(config), fakes)
+    whole = {arm for (arm, _), made in fakes.configs.items() if "continue_run" in made}
+    assert whole == {"fixed"}
+
+    other = copy.deepcopy(config) | {"continues": "backbone", "work_dir": "elsewhere"}
+    fakes.configs.clear()
+    run(read_comparison(other), fakes)
+    assert not any("continue_run" in made for made in fakes.configs.values())
 
 
 def test_what_continues_a_run_needs_one(config):

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ class Execution:
         seeds: list[int] | None = None,
         say: Callable[[str], None] = progress.say,
     ):
-        self.comparison, self._workers, self._seeds, self._say = comparison, workers, seeds, say
+        self._workers, self._seeds, self._say = workers, seeds, say
         self.arms = list(comparison.arms) if arms is None else arms
         order = run_order(comparison.arms, seeds or comparison.seeds)
         self.wanted = [(arm, seed) for arm, seed in order if arm in self.arms]
@@ -79,6 +80,7 @@ class Execution:
             loaded.append(comparison.baseline)
         # a broken config fails before any work
         self._configs = {name: _load(comparison.arms[name], workers) for name in loaded}
+        self.comparison = comparison = settle_continues(comparison, self._configs, workers)
         if comparison.one_step is not None:
             _measure_one_step(comparison, self._configs, workers)
         self._probes = _ProbeSet(comparison, workers)
@@ -243,6 +245,24 @@ def _measure_one_step(comparison: Comparison, configs: dict[str, Any], workers: 
             config.feedback = copy.deepcopy(lender)
         for pool in config.feedback.pools.values():
             pool.heldout = probe.images
+
+
+def settle_continues(comparison: Comparison, configs: dict[str, Any], workers: Workers) -> Comparison:
+    """What each arm of `configs` takes of the start, where the comparison does not say: the whole run if it has the
+    arm's objective, for a fresh SSL head harms the backbone (docs/continuing.md), and else the backbone."""
+    start, trained_with = comparison.start, None
+    if start.config is not None:
+        trained_with = _objective_of(workers.load_config(start.config, start.cfg_options))
+    arms = dict(comparison.arms)
+    for name, config in configs.items():
+        if arms[name].continues is None:
+            same = trained_with is not None and _objective_of(config) == trained_with
+            arms[name] = replace(arms[name], continues="run" if same else "backbone")
+    return replace(comparison, arms=arms)
+
+
+def _objective_of(config: Any) -> str | None:
+    return flat_settings(config).get("objective.type")
 
 
 def check_sources(comparison: Comparison, wanted: list[tuple[str, int]]) -> None:

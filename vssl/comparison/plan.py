@@ -15,7 +15,7 @@ LABELS = {"fixed": "fixed recipe", "vpretraining": "V-Pretraining", START: "star
 
 _TOP_KEYS = {
     "title", "start", "arms", "seeds", "budget", "baseline", "candidate", "headroom", "one_step_probe", "probes",
-    "correction", "work_dir",
+    "correction", "work_dir", "continues",
 }  # fmt: skip
 _ONE_STEP_KEYS = {"interval", "batch_size", "batches", "heldout", "feedback_of"}
 _START_KEYS = {"config", "cfg_options", "budget", "seed", "backbone", "probe_seeds", "label"}
@@ -31,7 +31,7 @@ class Arm:
     this arm's budget.
     designer_of: the arm whose final designer, seed by seed, is the one that this arm begins with.
     continues: of the start, the ``"backbone"`` alone, or the whole ``"run"``: its SSL head or decoder, teacher and the
-    optimizer's moments too.
+    optimizer's moments too. None: the run where the start was trained with the arm's objective (see `settle`).
     """
 
     name: str
@@ -41,7 +41,7 @@ class Arm:
     budget: dict | None
     steps_of: str | None = None
     designer_of: str | None = None
-    continues: Literal["backbone", "run"] = "backbone"
+    continues: Literal["backbone", "run"] | None = None
 
     @property
     def follows(self) -> set[str]:
@@ -131,7 +131,7 @@ def read_comparison(
     config = {key: value for key, value in config.items() if not key.startswith("_")}
     _check_keys(config, _TOP_KEYS, required={"start", "arms", "probes"}, where=source)
     seeds = _check_seeds(list(config.get("seeds", [0, 1, 2])) if seeds is None else seeds, source)
-    arms = {name: _read_arm(name, about, config.get("budget"), source) for name, about in config["arms"].items()}
+    arms = {name: _read_arm(name, about, config, source) for name, about in config["arms"].items()}
     _check_references(arms, source)
     start = _read_start(config["start"], seeds, source)
     if start.config is None and (whole := [name for name, arm in arms.items() if arm.continues == "run"]):
@@ -208,7 +208,7 @@ def _read_one_step(about: Mapping | None, arms: Mapping[str, Arm], candidate: st
     return OneStep(settings, about["heldout"], feedback_of)
 
 
-def _read_arm(name: str, about: Mapping, default_budget: Mapping | None, source: str) -> Arm:
+def _read_arm(name: str, about: Mapping, comparison: Mapping, source: str) -> Arm:
     where = f"{source}: arm {name!r}"
     if name == START or not name.replace("-", "").replace("_", "").isalnum():
         raise ValueError(
@@ -217,10 +217,10 @@ def _read_arm(name: str, about: Mapping, default_budget: Mapping | None, source:
     _check_keys(about, _ARM_KEYS, required={"config"}, where=where)
     if "budget" in about and "steps_of" in about:
         raise ValueError(f"{where}: budget and steps_of exclude each other; keep one")
-    if (continues := about.get("continues", "backbone")) not in ("backbone", "run"):
+    if (continues := about.get("continues", comparison.get("continues"))) not in (None, "backbone", "run"):
         raise ValueError(f"{where}: continues={continues!r}; give 'backbone', or 'run' for the start's SSL head too")
     steps_of = about.get("steps_of")
-    budget = None if steps_of else about.get("budget", default_budget)
+    budget = None if steps_of else about.get("budget", comparison.get("budget"))
     if not steps_of:
         budget = check_budget(budget, where)
     return Arm(

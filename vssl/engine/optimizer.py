@@ -63,7 +63,8 @@ def continue_run(run: Path, learner: Learner, optimizer: Optimizer) -> None:
         optimizer.load_state_dict(content["optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise ValueError(
-            f"continue_run: {file} is a run of another backbone or objective, or with other parameter groups: {error}"
+            f"continue_run: {file} is a run of another backbone or objective, or with other parameter groups: {error}. "
+            "backbone.checkpoint takes its backbone alone (an arm of a comparison: continues='backbone')"
         ) from error
     for group, settings in zip(optimizer.param_groups, own, strict=True):
         group.update(settings)
