@@ -18,4 +18,4 @@ objective.update(flow_through_teacher=True)
 designer = dict(type=UNetMask, width=8, stem=4, keep_ratio=0.6, sparsity=0.131, smoothness=0.144)
 # A meta step that costs less than a learner step: docs/value.md, "What a run costs".
 backbone.update(aligned_blocks=1)
-value.update(batch_size=16, g_down_every=15)
+value.update(batch_size=16, g_down_every=30)
