@@ -1,4 +1,4 @@
-"""Which fixed construction of DINO is best from the strongest start, MAE's? Fourteen, equally many steps, no designer.
+"""Which fixed construction of DINO is best from the strongest start, MAE's? Sixteen, equally many steps, no designer.
 
 The start has MAE's backbone, untouched, and a DINO head that learned alone on it, so no arm has a new head to train.
 
@@ -50,6 +50,8 @@ _constructions = dict(
     no_local_clean={**_no_local, **_clean},
     still_teacher={"objective.teacher_momentum_start": 0.999},
     still_teacher_clean={"objective.teacher_momentum_start": 0.999, **_clean},
+    third_of_rate={"optimizer.lr": 3e-4},
+    tenth_of_rate={"optimizer.lr": 1e-4},
 )
 arms = {
     name: dict(config="configs/scenes/dino_fixed.py", cfg_options={**_stream(_validation), **options}, continues="run")
