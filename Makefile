@@ -12,6 +12,9 @@ OLDEST := .venv-oldest
 EXTRAS := test,tracking,onnx
 OLDEST_EXTRAS := test,tracking
 NUMERICAL := tests/value tests/objectives tests/views
+# Tests run on one thread each. A file's tests stay in one process, which renders its scenes once.
+JOBS ?= 2
+PARALLEL := -n $(JOBS) --dist loadfile
 
 .PHONY: demo test test-fast test-rounding test-oldest test-browser lint clean install
 
@@ -20,7 +23,7 @@ demo: $(INSTALLED)
 	$(BIN)/python tools/compare.py configs/scenes/demo.py --work-dir runs/demo --jobs 2
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow"
@@ -28,9 +31,9 @@ test-fast: $(INSTALLED)
 # ATen's and MKL's kernels for older processors; AVX2's only where the processor's own are others. oneDNN's stay below AMX
 # then: torch's bf16 attention takes AMX's from it and refuses to pack for them without its own of AVX-512.
 test-rounding: $(INSTALLED)
-	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest $(NUMERICAL)
+	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest $(PARALLEL) $(NUMERICAL)
 	if $(BIN)/python -c 'import torch; exit(torch.backends.cpu.get_cpu_capability() != "AVX512")'; then \
-		ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest $(NUMERICAL); fi
+		ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest $(PARALLEL) $(NUMERICAL); fi
 
 test-browser: $(INSTALLED)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
@@ -39,7 +42,7 @@ test-browser: $(INSTALLED)
 	$(BIN)/python -m pytest tests/browser
 
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest
+	$(OLDEST)/bin/python -m pytest $(PARALLEL)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

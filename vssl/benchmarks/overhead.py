@@ -7,7 +7,7 @@ from mmengine.config import Config
 from vssl.benchmarks.report import add_parser, prepare, publish
 from vssl.config_files import config_file
 from vssl.engine import load_config
-from vssl.engine.step_cost import LEARNER, META, META_WITH_G_DOWN, compare_cost
+from vssl.engine.step_cost import FIRST_META, LEARNER, META, META_WITH_G_DOWN, compare_cost
 from vssl.options import add_cfg_options
 from vssl.progress import say
 
@@ -40,8 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
                 "steps": steps,
                 "seconds_a_step": found["baseline_seconds"] / steps,
                 "learner": kinds[LEARNER],
-                "with_a_meta_step": kinds.get(META, kinds.get(META_WITH_G_DOWN, float("nan"))),
-                "and_g_down": kinds.get(META_WITH_G_DOWN, float("nan")),
+                "with_a_meta_step": kinds.get(META, kinds.get(META_WITH_G_DOWN, kinds[FIRST_META])),
+                "and_g_down": kinds.get(META_WITH_G_DOWN, kinds[FIRST_META]),
                 "meta_steps": sum(of["count"] for kind, of in found["kinds"].items() if kind != LEARNER),
                 "whole_run": found["cost"],
             }
