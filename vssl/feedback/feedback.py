@@ -116,7 +116,7 @@ class Feedback(nn.Module):
                         losses = {n: task.loss(frozen[n], batches[n][1]) for n, task in self.tasks.items()}
                     self.optimizer.zero_grad()
                     sum(losses.values()).backward()
-                    average([p.grad for p in self.tasks.parameters()])  # type: ignore[misc]  # each has one
+                    average([p.grad for p in self.tasks.parameters()])  # type: ignore[type-var]  # each has one
                     self.optimizer.step()
                 self.fitted_steps += 1
         return {f"feedback_head_loss/{name}": loss.detach() for name, loss in losses.items()}
