@@ -47,6 +47,7 @@ test-oldest: $(OLDEST)/.installed
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 install: $(INSTALLED)
 
@@ -71,5 +72,5 @@ $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
 	touch $@
 
 clean:
-	rm -rf .venv $(OLDEST) data/scenes data/scenes224 data/scenes_retrieval data/benchmark data/benchmark_long build vssl.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv $(OLDEST) data/scenes data/scenes224 data/scenes_retrieval data/benchmark data/benchmark_long build vssl.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -57,9 +57,10 @@ def test_both_distributions_of_cv2_have_one_version(file):
     assert versions["opencv-python"] == versions["opencv-python-headless"]
 
 
-def test_pythons_are_those_of_the_makefile_and_of_ruff(project):
+def test_pythons_are_those_of_the_makefile_and_of_ruff_and_mypy(project):
     makefile = (ROOT / "Makefile").read_text()
     (oldest,) = re.findall(r"^OLDEST_PYTHON \?= python(\S+)$", makefile, re.MULTILINE)
     assert project["requires-python"].startswith(f">={oldest},")
-    ruff = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]
-    assert ruff["target-version"] == "py" + oldest.replace(".", "")
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert tools["ruff"]["target-version"] == "py" + oldest.replace(".", "")
+    assert tools["mypy"]["python_version"] == oldest

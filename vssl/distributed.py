@@ -5,12 +5,15 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributed.nn.functional import all_gather, all_reduce
+
+Tensors = TypeVar("Tensors", bound=Sequence[Tensor])
 
 
 @contextmanager
@@ -81,7 +84,7 @@ def alone() -> Iterator[None]:
         dist.group.WORLD = world
 
 
-def average(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+def average(tensors: Tensors) -> Tensors:
     """Replace every tensor by its mean over ranks, in place, with one message; returns them."""
     if rank_and_size()[1] == 1:
         return tensors

@@ -3,7 +3,7 @@
 import argparse
 import copy
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,7 @@ class Standpoint:
         longest: the longest horizon that will be asked for.
     """
 
-    def __init__(self, loop, constructions: dict[str, Construct], probes: Config | None, longest: int):
+    def __init__(self, loop, constructions: Mapping[str, Construct], probes: Config | None, longest: int):
         self._loop, self.constructions, self._probes = loop, constructions, probes
         self._data, self._autocast = ProbeData(), loop.autocast
         self._advance()
@@ -127,7 +127,7 @@ class Standpoint:
     def _one_step(self, construct: Construct) -> dict[str, Tensor]:
         """The rule's value of the step's gradient, for each task's g_down alone."""
         update, loop = self._loop.designer_update, self._loop
-        values = {task: [] for task in self._g_down}
+        values: dict[str, list[Tensor]] = {task: [] for task in self._g_down}
         for number, images in enumerate(self._images):
             with torch.no_grad():
                 construction = construct(images, loop.draws(f"horizon views {number}"))
@@ -148,7 +148,7 @@ class Standpoint:
         loop.designer_update = update
 
 
-def constructions(designer: Designer, count: int, sigma: float, seed: int) -> dict[str, Construct]:
+def constructions(designer: Designer, count: int, sigma: float, seed: int) -> Mapping[str, Construct]:
     """What is compared, by name: a designer's candidates, or φ as it starts and `count` − 1 times perturbed.
 
     Raises:
@@ -164,7 +164,7 @@ def constructions(designer: Designer, count: int, sigma: float, seed: int) -> di
         other = made[f"perturbed {number}"] = copy.deepcopy(designer)
         with torch.no_grad():
             for p in other.parameters():
-                p += sigma * draws.normal(*p.shape).to(p)
+                p.add_(sigma * draws.normal(*p.shape).to(p))
         other.project()
     return made
 

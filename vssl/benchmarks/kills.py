@@ -119,7 +119,8 @@ def kill_and_compare(
     length = (time.monotonic() - begun) / 2
     if found := differences(place / "unbroken", place / "again"):
         raise RuntimeError(f"{config}: two unbroken runs differ, so nothing can be compared: {found[0]}")
-    counts, lost, made, resumed, number = Counter(), [], 0, 0, 0
+    counts: Counter[str] = Counter()
+    lost, made, resumed, number = [], 0, 0, 0
     while made < kills:
         number += 1
         work_dir, outcome = place / f"killed{number}", KilledRun()
@@ -235,18 +236,18 @@ def _wait(processes: Sequence[int]) -> list[int | None]:
 def differences(reference: Path, other: Path) -> list[str]:
     """What of a finished run is not as in the reference, apart from times. Reads what ``tools/train.py`` writes."""
     found = []
-    contents = [torch.load(run / "checkpoint.pth", weights_only=True) for run in (reference, other)]
-    for content in contents:
+    ours, theirs = (torch.load(run / "checkpoint.pth", weights_only=True) for run in (reference, other))
+    for content in (ours, theirs):
         content.pop("budget")  # elapsed seconds
         content.pop("warnings", None)
-    found += [f"checkpoint.pth: {where}" for where in _unequal(*contents, "")]
+    found += [f"checkpoint.pth: {where}" for where in _unequal(ours, theirs, "")]
     if (reference / "backbone.safetensors").read_bytes() != (other / "backbone.safetensors").read_bytes():
         found.append("backbone.safetensors")
     for name in ("metrics.jsonl", "policy.jsonl", "one_step.jsonl", "online_probes.jsonl"):
         files = [run / name for run in (reference, other)]
         if files[0].is_file():
-            rows = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
-            found += [f"{name}: {where}" for where in _unequal(*rows, "")]
+            ours, theirs = ([json.loads(line) for line in file.read_text().splitlines()] for file in files)
+            found += [f"{name}: {where}" for where in _unequal(ours, theirs, "")]
     return found
 
 

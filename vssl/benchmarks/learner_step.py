@@ -116,7 +116,8 @@ class TimedLearnerStep:
 
 def measure(step: TimedLearnerStep) -> list[dict]:
     """A row per variant; speeds are over fp32 as written (or the first variant), in the same repetition."""
-    arguments, memory = step.arguments, {}
+    arguments = step.arguments
+    memory: dict[tuple[str, str], float | str] = {}
     kinds = list(product(arguments.precisions, [*arguments.blocks, *([LIGHTLY] if arguments.lightly else [])]))
     work = {kind: step.variant(*kind, memory) for kind in kinds}
     times = {kind: phases["step"] for kind, phases in take_turns(work, arguments.repeats, step.device).items()}

@@ -10,7 +10,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from vssl.objectives import DINO
+from vssl.objectives.dino import DINO
 from vssl.views.crops import Views
 
 OBJECTIVES = ("dino", "ibot", "dinov2")
@@ -88,7 +88,7 @@ class LightlyStep:
         from lightly.models.utils import random_block_mask
 
         vit = self.student["vit"].vit
-        height, width = (side // vit.patch_embed.patch_size[0] for side in crops.shape[-2:])
+        height, width = (side // vit.patch_embed.patch_size[0] for side in crops.shape[-2:])  # type: ignore[index]  # a timm ViT
         return random_block_mask((crops.shape[0] * crops.shape[1], height, width), device=self.device)
 
     def _with_prefix(self, mask: Tensor | None) -> Tensor | None:

@@ -134,7 +134,7 @@ class MetaStep:
         bound_rule = partial(rule, self.g_down, preconditioner=self.preconditioner)
         meta = estimator(state, functional_tail(self.objective, self.student), self.aligned, bound_rule)
         meta.backward(state, self.designer.parameters())
-        return [p.grad for p in self.designer.parameters()]
+        return [p.grad for p in self.designer.parameters()]  # type: ignore[misc]  # each has one
 
     def accuracy(self, estimator: Callable, rule: str) -> dict[str, float]:
         """The estimator's gradient of φ against double backward's."""

@@ -1,6 +1,7 @@
 """`ops`: what each op of the space costs alone, without a graph and with one to the images and magnitudes."""
 
 import argparse
+from functools import partial
 
 import torch
 
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
         magnitudes = torch.full((arguments.batch,), magnitude, device=arguments.device, requires_grad=True)
         draws = Draws(arguments.seed, "noise", device=arguments.device)
         noise = op.noise(draws, arguments.batch, images.shape[-2:]) if op.noise else None
-        work = phases_of(lambda x, op=op, m=magnitudes, n=noise: op(x, m, n), images)
+        work = phases_of(partial(op, magnitude=magnitudes, noise=noise), images)
         times = take_turns({op.name: work}, arguments.repeats, arguments.device)[op.name]
         rows.append({"op": op.name} | {phase: times[phase].milliseconds() for phase in PHASES})
     publish(arguments, f"batch {arguments.batch}, {arguments.size} px", rows, COLUMNS)

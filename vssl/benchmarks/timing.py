@@ -5,10 +5,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+
+Name = TypeVar("Name")  # of a variant
 
 
 class Quartiles(NamedTuple):
@@ -44,7 +46,8 @@ class Times:
     def over(self, other: "Times") -> tuple[Quartiles, Quartiles]:
         """This one's time over the other's in the same repetition: (elapsed, processor)."""
         pairs = ((self.elapsed, other.elapsed), (self.processor, other.processor))
-        return tuple(Quartiles.of([a / b for a, b in zip(*pair, strict=True)]) for pair in pairs)
+        elapsed, processor = (Quartiles.of([a / b for a, b in zip(*pair, strict=True)]) for pair in pairs)
+        return elapsed, processor
 
 
 class Stopwatch:
@@ -68,10 +71,10 @@ class Stopwatch:
 
 
 def take_turns(
-    variants: Mapping[str, Callable[[Stopwatch], None]], repeats: int, device: torch.device
-) -> dict[str, dict[str, Times]]:
+    variants: Mapping[Name, Callable[[Stopwatch], None]], repeats: int, device: torch.device
+) -> dict[Name, dict[str, Times]]:
     """Times per variant and phase. Each variant runs repeats + 1 times; the first run is a warm-up."""
-    seconds: dict[str, dict[str, list[tuple[float, float]]]] = {name: defaultdict(list) for name in variants}
+    seconds: dict[Name, dict[str, list[tuple[float, float]]]] = {name: defaultdict(list) for name in variants}
     for repetition in range(repeats + 1):
         for name, run in variants.items():
             watch = Stopwatch(device)

@@ -34,7 +34,8 @@ class _JitterInOrder(K.ColorJitter):
 
 def _jitter(*ranges: tuple[float, float]) -> K.ColorJitter:
     if "order" in inspect.signature(K.ColorJitter).parameters:
-        return K.ColorJitter(*ranges, order=(0, 1, 2, 3))
+        brightness, contrast, saturation, hue = ranges
+        return K.ColorJitter(brightness, contrast, saturation, hue, order=(0, 1, 2, 3))
     return _JitterInOrder(*ranges)
 
 

@@ -38,7 +38,7 @@ class Arm:
     label: str
     config: Path
     cfg_options: dict
-    budget: dict | None
+    budget: dict  # None with steps_of, which whoever reads it asks about first
     steps_of: str | None = None
     designer_of: str | None = None
     continues: Literal["backbone", "run"] | None = None

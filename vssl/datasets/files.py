@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from jaxtyping import UInt8
@@ -193,7 +194,8 @@ class opened:
     """Opens an image; turns what Pillow says about broken content into `UnreadableImage` with the file's name."""
 
     def __init__(self, path: Path, content: bytes | None = None):
-        self.path, self.content, self.image = path, content, None
+        self.path, self.content = path, content
+        self.image: Image.Image | None = None
 
     def __enter__(self) -> Image.Image:
         try:
@@ -213,7 +215,7 @@ class opened:
         if isinstance(error, _BROKEN) and not isinstance(error, UnreadableImage):
             self._translate(error)
 
-    def _translate(self, error: BaseException) -> None:
+    def _translate(self, error: BaseException) -> NoReturn:
         # With an errno it is the system that failed, not the file.
         if isinstance(error, OSError) and error.errno is not None:
             raise error

@@ -61,7 +61,7 @@ class JointTransform:
         if mirrored is None:
             out = self._compose(image=image, mask=annotation)
             return out["image"], out["mask"]
-        pixels = np.stack(np.mgrid[: image.shape[0], : image.shape[1]], -1).astype(np.float32)
+        pixels = np.stack([*np.mgrid[: image.shape[0], : image.shape[1]]], -1).astype(np.float32)
         out = self._compose(image=image, mask=annotation, pixels=pixels)
         return out["image"], mirrored(out["mask"]) if _is_flipped(out["pixels"]) else out["mask"]
 

@@ -192,7 +192,9 @@ class ClassValues:
         return counts / max(counts.sum(), 1)
 
     def _of_classes(self, classes: int, values: str) -> np.ndarray:
-        return self.counts[{"1..C": slice(1, classes + 1), "0..C-1": slice(classes), "0/255": [0, IGNORE]}[values]]
+        if values == "0/255":
+            return self.counts[[0, IGNORE]]
+        return self.counts[{"1..C": slice(1, classes + 1), "0..C-1": slice(classes)}[values]]
 
     def table(self, classes: int, values: str, names: Sequence[str] = (), most: int = 40) -> str:
         """One line for the log: share of each class among the labeled pixels, and of the unlabeled among all."""
@@ -251,7 +253,8 @@ class DepthValues:
         )
 
     def _metres(self) -> tuple[float, float]:
-        return tuple(value / self.scale.value for value in self.nearest_and_farthest())
+        nearest, farthest = self.nearest_and_farthest()
+        return nearest / self.scale.value, farthest / self.scale.value
 
     def about(self) -> dict[str, Any]:
         """What `dataset.json` says of depth."""

@@ -50,7 +50,7 @@ class AnnotatedImages(Dataset, ABC):
 
     splits: ClassVar[tuple[str, ...]]
     # What a left-right flip does to the values of an annotation, once its pixels are flipped; None: nothing.
-    mirrored: ClassVar[Callable[[np.ndarray], np.ndarray] | None] = None
+    mirrored: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class AnnotatedImages(Dataset, ABC):
             image, annotation = self._decoded[index]
         if self.transform is None:
             return image, annotation
-        return self.transform(image, annotation, position, self.mirrored)
+        return self.transform(image, annotation, position, self.mirrored)  # type: ignore[return-value]  # given one
 
     def _decode(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         image_path, annotation_path = self.paths(index)

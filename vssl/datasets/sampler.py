@@ -34,7 +34,7 @@ class PositionSampler(Sampler[tuple[int, int]]):
         self.length, self.seed, self.rank, self.world_size, self.start = length, seed, rank, world_size, start
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        position, epoch, order = self.start + self.rank, -1, None
+        position, epoch, order = self.start + self.rank, -1, np.empty(0, np.int64)
         while True:
             if position // self.length != epoch:
                 epoch = position // self.length

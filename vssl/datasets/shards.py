@@ -81,7 +81,7 @@ def index_shard(path: Path) -> tuple[list[tuple[int, int]], int]:
                     rows.append((member.size, member.offset_data))
                 elif member.isreg():
                     others += 1
-                archive.members.clear()  # else tarfile keeps them all
+                archive.members.clear()  # type: ignore[attr-defined]  # tarfile has it, undocumented, and keeps them all
     except (tarfile.TarError, EOFError) as error:
         raise ValueError(f"{path}: not a whole, uncompressed tar ({error})") from error
     return rows, others

@@ -1,5 +1,7 @@
 """Endless, resumable batches: the unlabeled stream and the labeled pools."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -33,7 +35,7 @@ class Stream:
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self.rank, self.world_size, self.num_workers, self.device = rank, world_size, num_workers, torch.device(device)
         self.position = 0
-        self._batches = None
+        self._batches: Iterator | None = None
 
     def next(self) -> tuple[Tensor, ...]:
         """The next batch, a tuple whose first entry is the images (batch, 3, H, W) in [0, 1]."""

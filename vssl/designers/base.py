@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vssl.draws import Draws
 from vssl.views.crops import Views
+from vssl.views.recipes import Recipe
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Designer(nn.Module):
     by_rollouts_alone: bool = False
     """Whether φ has no gradient, so that only the value of H learner steps (``value.horizon``) can move it."""
 
-    def __init__(self, recipe: nn.Module):
+    def __init__(self, recipe: Recipe):
         super().__init__()
         self.recipe = recipe
 

@@ -15,6 +15,7 @@ from vssl.designers.base import Construction, Designer
 from vssl.draws import Draws
 from vssl.views.crops import Views
 from vssl.views.ops.erasing import mix_with_blur
+from vssl.views.recipes import Recipe
 
 Mask = Float[Tensor, "batch 1 height width"]
 
@@ -36,7 +37,7 @@ class MaskDesigner(Designer):
 
     def __init__(
         self,
-        recipe: nn.Module,
+        recipe: Recipe,
         network: nn.Module,
         keep_ratio: float,
         sparsity: float,

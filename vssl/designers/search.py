@@ -58,6 +58,9 @@ class CandidateSearch(CandidateDesigner):
         self.names = [name for name in known if learn is None or name in learn]
         self.keep_best, self.learning_rate, self.seed = keep_best, learning_rate, seed
         self.logits = nn.Parameter(torch.zeros(len(self.names), len(strengths)))
+        self.strengths: Tensor
+        self.best: Tensor
+        self.proposals: Tensor
         self.register_buffer("strengths", torch.tensor(strengths), persistent=False)
         self.register_buffer("best", torch.full((len(self.names),), strengths.index(1.0)))
         self.register_buffer("proposals", torch.zeros((), dtype=torch.int64))  # saved, so that a resumed run goes on
@@ -84,7 +87,8 @@ class CandidateSearch(CandidateDesigner):
 
     def candidate(self, number: int, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         numbers = [plan.draw(len(images), draws) for plan in self.recipe.plans]
-        return self._construct(images, numbers, self._proposed[number].unsqueeze(0))
+        proposed = self._proposed[number]  # type: ignore[index]  # there from `begin_search` on
+        return self._construct(images, numbers, proposed.unsqueeze(0))
 
     def names_of_candidates(self) -> list[str]:
         strengths = self.strengths[self._proposed].tolist()
@@ -110,7 +114,7 @@ class CandidateSearch(CandidateDesigner):
         advantages = (values - values.mean()) * (n / (n - 1)) / values.std().clamp(min=1e-12)
         chosen = nn.functional.one_hot(choices, len(self.strengths)).to(self.logits)
         score = chosen - self.logits.softmax(dim=1)
-        self.logits += self.learning_rate * (advantages.view(-1, 1, 1) * score).mean(0)
+        self.logits.add_(self.learning_rate * (advantages.view(-1, 1, 1) * score).mean(0))
         self.best.copy_(choices[values.argmax()])
         self._proposed = None
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vssl.designers.masks import MaskDesigner, start_at
+from vssl.views.recipes import Recipe
 
 
 class UNetMask(MaskDesigner):
@@ -24,7 +25,7 @@ class UNetMask(MaskDesigner):
 
     def __init__(
         self,
-        recipe: nn.Module,
+        recipe: Recipe,
         keep_ratio: float = 0.6,
         sparsity: float = 0.131,
         smoothness: float = 0.144,

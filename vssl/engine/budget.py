@@ -47,7 +47,8 @@ class Budget:
         if clock not in CLOCKS:
             raise ValueError(f"budget: clock={clock!r}; choose one of {', '.join(CLOCKS)}")
         self.steps, self.seconds, self.now = steps, seconds, CLOCKS[clock]
-        self._elapsed, self._since = 0.0, None
+        self._elapsed = 0.0
+        self._since: float | None = None
 
     def start(self) -> None:
         self._since = self.now()

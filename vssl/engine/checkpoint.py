@@ -104,7 +104,8 @@ def load_latest(work_dir: Path) -> Found:
         FileNotFoundError: there is none.
         DamagedCheckpoint: none is whole.
     """
-    damaged, said = [], []
+    damaged: list[Path] = []
+    said: list[str] = []
     for path in candidates(work_dir) or [work_dir / "checkpoint.pth"]:
         try:
             return Found(load(path), path, damaged)
@@ -185,7 +186,8 @@ def random_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         # this process's device alone: a run may go on where there are fewer
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-        "numpy": [torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        # get_state gives a tuple, unless it is asked for a dict
+        "numpy": [torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],  # type: ignore[attr-defined]
         "python": [random.getstate()[0], list(random.getstate()[1]), random.getstate()[2]],
     }
 

@@ -151,7 +151,7 @@ def value_keys() -> list[str]:
     from vssl.engine.horizon_update import HorizonUpdate
 
     built = {"learner", "learner_step", "learner_optimizer", "designer", "feedback", "optimizer", "budget", "weights"}
-    arguments = [*_arguments(DesignerUpdate), *_arguments(HorizonUpdate), "batch_size"]
+    arguments = [*(_arguments(DesignerUpdate) or ()), *(_arguments(HorizonUpdate) or ()), "batch_size"]
     return [argument for argument in dict.fromkeys(arguments) if argument not in built]
 
 
@@ -175,7 +175,7 @@ def _arguments(kind: Callable[..., Any]) -> list[str] | None:
     for base in kind.__mro__:  # ``**settings`` are the arguments of the next class up
         if base is object or "__init__" not in vars(base):
             continue
-        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
         names += [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             return names
@@ -200,7 +200,7 @@ def _check_option(config: Config, key: str, value: Any) -> None:
         if depth == 0:
             known += OPTIONAL
         elif parts[:depth] == ["budget"]:
-            known = _arguments(Budget)
+            known = _arguments(Budget) or []
         elif parts[:depth] == ["value"]:
             known = value_keys()
         elif "type" in node:

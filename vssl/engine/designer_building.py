@@ -129,7 +129,7 @@ def build_feedback(node: dict[str, Any], embed_dim: int, seed: int, placement: d
 def _task(node: dict[str, Any], dataset: Dataset, name: str, embed_dim: int) -> FeedbackTask:
     """A task, with what its labels say of themselves where the config is silent."""
     kind = resolve(node["type"], f"feedback.tasks.{name}")
-    return build({**kind.stated_by(dataset), **node}, embed_dim)
+    return build({**kind.stated_by(dataset), **node}, embed_dim)  # type: ignore[attr-defined]  # a FeedbackTask
 
 
 def build_dataset(node: dict[str, Any]) -> Dataset:

@@ -54,7 +54,8 @@ def describe_policy(designer: Designer, images: Images) -> dict[str, Any]:
 
 
 def _views(policy: PolicyDesigner, images: Images) -> list[dict[str, Any]]:
-    views, seen = [], []
+    views: list[dict[str, Any]] = []
+    seen: list[tuple] = []
     distributions = policy.distributions(images)
     n_global = len(policy.recipe.global_plans)
     for index, (plan, distribution) in enumerate(zip(policy.recipe.plans, distributions, strict=True)):
@@ -65,7 +66,7 @@ def _views(policy: PolicyDesigner, images: Images) -> list[dict[str, Any]]:
         seen.append(kind)
         name = f"global crop {index}" if index < n_global else "local crops"
         group = policy.space.group_names[policy.space.group_of_view[index]]
-        view = {"name": name, "group": group, "members": [index]}
+        view: dict[str, Any] = {"name": name, "group": group, "members": [index]}
         views.append(view | _numbers_and_gates(plan, distribution))
     for view in views:
         if len(view["members"]) > 1 and view["name"].startswith("global"):

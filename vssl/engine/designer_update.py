@@ -88,9 +88,11 @@ class DesignerUpdate(MetaSchedule):
         self.recognisability, self.norm_growth = recognisability, norm_growth
         self.learner, self.designer, self.feedback = learner, designer, feedback
         self.rule, self.combine, self.average_g_down, self.estimator = rule, combine, average_g_down, estimator
-        self._downstream, self.candidates = None, candidates
+        self.candidates = candidates
+        self._downstream: tuple[list[Tensor], dict[str, list[Tensor]]] | None = None
         self.tail = functional_tail(learner.objective, learner.student)
-        self.components, self.credit = functional_components(learner.objective, learner.student), {}
+        self.components = functional_components(learner.objective, learner.student)
+        self.credit: dict[str, Tensor] = {}
         self.preconditioner = AdamPreconditioner(learner_optimizer, learner.student.aligned_parameters())
 
     def __call__(
@@ -101,7 +103,7 @@ class DesignerUpdate(MetaSchedule):
         if self._downstream is None or self.renews_g_down(step):
             with clock("feedback"):
                 logged_feedback = self._feed_back(step, autocast)
-        g_down, per_task = self._downstream
+        g_down, per_task = self._downstream  # type: ignore[misc]  # there after `_feed_back`
         if isinstance(self.rule, Bound):
             self.rule.learning_rate = self._rate_of_s()
         with clock("data"):
@@ -227,8 +229,8 @@ class DesignerUpdate(MetaSchedule):
         if (scores := construction.views.patch_scores) is not None and scores.requires_grad:
             counted = self.learner.objective.component_weights()
             of_all = credit(partial(self.components, whole), aligned, meta.v)
-            earned = torch.stack([counted[name] * losses for name, losses in of_all.items()]).sum(0)
-            penalty = penalty - worth_of_scores(scores[0], earned, whole["hidden"])
+            worth = torch.stack([counted[name] * losses for name, losses in of_all.items()]).sum(0)
+            penalty = penalty - worth_of_scores(scores[0], worth, whole["hidden"])
         meta.backward(state, self.designer.parameters(), penalty)
         return meta
 

@@ -18,6 +18,9 @@ class GradientRecord:
     """
 
     def __init__(self, designer: Designer):
+        self.n: int
+        self.sums: list[Tensor | float]
+        self.before: Tensor | float
         self.labels = learned_numbers(designer)
         few = [] if not self.labels else list(policy_of(designer).raw)
         self.few, self.all = few, [p for p in designer.parameters() if p.requires_grad]

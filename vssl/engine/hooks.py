@@ -80,7 +80,8 @@ class ProgressHook(Hook):
     priority = "LOW"
 
     def __init__(self, interval: int):
-        self.interval, self.note, self.task = interval, "", None
+        self.interval, self.note = interval, ""
+        self.task: Task | None = None
 
     def before_train(self, runner) -> None:
         if rank_and_size()[0] != 0:

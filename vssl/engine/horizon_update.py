@@ -119,7 +119,7 @@ class HorizonUpdate(MetaSchedule):
             Course(
                 self.learner_step,
                 images,
-                lambda purpose, number, course=course: draws(f"rollout {course} {purpose} {number}"),
+                _draws_of(course, draws),
                 step,
                 progress,
             )
@@ -128,26 +128,26 @@ class HorizonUpdate(MetaSchedule):
         rollouts = Rollouts(courses, valuation)
         with clock("rollout"):
             if isinstance(self.designer, CandidateDesigner):
-                logged = self._search(rollouts, step)
+                logged = self._search(self.designer, rollouts, step)
             else:
                 logged = self._evolve(rollouts, step, draws)
         return {f"feedback_loss/{task}": loss for task, loss in valuation.before.items()} | logged
 
-    def _search(self, rollouts: Rollouts, step: int) -> dict[str, Tensor]:
+    def _search(self, designer: CandidateDesigner, rollouts: Rollouts, step: int) -> dict[str, Tensor]:
         """Successive halving over the designer's candidates."""
-        count = self.designer.begin_search(self.candidates)
+        count = designer.begin_search(self.candidates)
 
         def values_of(candidates: Sequence[int], horizon: int) -> Tensor:
             goes_on = horizon < self.horizons[-1]
-            values = [rollouts.value(partial(self.designer.candidate, c), horizon, c, goes_on) for c in candidates]
+            values = [rollouts.value(partial(designer.candidate, c), horizon, c, goes_on) for c in candidates]
             return self.feedback.controlled_values(torch.stack(values), step, f"after {horizon}")
 
         reached, values = halve(count, self.horizons, values_of)
-        self.designer.update(standing(reached, values))
+        designer.update(standing(reached, values))
         furthest = values[torch.tensor(reached) == max(reached)]
         logged = {"value": values.mean(), "value/best": furthest.max()}
-        if self.designer.fixed_candidates():
-            names = self.designer.names_of_candidates()
+        if designer.fixed_candidates():
+            names = designer.names_of_candidates()
             logged |= {f"value/{name}": v for name, v in zip(names, values, strict=True)}
         return logged
 
@@ -174,7 +174,7 @@ class HorizonUpdate(MetaSchedule):
         self.optimizer.zero_grad(set_to_none=True)
         penalty = self._penalty(rollouts.courses[0], parameters)
         _add_gradient(parameters, -antithetic_gradient(values, directions, self.sigma))
-        gradient_norm = norm([p.grad for p in parameters])
+        gradient_norm = norm([p.grad for p in parameters if p.grad is not None])
         self.optimizer.step()
         self.designer.project()
         logged = {"value": values.mean(), "designer_gradient_norm": gradient_norm, "penalty": penalty}
@@ -200,6 +200,10 @@ class HorizonUpdate(MetaSchedule):
         self.feedback.load_extra_state(state["feedback"])
         if self.optimizer is not None:
             self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _draws_of(course: int, draws: Callable[[str], Draws]) -> Callable[[str, int], Draws]:
+    return lambda purpose, number: draws(f"rollout {course} {purpose} {number}")
 
 
 @torch.no_grad()

@@ -80,7 +80,7 @@ class LearnerStep:
         learner.objective.before_optimizer_step()
         parameters = [p for p in learner.parameters() if p.grad is not None]
         if model is None:
-            average([p.grad for p in parameters])
+            average([p.grad for p in parameters if p.grad is not None])
         gradient_norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_grad or float("inf"))
         # the step's one device synchronisation: weights are never moved by a gradient that is not finite
         if not torch.isfinite(loss.detach() + gradient_norm):

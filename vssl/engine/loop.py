@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from contextlib import nullcontext
+from typing import NoReturn
 
 import torch
 from mmengine.runner import BaseLoop
@@ -124,7 +125,7 @@ class PretrainLoop(BaseLoop):
 
     def update_designer(self) -> None:
         try:
-            logged = self.designer_update(
+            logged = self.designer_update(  # type: ignore[misc]  # whoever calls this has one
                 self.step, lambda: self.meta_stream.next()[0], self.draws, self.clock, self.autocast
             )
         except FloatingPointError as error:
@@ -156,7 +157,7 @@ class PretrainLoop(BaseLoop):
         for name, values in unlogged.items():
             self.recent[name] = [value.to(self.device) for value in values]
 
-    def stop_non_finite(self, what: str) -> None:
+    def stop_non_finite(self, what: str) -> NoReturn:
         saved = self.runner.checkpoint_path
         where = f"the last good checkpoint is {saved}" if saved.is_file() else "no checkpoint was written yet"
         raise NonFiniteError(

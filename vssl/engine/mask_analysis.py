@@ -39,7 +39,8 @@ def analyse_masks(designer: Designer, designer_update, limit: int = 256) -> dict
     mask_designer = mask_of(designer)
     if mask_designer is None or designer_update is None:
         return None
-    feedback, analysis = designer_update.feedback, {}
+    feedback = designer_update.feedback
+    analysis: dict[str, Any] = {}
     for name, task in feedback.tasks.items():
         if task.label_kind is None:
             continue

@@ -34,7 +34,7 @@ def parameter_groups(
                 decayed = p.ndim > 1 and (decay_tokens or not name.endswith(TOKENS))
                 by_kind.setdefault((scales.get(id(p), 1.0), decayed), []).append(p)
         for (scale, decayed), params in by_kind.items():
-            group = {"part": part, "params": params}
+            group: dict[str, Any] = {"part": part, "params": params}
             group["weight_decay"] = optimizer.get("weight_decay", 0.0) if decayed else 0.0
             groups.append(group if scale == 1 else {**group, "lr": scale * optimizer["lr"]})
     return groups

@@ -116,7 +116,7 @@ class PretrainRunner(Runner):
 
     @property
     def learner(self) -> Learner:
-        return getattr(self.model, "module", self.model)
+        return self.model.module if hasattr(self.model, "module") else self.model
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """DDP when there are several ranks. On a CPU `device_ids` must be None (mmengine gives one)."""
@@ -164,7 +164,7 @@ class PretrainRunner(Runner):
         Collective: every rank calls it.
         """
         loop: PretrainLoop = self.train_loop
-        random_states = [checkpoint.random_state()]
+        random_states: list[dict | None] = [checkpoint.random_state()]
         if dist.is_initialized():
             random_states = [None] * dist.get_world_size()
             dist.all_gather_object(random_states, checkpoint.random_state())

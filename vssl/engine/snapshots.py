@@ -47,7 +47,8 @@ class SnapshotHook(Hook):
         if count < 0 or images < 2:
             raise ConfigError(f"snapshots={count} must be 0 or more, snapshot_images={images} at least 2")
         self.count, self.images = count, images
-        self.active, self._saved = False, None
+        self.active = False
+        self._saved: dict | None = None
 
     def state_dict(self) -> dict | None:
         """What the next snapshot will say of the gradient so far; None where nothing is recorded."""

@@ -183,7 +183,8 @@ def _take_turns(
 ) -> tuple[dict[str, dict[str, list[float]]], list[float]]:
     """Samples in reference steps, of ``baseline`` and ``arm`` by kind, and the seconds of the reference steps."""
     common = reference.count(baseline_steps).most_common(1)[0][0]
-    samples = {"baseline": {kind: [] for kind in reference.known}, "arm": {kind: [] for kind in run.known}}
+    known = {"baseline": reference.known, "arm": run.known}
+    samples: dict[str, dict[str, list[float]]] = {who: {kind: [] for kind in kinds} for who, kinds in known.items()}
     for stepped in (reference, run):  # the first steps allocate, and choose kernels
         for kind in (*stepped.known[:2], stepped.known[0]):
             stepped.take(kind)

@@ -74,7 +74,7 @@ class Feedback(nn.Module):
         if evaluator == "ridge" and without:
             raise ValueError(f"feedback evaluator 'ridge': task {without[0]!r} has no targets; use evaluator='heads'")
         self.head_updates, self.evaluator, self.ridge_l2 = head_updates, evaluator, ridge_l2
-        self._support: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._support: dict[str, list[tuple[Tensor, ...]]] = {}
         self.control, self.seed, self.fitted_steps = control, seed, 0
         self.optimizer = torch.optim.AdamW(self.tasks.parameters(), lr=head_lr, weight_decay=head_weight_decay)
 
@@ -116,7 +116,7 @@ class Feedback(nn.Module):
                         losses = {n: task.loss(frozen[n], batches[n][1]) for n, task in self.tasks.items()}
                     self.optimizer.zero_grad()
                     sum(losses.values()).backward()
-                    average([p.grad for p in self.tasks.parameters()])
+                    average([p.grad for p in self.tasks.parameters()])  # type: ignore[type-var]  # each has one
                     self.optimizer.step()
                 self.fitted_steps += 1
         return {f"feedback_head_loss/{name}": loss.detach() for name, loss in losses.items()}
@@ -137,7 +137,8 @@ class Feedback(nn.Module):
         self, backbone: TimmBackbone, name: str, batches: Sequence[tuple[Tensor, ...]], parameters: Sequence[Tensor]
     ) -> tuple[Float[Tensor, ""], list[Tensor]]:
         """Mean loss of task `name` over `batches` and its gradient over `parameters`, averaged over ranks."""
-        total, gradient = 0.0, [torch.zeros_like(p) for p in parameters]
+        total: Tensor = 0.0  # type: ignore[assignment]  # a Tensor from the first batch on
+        gradient = [torch.zeros_like(p) for p in parameters]
         for images, labels in batches:
             loss = self.loss(backbone, name, images, labels)
             torch._foreach_add_(gradient, torch.autograd.grad(loss, parameters), alpha=1 / len(batches))

@@ -54,7 +54,9 @@ class Pool:
         train_indices, meta_indices = disjoint_splits(len(dataset), train, meta, seed=0)
         heldout_indices = third_split(len(dataset), train, meta, heldout, seed=0) if heldout else []
         self.dataset, self.indices = dataset, train_indices + meta_indices + heldout_indices
-        parts = tuple(_Part(dataset, part) for part in (train_indices, meta_indices, heldout_indices) if part)
+        parts: tuple[_Part | ShuffledLabels, ...] = tuple(
+            _Part(dataset, part) for part in (train_indices, meta_indices, heldout_indices) if part
+        )
         if shuffle_labels:
             parts = tuple(ShuffledLabels(part, seed) for part in parts)
         self.train = Stream(parts[0], batch_size, seed=seed * 2 + 1, **stream)

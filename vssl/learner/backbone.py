@@ -15,7 +15,7 @@ from timm.models import Eva, VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
-from vssl.learner.weights import load_weights
+from vssl.learner.weights import ViT, load_weights
 
 
 class Tokens(NamedTuple):
@@ -54,17 +54,18 @@ class TimmBackbone(nn.Module):
         **model_args,
     ):
         super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
         if pretrained and checkpoint:
             raise ValueError(f"backbone {name}: give pretrained=True or checkpoint={checkpoint!r}, not both")
         self.name, self.model_args = name, dict(model_args)
-        self.vit = _create(name, pretrained, model_args)
-        if not isinstance(self.vit, (VisionTransformer, Eva)) or getattr(self.vit, "rope_mixed", False):
-            raise ValueError(
-                f"backbone {name} is a {type(self.vit).__name__}; a timm VisionTransformer or Eva is needed"
-            )
-        _check_patches(name, self.vit)
+        vit = _create(name, pretrained, model_args)
+        if not isinstance(vit, (VisionTransformer, Eva)) or getattr(vit, "rope_mixed", False):
+            raise ValueError(f"backbone {name} is a {type(vit).__name__}; a timm VisionTransformer or Eva is needed")
+        self.vit = vit
+        _check_patches(name, vit)
         if checkpoint:
-            load_weights(self.vit, checkpoint, checkpoint_key)
+            load_weights(vit, checkpoint, checkpoint_key)
         elif checkpoint_key:
             raise ValueError(f"backbone {name}: checkpoint_key={checkpoint_key!r} needs a checkpoint beside it")
         self.depth, self.embed_dim = len(self.vit.blocks), self.vit.embed_dim
@@ -168,7 +169,7 @@ class TimmBackbone(nn.Module):
         x, extra = tokens.x, {} if tokens.rope is None else {"rope": tokens.rope}
         for block in blocks:
             if self.grad_checkpointing and torch.is_grad_enabled():
-                x = recompute(block, x, use_reentrant=False, **extra)
+                x = recompute(block, x, use_reentrant=False, **extra)  # type: ignore[call-overload]  # its flags, too
             else:
                 x = block(x, **extra)
         return Tokens(x, tokens.rope)
@@ -195,7 +196,7 @@ def _create(name: str, pretrained: bool, model_args: dict) -> nn.Module:
         ) from error
 
 
-def _check_patches(name: str, vit: nn.Module) -> None:
+def _check_patches(name: str, vit: ViT) -> None:
     """Refuse what `embed` does not do: convolutional stems, oblong patches, patch dropout."""
     size = vit.patch_embed.patch_size
     # A hybrid's stem reports the patch on its feature map, not in pixels.

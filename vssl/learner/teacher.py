@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
+from typing import TypeVar
 
 import torch
 from torch import nn
+
+from vssl.learner.backbone import TimmBackbone
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class EMATeacher(nn.Module):
@@ -18,7 +23,7 @@ class EMATeacher(nn.Module):
         modules: what else must be mirrored, ``objective.teacher_modules()``; `teacher.heads[name]` are the copies.
     """
 
-    def __init__(self, backbone: nn.Module, modules: Mapping[str, nn.Module] | None = None):
+    def __init__(self, backbone: TimmBackbone, modules: Mapping[str, nn.Module] | None = None):
         super().__init__()
         self.backbone = frozen_copy(backbone)
         self.heads = nn.ModuleDict({name: frozen_copy(module) for name, module in (modules or {}).items()})
@@ -37,7 +42,7 @@ class EMATeacher(nn.Module):
         return super().train(False)
 
 
-def frozen_copy(module: nn.Module) -> nn.Module:
+def frozen_copy(module: Module) -> Module:
     """A deep copy without gradients, in eval mode."""
     return deepcopy(module).requires_grad_(False).eval()
 

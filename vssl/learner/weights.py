@@ -11,8 +11,8 @@ from math import isqrt
 from pathlib import Path
 
 import torch
-from timm.models import Eva, eva, vision_transformer
-from torch import Tensor, nn
+from timm.models import Eva, VisionTransformer, eva, vision_transformer
+from torch import Tensor
 
 from vssl.learner.networks import choose_network, read_tensors
 
@@ -22,8 +22,10 @@ _LEFT_OUT = re.compile(
     r"|(head|heads|head_dist|fc|attn_pool|decoder|predictor|projectors)\..+|decoder_\w+(\..+)?)"
 )
 
+ViT = VisionTransformer | Eva
 
-def load_weights(vit: nn.Module, path: str | Path, key: str | None = None) -> list[str]:
+
+def load_weights(vit: ViT, path: str | Path, key: str | None = None) -> list[str]:
     """Load a checkpoint into `vit`: all of its weights, or none and an error that lists what does not match.
 
     Position embeddings of another grid are resized by timm's ``resample_abs_pos_embed`` (bicubic, antialiased), which a
@@ -62,9 +64,7 @@ def load_weights(vit: nn.Module, path: str | Path, key: str | None = None) -> li
     return left_out
 
 
-def _without_pretraining(
-    vit: nn.Module, found: dict[str, Tensor], path: str | Path
-) -> tuple[dict[str, Tensor], list[str]]:
+def _without_pretraining(vit: ViT, found: dict[str, Tensor], path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
     """The tensors without those that a backbone has no use for, and the names of these."""
     own = vit.state_dict()
     left_out = {name for name in found if name not in own and _LEFT_OUT.fullmatch(name)}
@@ -84,7 +84,7 @@ def _check_periods(theirs: Tensor, own: Tensor, path: str | Path) -> None:
         )
 
 
-def _check_key_bias(vit: nn.Module, found: dict[str, Tensor], name: str, path: str | Path) -> set[str]:
+def _check_key_bias(vit: ViT, found: dict[str, Tensor], name: str, path: str | Path) -> set[str]:
     """DINOv3 masks the bias of keys; timm has none. Names that may be left out after that was looked at."""
     mask = found.get(name + "_mask")
     bias = found[name] if mask is None else torch.where(mask == 0, 0, found[name])
@@ -96,7 +96,7 @@ def _check_key_bias(vit: nn.Module, found: dict[str, Tensor], name: str, path: s
     return {name + "_mask"} & found.keys() | ({name} if without else set())
 
 
-def _renamed(vit: nn.Module, found: dict[str, Tensor], path: str | Path) -> dict[str, Tensor]:
+def _renamed(vit: ViT, found: dict[str, Tensor], path: str | Path) -> dict[str, Tensor]:
     """timm's names and layouts; the position embedding resized to the model's grid."""
     weights = dict(found)
     if not isinstance(vit, Eva):

@@ -38,6 +38,12 @@ class Bands(Target):
     def __init__(self, backbone: TimmBackbone, weights: Mapping[str, float] | None = None, momentum: float = 0.99):
         side = backbone.patch_size
         places = _places(side)
+        self.transform: Tensor
+        self.order: Tensor
+        self.band: Tensor
+        self.center: Tensor
+        self.variance: Tensor
+        self.steps: Tensor
         super().__init__({name: len(coefficients) for name, coefficients in places.items()}, weights)
         if not 0 <= momentum < 1:
             raise ValueError(f"Bands momentum={momentum} must be in [0, 1), e.g. 0.99")

@@ -90,7 +90,9 @@ class _DensePairs(Objective):
     def teacher_modules(self) -> dict[str, nn.Module]:
         return {"head": self.head}
 
-    def begin(self, student: TimmBackbone, teacher: EMATeacher, views: Views, draws: Draws) -> State:
+    def begin(  # type: ignore[override]  # `uses_teacher`: it gets one
+        self, student: TimmBackbone, teacher: EMATeacher, views: Views, draws: Draws
+    ) -> State:
         crops, boxes = self.crops_of(views), self._boxes_of(views)
         seen = crops[list(self.teacher_crops)]
         with self._graph_of_teacher():
@@ -124,21 +126,19 @@ class _DensePairs(Objective):
                 targets.append(roi_align(patches[t], grid, inside(region, boxes["teacher"][t]), self.cells))
             regions.append(inside(region, boxes[name][s]))
             counts.append((area > self.min_overlap).to(targets[-1].dtype))
-        targets = torch.stack(targets)
+        stacked = torch.stack(targets)
         with self._graph_of_teacher():
-            more = {f"{name}.{entry}": tensor for entry, tensor in self.prepare(targets, draws).items()}
+            more = {f"{name}.{entry}": tensor for entry, tensor in self.prepare(stacked, draws).items()}
         return {
-            f"{name}.targets": targets,
+            f"{name}.targets": stacked,
             f"{name}.regions": torch.stack(regions),
             f"{name}.weights": torch.stack(counts),
             **more,
         }
 
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
-        losses = 0.0
-        for name, of_pairs in self.losses(student, state).items():
-            losses = losses + (state[f"{name}.weights"] * of_pairs).sum(0)
-        return mean_over_images(losses, state)
+        losses = self.losses(student, state).items()
+        return mean_over_images(sum((state[f"{name}.weights"] * of_pairs).sum(0) for name, of_pairs in losses), state)
 
     def loss_components(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch pairs"]]:
         weighted = {name: state[f"{name}.weights"] * of for name, of in self.losses(student, state).items()}
@@ -200,8 +200,8 @@ class _DensePairs(Objective):
                 "use a recipe whose ops leave pixels in their place (no rotation, shear, translation, …), or make "
                 "Views with global_boxes"
             )
-        return {
+        boxes = {
             "teacher": views.global_boxes[list(self.teacher_crops)],
             "global": views.global_boxes[self.student_crops],
-            "local": views.local_boxes,
         }
+        return boxes if views.local_boxes is None else boxes | {"local": views.local_boxes}

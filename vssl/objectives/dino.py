@@ -97,10 +97,13 @@ class DINO(Objective):
         self.weights: dict[str, float] | None = None  # of the components, beside those of the constructor
         self.on_step(0, 0.0)
 
-    def begin(self, student: TimmBackbone, teacher: EMATeacher, views: Views, draws: Draws) -> State:
+    def begin(  # type: ignore[override]  # `uses_teacher`: it gets one
+        self, student: TimmBackbone, teacher: EMATeacher, views: Views, draws: Draws
+    ) -> State:
         state = self._begin_global(student, teacher, self.crops_of(views), draws)
         if views.local_crops is not None:
-            state |= pack(student.trunk(self._local_crops_of(views).flatten(0, 1)), "local")
+            self._check_local_crops(views.local_crops)
+            state |= pack(student.trunk(views.local_crops.flatten(0, 1)), "local")
         return state
 
     def _begin_global(
@@ -220,14 +223,13 @@ class DINO(Objective):
         (mean,) = average([state["teacher_mean"].clone()])
         self.center.lerp_(mean.to(self.center.dtype), 1.0 - self.center_momentum)
 
-    def _local_crops_of(self, views: Views) -> Float[Tensor, "local_views batch 3 height width"]:
-        given = len(views.local_crops)
+    def _check_local_crops(self, local_crops: Float[Tensor, "local_views batch 3 height width"]) -> None:
+        given = len(local_crops)
         if given != self.n_local_crops:
             raise ValueError(
                 f"{type(self).__name__} expects n_local_crops={self.n_local_crops}, the views have {given}; "
                 "set the recipe and the objective to the same number"
             )
-        return views.local_crops
 
 
 def _pair_sum(

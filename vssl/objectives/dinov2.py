@@ -86,7 +86,7 @@ class DINOv2(IBOT):
         losses = super().losses(student, tokens, state)
         if "global" in tokens and self.koleo_weight:
             crops = student.class_token(tokens["global"]).chunk(self.n_global_crops)
-            losses["koleo"] = self.koleo_weight * sum(koleo(crop) for crop in crops)
+            losses["koleo"] = self.koleo_weight * sum(map(koleo, crops[1:]), koleo(crops[0]))
         return losses
 
     def _targets(

@@ -41,6 +41,7 @@ class HOG(Target):
         self.cells = side // cell
         super().__init__({"hog": 3 * bins * self.cells**2})
         self.bins, self.cell = bins, cell
+        self.sobel: Tensor
         self.register_buffer("sobel", torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]), persistent=False)
 
     def forward(

@@ -82,7 +82,9 @@ class IJEPA(Objective):
     def transformer_blocks(self) -> Iterable[nn.Module]:
         return self.predictor.blocks
 
-    def begin(self, student: TimmBackbone, teacher: EMATeacher, views: Views, draws: Draws) -> State:
+    def begin(  # type: ignore[override]  # `uses_teacher`: it gets one
+        self, student: TimmBackbone, teacher: EMATeacher, views: Views, draws: Draws
+    ) -> State:
         images = self.crops_of(views)[0]
         grid = student.grid(images)
         context, targets = self.masks(draws, len(images), grid)

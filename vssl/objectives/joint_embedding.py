@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vssl.distributed import alone, total
 from vssl.draws import Draws
 from vssl.learner.backbone import TimmBackbone
+from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import WEIGHTS, Objective, State, pack, unpack
 from vssl.objectives.heads import full_precision
 from vssl.objectives.overlap import common_region, inside, roi_align
@@ -108,7 +109,7 @@ class JointEmbedding(Objective):
         self.dense_projector = _projector(dense_projector, "dense_projector", backbone.embed_dim) if grids else None
         self._try(backbone.embed_dim)
 
-    def begin(self, student: TimmBackbone, teacher: None, views: Views, draws: Draws) -> State:
+    def begin(self, student: TimmBackbone, teacher: EMATeacher | None, views: Views, draws: Draws) -> State:
         crops, local = self.crops_of(views), views.local_crops
         if (0 if local is None else len(local)) != self.n_local_crops:
             raise ValueError(
@@ -147,7 +148,7 @@ class JointEmbedding(Objective):
         tokens = {name: of.unflatten(0, (views[name], -1)) for name, of in tokens.items()}
         embeddings = {name: self._embed(student, of, state) for name, of in tokens.items()}
         dense = {}
-        if self.takes == "grids":
+        if self.dense_projector is not None:
             for name, of in tokens.items():
                 rows_columns = state[f"{name}.places"].shape[2:4]
                 patches = [student.patch_tokens(view) for view in of]

@@ -111,10 +111,8 @@ class MAE(Objective):
         }
 
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
-        losses = 0.0
-        for name, errors in self.squared_errors(student, state).items():
-            losses = losses + self.weights[name] * errors.mean(dim=(1, 2))
-        return mean_over_images(losses, state)
+        errors = self.squared_errors(student, state).items()
+        return mean_over_images(sum(self.weights[name] * of.mean(dim=(1, 2)) for name, of in errors), state)
 
     def losses(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch hidden"]]:
         """The loss of each hidden patch by component. An image's loss is their mean, weighted by `weights`."""
@@ -170,7 +168,8 @@ class MAE(Objective):
 
 def _components(targets: Sequence[Target]) -> tuple[dict[str, int], dict[str, float]]:
     """(number of values, share of the loss) of each component of all targets; shares add up to 1."""
-    components, weights = {}, {}
+    components: dict[str, int] = {}
+    weights: dict[str, float] = {}
     for target in targets:
         if twice := components.keys() & target.components.keys():
             raise ValueError(f"MAE: two targets have a component {sorted(twice)[0]!r}; give each kind of target once")

@@ -95,7 +95,7 @@ class ObjectiveMix(Objective):
             )
 
     def _with_teacher(self) -> Iterator[tuple[str, Objective]]:
-        return ((name, part) for name, part in self.parts.items() if part.uses_teacher)
+        return ((n, part) for n, part in self.parts.items() if part.uses_teacher)  # type: ignore[misc]  # Objectives
 
     def _teacher_of(self, name: str, teacher: EMATeacher) -> _TeacherOfPart:
         return _TeacherOfPart(
@@ -114,7 +114,7 @@ class ObjectiveMix(Objective):
 
     def begin(self, student: TimmBackbone, teacher: EMATeacher | None, views: Views, draws: Draws) -> State:
         self.crops_of(views)
-        state = {}
+        state: State = {}
         for name, part in self.parts.items():
             own = self._teacher_of(name, teacher) if part.uses_teacher else None
             begun = part.begin(student, own, self._views_of(part, views), draws)
@@ -187,7 +187,8 @@ class ObjectiveMix(Objective):
         return ratios.pop() if len(ratios) == 1 else None
 
     def split(self, state: State) -> tuple[State, State | None]:
-        first, rest = ({WEIGHTS: state[WEIGHTS]} if WEIGHTS in state else {}), {}
+        first = {WEIGHTS: state[WEIGHTS]} if WEIGHTS in state else {}
+        rest: State = {}
         for name, part in self.parts.items():
             halves = part.split({k: v for k, v in self._state_of(name, state).items() if k != WEIGHTS})
             for into, half in zip((first, rest), halves, strict=True):

@@ -72,4 +72,4 @@ def centred_kernel_alignment(
         for features in (full_precision(first), full_precision(second)):
             centred = features - features.mean(-2, keepdim=True)
             kernels.append((centred @ centred.transpose(-1, -2)).flatten(-2))
-        return F.cosine_similarity(*kernels, dim=-1, eps=1e-3)
+        return F.cosine_similarity(kernels[0], kernels[1], dim=-1, eps=1e-3)

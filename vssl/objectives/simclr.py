@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vssl.distributed import gather, rank_and_size
 from vssl.draws import Draws
 from vssl.learner.backbone import TimmBackbone
+from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
 from vssl.views.crops import Views
 
@@ -62,7 +63,7 @@ class SimCLR(Objective):
     def blind_loss(self, batch_size: int) -> float:
         return math.log(2 * batch_size * rank_and_size()[1] - 1)
 
-    def begin(self, student: TimmBackbone, teacher: None, views: Views, draws: Draws) -> State:
+    def begin(self, student: TimmBackbone, teacher: EMATeacher | None, views: Views, draws: Draws) -> State:
         return pack(student.trunk(self.crops_of(views).flatten(0, 1)), "global")
 
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:

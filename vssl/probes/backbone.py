@@ -75,7 +75,7 @@ class FrozenBackbone(nn.Module):
         class_tokens, mean = self.summaries(images)
         if pool != "avg" and not class_tokens:
             raise ValueError(f"{self.name} has no class token; set pool='avg'")
-        parts = {"avg": mean, "class": class_tokens[-1] if class_tokens else None}
+        parts = {"avg": mean} | ({"class": class_tokens[-1]} if class_tokens else {})
         return torch.cat([parts[name] for name in pool.split("+")], dim=1)
 
     @torch.no_grad()
@@ -84,7 +84,7 @@ class FrozenBackbone(nn.Module):
     ) -> tuple[list[Float[Tensor, "batch dim"]], Float[Tensor, "batch dim"]]:
         """The class token of each of `layers` ([] without one), and the mean patch token of the last."""
         maps = self._look(images, False)
-        class_tokens = [] if self.vit.cls_token is None else [prefix[:, 0] for _, prefix in maps]
+        class_tokens = [] if self.vit.cls_token is None else [prefix[:, 0] for _, prefix in maps if prefix is not None]
         return class_tokens, maps[-1][0].mean(dim=(2, 3))
 
     def _look(self, images: Tensor, class_token: bool) -> list[tuple[Tensor, Tensor | None]]:
@@ -102,7 +102,9 @@ class FrozenBackbone(nn.Module):
                 intermediates_only=True,
             )
         pairs = [entry if isinstance(entry, tuple) else (entry, None) for entry in found]
-        maps = [(patches.float(), None if prefix is None else prefix.float()) for patches, prefix in pairs]
+        maps: list[tuple[Tensor, Tensor | None]] = [
+            (patches.float(), None if prefix is None else prefix.float()) for patches, prefix in pairs
+        ]
         if not all(torch.isfinite(tokens).all() for pair in maps for tokens in pair if tokens is not None):
             raise ValueError(
                 f"the features of backbone {self.source} are not finite: its training diverged, or precision="
@@ -112,7 +114,8 @@ class FrozenBackbone(nn.Module):
             size = (height / self.patch_size, width / self.patch_size)
             maps = [(cover(patches, size), prefix) for patches, prefix in maps]
         if class_token:
-            maps = [(torch.cat([p, t[:, 0, :, None, None].expand_as(p)], dim=1), t) for p, t in maps]
+            classes = [t[:, 0, :, None, None] for _, t in maps if t is not None]  # each: `__init__` refuses others
+            maps = [(torch.cat([p, c.expand_as(p)], dim=1), t) for (p, t), c in zip(maps, classes, strict=True)]
         return maps
 
 

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -54,7 +55,8 @@ class FeatureCache:
     def _write(self, entry: Path, key: str, images: int, batches: Iterable[Sequence[Tensor]]) -> None:
         partial = entry.with_name(f"{entry.name}.partial-{os.getpid()}")
         partial.mkdir(parents=True, exist_ok=True)
-        files, rows = [], 0
+        files: list[BinaryIO] = []
+        rows = 0
         try:
             for batch in batches:
                 arrays = [(halved(layer) if self.half else layer).cpu().numpy() for layer in batch]

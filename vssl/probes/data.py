@@ -13,7 +13,7 @@ from mmengine.dataset import BaseDataset, Compose, pseudo_collate
 from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as T
 
@@ -192,7 +192,7 @@ class FolderSplit:
         if self.images is not None:
             yield from (self.images if rows is None else self.images[list(rows)]).split(batch_size)
         else:
-            dataset = self.dataset if rows is None else Subset(self.dataset, rows)
+            dataset: Dataset = self.dataset if rows is None else Subset(self.dataset, rows)
             yield from (images for images, _ in DataLoader(dataset, batch_size, num_workers=self.num_workers))
 
 
@@ -217,23 +217,24 @@ class ProbeData:
     """
 
     def __init__(self):
-        self._splits: dict[str, DenseSplit | FolderSplit] = {}
+        self._dense: dict[str, DenseSplit] = {}
+        self._folders: dict[str, FolderSplit] = {}
         self._listed: dict[str, BaseDataset] = {}
 
     def dense(self, config: dict, keep: bool = True, num_workers: int = 0) -> DenseSplit:
-        key = f"dense {keep} {config!r}"
-        if key not in self._splits:
+        key = f"{keep} {config!r}"
+        if key not in self._dense:
             files = repr(files_of(config))
             if files not in self._listed:
                 self._listed[files] = listed(config)
-            self._splits[key] = DenseSplit(config, keep, num_workers, self._listed[files])
-        return self._splits[key]
+            self._dense[key] = DenseSplit(config, keep, num_workers, self._listed[files])
+        return self._dense[key]
 
     def folder(self, root: str, **settings) -> FolderSplit:
-        key = f"folder {root} {settings!r}"
-        if key not in self._splits:
-            self._splits[key] = FolderSplit(root, **settings)
-        return self._splits[key]
+        key = f"{root} {settings!r}"
+        if key not in self._folders:
+            self._folders[key] = FolderSplit(root, **settings)
+        return self._folders[key]
 
 
 def source_card(data_root: str, train: int, val: int) -> dict:

@@ -15,7 +15,7 @@ from vssl.datasets.files import EXTENSIONS, image_paths, next_step, require_one_
 from vssl.datasets.label_checks import check_class_labels, check_depth_labels
 
 
-class _Checked:
+class _Checked(BaseSegDataset):
     """For mmseg datasets: images of every kind that vssl reads (mmseg lists one extension), and a wrong layout and
     missing, broken or wrong label files are errors before the work starts."""
 

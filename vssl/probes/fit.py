@@ -183,7 +183,7 @@ def build_schedule(config: dict | None) -> "FullBatch | Schedule":
 
 def finite(value: Tensor, hint: str) -> float:
     """The loss as a number; FloatingPointError when it is none."""
-    value = value.item()
-    if not math.isfinite(value):
-        raise FloatingPointError(f"the probe's loss is {value} {hint}")
-    return value
+    number = value.item()
+    if not math.isfinite(number):
+        raise FloatingPointError(f"the probe's loss is {number} {hint}")
+    return number

@@ -65,13 +65,14 @@ def choose(members: Sequence[Member], scores: Sequence[float | None], better: st
     Raises:
         FloatingPointError: all diverged.
     """
-    sound = [i for i, m in enumerate(members) if math.isfinite(m.final_loss) and scores[i] is not None]
+    scored = enumerate(zip(members, scores, strict=True))
+    sound = {i: score for i, (m, score) in scored if math.isfinite(m.final_loss) and score is not None}
     if not sound:
         raise FloatingPointError(
             f"all {len(members)} heads of the grid diverged; lower the learning rates "
             f"({sorted({m.about['lr'] for m in members})})"
         )
-    return min(sound, key=lambda i: scores[i] if better == "lower" else -scores[i])
+    return min(sound, key=lambda i: sound[i] if better == "lower" else -sound[i])
 
 
 def check_grid(select: str, holdout: float, learning_rates: Sequence[float], schedule: object) -> None:

@@ -62,8 +62,8 @@ def run_probes(
     folder = cache or cfg.get("cache")
     if cache_half and not folder:
         raise ValueError("--cache-half halves features on disk; give a folder for them (--cache DIR)")
-    cache = FeatureCache(folder, cache_half) if folder else None
-    run = ProbeRun(loaded, data, seed, device, cache=cache, resume=resume)
+    features = FeatureCache(folder, cache_half) if folder else None
+    run = ProbeRun(loaded, data, seed, device, cache=features, resume=resume)
     configs = _resolved(cfg["probes"])
     halves = {"features_kept_as": "float16"} if cache_half else {}
     protocols = {name: protocol_digest({**configs[name], **halves}, seed, run.weights) for name in probes}
@@ -93,8 +93,10 @@ def run_probes(
 
 
 def _finished(result: dict | None) -> dict | None:
+    if not result:
+        return result
     try:
-        return result and described(result)
+        return described(result)
     except ValueError as error:
         raise ValueError(f"probe '{result['name']}': {error}. Start without --resume to measure it again") from error
 

@@ -14,7 +14,7 @@ def check_settings(kind: type, settings: dict, where: str) -> None:
         name
         for base in kind.__mro__
         if "__init__" in vars(base)
-        for name, parameter in inspect.signature(base.__init__).parameters.items()
+        for name, parameter in inspect.signature(vars(base)["__init__"]).parameters.items()
         if parameter.kind in named and name != "self"
     }
     unknown = sorted(set(settings) - known)

@@ -3,7 +3,7 @@
 
 def table(results: list[dict]) -> str:
     """One line per probe: name, scores (mean ± half range of several seeds), seconds, and what a score leaves out."""
-    lines = {}
+    lines: dict[str | int, str] = {}
     for result in results:
         spread = result.get("card", {}).get("over_seeds")
         name, values = result["name"], result["scores"].items()

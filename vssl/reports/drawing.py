@@ -83,7 +83,7 @@ def to_png(figure: Figure, dpi: int = 160) -> bytes:
 
 @contextmanager
 def style(name: str) -> Iterator[None]:
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):  # type: ignore[dict-item]  # its keys are literals
         yield
 
 

@@ -106,7 +106,8 @@ def image(pixels: UInt8[np.ndarray, "height width 3"], alternative: str) -> str:
     """An ``<img>`` with the PNG inside; images beyond 256 pixels are thinned out."""
     stride = max(1, -(-max(pixels.shape[:2]) // 256))
     buffer = io.BytesIO()
-    imsave(buffer, np.ascontiguousarray(pixels[::stride, ::stride]), format="png", metadata={"Software": None})
+    plain = {"Software": None}  # None leaves an entry out
+    imsave(buffer, np.ascontiguousarray(pixels[::stride, ::stride]), format="png", metadata=plain)
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="{escape(alternative, quote=True)}" src="data:image/png;base64,{data}">'
 

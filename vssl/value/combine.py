@@ -4,7 +4,7 @@ Every combiner is a module called as ``combine({"segmentation": [...], "depth": 
 it remembers between meta steps is in its state_dict, so that a resumed run goes on exactly.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -104,7 +104,7 @@ class PCGrad(UnitNorm):
         return _total([self._freed(i, originals) for i in range(len(originals))])
 
     def _freed(self, i: int, originals: list[list[Tensor]]) -> list[Tensor]:
-        order = range(len(originals))
+        order: Sequence[int] = range(len(originals))
         if self.generator is not None:
             order = torch.randperm(len(originals), generator=self.generator).tolist()
         freed = originals[i]

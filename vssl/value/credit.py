@@ -46,7 +46,7 @@ def credit(
     direction = dict(zip(point, (d.detach() for d in v), strict=True))
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         try:
-            _, derivatives = torch.func.jvp(losses, (point,), (direction,))
+            _, derivatives = torch.func.jvp(losses, (point,), (direction,))  # type: ignore[misc]  # no has_aux: two
         except (NotImplementedError, RuntimeError) as error:
             if not any(said in str(error) for said in _NO_FORWARD_MODE):
                 raise

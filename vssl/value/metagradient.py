@@ -278,12 +278,12 @@ class _Method(nn.Module):
 def _without_recomputation(whole: nn.Module) -> Iterator[None]:
     recomputing = [m for m in whole.modules() if getattr(m, "grad_checkpointing", False)]
     for module in recomputing:
-        module.grad_checkpointing = False
+        module.grad_checkpointing = False  # type: ignore[assignment]  # not a submodule
     try:
         yield
     finally:
         for module in recomputing:
-            module.grad_checkpointing = True
+            module.grad_checkpointing = True  # type: ignore[assignment]
 
 
 @contextmanager

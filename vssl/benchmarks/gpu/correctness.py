@@ -2,6 +2,7 @@
 
 import copy
 from argparse import Namespace
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from itertools import product
@@ -58,8 +59,8 @@ def small(arguments: Namespace, **changes) -> Namespace:
 def moved(step: MetaStep, device: torch.device) -> MetaStep:
     """The same weights, moments, images and g_down on another device."""
     other = copy.copy(step)
-    parts = copy.deepcopy((step.student, step.objective, step.designer))
-    other.student, other.objective, other.designer = (part.to(device) for part in parts)
+    student, objective, designer = copy.deepcopy((step.student, step.objective, step.designer))
+    other.student, other.objective, other.designer = student.to(device), objective.to(device), designer.to(device)
     other.device, other.images, other.g_down = device, step.images.to(device), [g.to(device) for g in step.g_down]
     other.learner = [*other.student.parameters(), *other.objective.parameters()]
     other.optimizer = torch.optim.AdamW(other.learner, lr=5e-4)
@@ -67,6 +68,14 @@ def moved(step: MetaStep, device: torch.device) -> MetaStep:
     other.aligned = other.student.aligned_parameters()
     other.preconditioner = AdamPreconditioner(other.optimizer, other.aligned)
     return other
+
+
+def _gradients_compared(there: MetaStep, here: MetaStep, estimator: Callable, rule: Callable, allowed: float) -> dict:
+    return compare(there.meta_step(estimator, rule), here.meta_step(estimator, rule), allowed)
+
+
+def _views_compared(made: Callable, part: slice, device: torch.device) -> dict:
+    return compare(made(device)[part], made(torch.device("cpu"))[part], FP32)
 
 
 def _estimators(arguments: Namespace, section: Section) -> None:
@@ -79,9 +88,7 @@ def _estimators(arguments: Namespace, section: Section) -> None:
             section.attempt(
                 "gradient of the designer, device against CPU, fp32",
                 {"objective": name, "estimator": estimator, "rule": rule},
-                lambda e=estimator, r=rule, a=allowed, s=(there, here): compare(
-                    *(step.meta_step(ESTIMATORS[e], RULES[r]) for step in s), a
-                ),
+                partial(_gradients_compared, there, here, ESTIMATORS[estimator], RULES[rule], allowed),
             )
 
 
@@ -120,7 +127,7 @@ def _views(arguments: Namespace, section: Section) -> None:
         section.attempt(
             "designers' views, device against CPU, fp32",
             {"designer": kind, "what": what},
-            lambda m=made, p=part: compare(m(arguments.device)[p], m(torch.device("cpu"))[p], FP32),
+            partial(_views_compared, made, part, arguments.device),
         )
 
 

@@ -11,7 +11,7 @@ from vssl.benchmarks.gpu.learner import peak_mb
 from vssl.benchmarks.gpu.session import Section
 from vssl.benchmarks.meta_step import ESTIMATORS, OBJECTIVES, RULES, MetaStep
 from vssl.benchmarks.metagradient import _timed
-from vssl.benchmarks.timing import take_turns
+from vssl.benchmarks.timing import Quartiles, take_turns
 
 PERIOD, BATCH, META_BATCH = 4, 256, 32
 
@@ -44,7 +44,11 @@ def _overhead(arguments: Namespace, learner: MetaStep, meta: MetaStep, estimator
     work = {"learner": _timed(learner.ssl_step), "meta": _timed(meta_step)}
     times = {name: phases["step"] for name, phases in take_turns(work, arguments.repeats, arguments.device).items()}
     ratio, _ = times["meta"].over(times["learner"])
-    row = {"learner_ms": times["learner"].milliseconds(), "meta_ms": times["meta"].milliseconds(), "ratio": ratio}
+    row: dict[str, Quartiles | float | str] = {
+        "learner_ms": times["learner"].milliseconds(),
+        "meta_ms": times["meta"].milliseconds(),
+        "ratio": ratio,
+    }
     row["time_overhead_percent"] = 100 * ratio.median / PERIOD
     if arguments.device.type == "cuda":
         torch.cuda.empty_cache()

@@ -78,7 +78,7 @@ def prepare_ade20k(source: str | Path, out: str | Path, release: ADE20KRelease |
     return out / "dataset.json"
 
 
-def _copy(files: "_Source", split: str, names: list[str], out: Path, classes: int) -> dict[str, str]:
+def _copy(files: "_Source", split: str, names: list[tuple[str, str]], out: Path, classes: int) -> dict[str, str]:
     """One split, checked while it is written; returns the hashes of its images and of its annotations."""
     found, hashes = ClassValues(), {"images": ContentHash(), "annotations": ContentHash()}
     bar = track(in_threads(files.read_pair, names), split, "images", len(names))

@@ -88,12 +88,13 @@ _COLOURED = (rf"(?P<name>.+?)[\s,;]+{_RGB}", rf"{_RGB}[\s,;]+(?P<name>.+)")
 def _class_line(line: str) -> tuple[str, Colour | None]:
     line = line.strip()
     if found := re.fullmatch(r"(.+?)[\s,;]+#([0-9a-fA-F]{6})", line):
-        return found[1], tuple(bytes.fromhex(found[2]))
+        red, green, blue = bytes.fromhex(found[2])
+        return found[1], (red, green, blue)
     for pattern in _COLOURED:
         if found := re.fullmatch(pattern, line):
-            colour = tuple(int(found[channel]) for channel in "rgb")
-            if max(colour) < 256:
-                return found["name"], colour
+            red, green, blue = (int(found[channel]) for channel in "rgb")
+            if max(red, green, blue) < 256:
+                return found["name"], (red, green, blue)
     return line, None
 
 

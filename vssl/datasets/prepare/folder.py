@@ -82,7 +82,8 @@ def prepare_folder(
     options = {**_options(images, masks, depth, split, pairs), "image_suffix": image_suffix}
     if prepared(out, options):
         return out / "dataset.json"
-    layouts, about = {}, {}
+    layouts: dict[str, Layout] = {}
+    about: dict[str, Any] = {}
     if masks is not None:
         reader = _reader(classes, [mask for _, mask in pairs["ade20k"].values()], masks.first)
         layouts["ade20k"] = Layout(_split(pairs["ade20k"], sides, ("training", "validation")), reader.read)

@@ -8,6 +8,7 @@ Depth is as the Kinect gives it, not aligned with the colour image: their views 
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from vssl.datasets.files import found_in
@@ -44,7 +45,7 @@ def prepare_seven_scenes(source: str | Path, out: str | Path, every: int = 10, v
         )
     pairs = matched(files_by_name(source, ".color"), files_by_name(source, ".depth"))
     if listed:
-        sides = [
+        sides: Sequence[list[str]] = [
             [n for s in _sequences(source, name) for n in pairs if n.startswith(f"{s}/")] for name in LISTS.values()
         ]
         words = "published"

@@ -77,8 +77,8 @@ class Split:
 
 
 def _others(names: Sequence[str], taken: Sequence[str]) -> list[str]:
-    taken = set(taken)
-    return [name for name in names if name not in taken]
+    out = set(taken)
+    return [name for name in names if name not in out]
 
 
 def _listed(path: Path, names: Sequence[str]) -> list[str]:
@@ -87,7 +87,8 @@ def _listed(path: Path, names: Sequence[str]) -> list[str]:
     by_stem: dict[str, list[str]] = {}
     for name in names:
         by_stem.setdefault(PurePosixPath(name).name, []).append(name)
-    known, found = set(names), {}
+    known = set(names)
+    found: dict[str, None] = {}
     for line in (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()):
         if not line:
             continue

@@ -62,12 +62,14 @@ class Thing:
     @cached_property
     def low(self) -> Point:
         """Lowest corner of the box around all parts, in the thing's frame."""
-        return tuple(min(p.solid.low[k] for p in self.parts) for k in range(3))
+        x, y, z = (min(p.solid.low[k] for p in self.parts) for k in range(3))
+        return x, y, z
 
     @cached_property
     def high(self) -> Point:
         """Highest corner of the box around all parts, in the thing's frame."""
-        return tuple(max(p.solid.high[k] for p in self.parts) for k in range(3))
+        x, y, z = (max(p.solid.high[k] for p in self.parts) for k in range(3))
+        return x, y, z
 
     @cached_property
     def radius(self) -> float:
@@ -103,7 +105,7 @@ def table(rng: Generator) -> Thing:
     top, leg = random_material(rng), random_material(rng)
     if rng.random() < 0.3:
         r = rng.uniform(0.5, 0.8)
-        solids = [
+        solids: list[tuple[Solid, Material]] = [
             (Frustum(0.0, 0.0, height - plate, height, r, r), top),
             (Frustum(0.0, 0.0, 0.04, height - plate, 0.09, 0.09), leg),
             (Frustum(0.0, 0.0, 0.0, 0.04, 0.55 * r, 0.5 * r), leg),
@@ -121,7 +123,7 @@ def _clutter(rng: Generator, height: float, reach: float) -> tuple[Part, ...]:
     for x in (-reach, reach)[: rng.integers(1, 3)]:
         x, z, size = x + rng.uniform(-0.1, 0.1), rng.uniform(-0.15, 0.15), rng.uniform(0.06, 0.12)
         if rng.random() < 0.5:
-            solid = Frustum(x, z, height, height + 2.5 * size, size, 0.7 * size)
+            solid: Solid = Frustum(x, z, height, height + 2.5 * size, size, 0.7 * size)
         else:
             solid = _box(x - size, x + size, height, height + 0.9 * size, z - size, z + size)
         parts.append(Part(solid, random_material(rng, (plain, stripes, dots), (0.03, 0.1)), UNLABELED))

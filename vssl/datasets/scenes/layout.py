@@ -91,7 +91,12 @@ def look_at(position: Point, target: Point, fov: float, roll: float = 0.0) -> Ca
     up = np.cross(forward, right)
     cos, sin = np.cos(roll), np.sin(roll)
     right, up = cos * right + sin * up, cos * up - sin * right
-    return Camera(*(tuple(map(float, axis)) for axis in (position_array, right, up, forward)), fov=float(fov))
+    return Camera(_point(position_array), _point(right), _point(up), _point(forward), fov=float(fov))
+
+
+def _point(array: np.ndarray) -> Point:
+    x, y, z = map(float, array)
+    return x, y, z
 
 
 def compose(rng: Generator, prominent: str) -> Scene:
@@ -165,9 +170,9 @@ def _add_pictures(rng: Generator, things: list[Thing], room: Interior, camera: C
         new = (poster if rng.random() < 0.6 else window)(rng)
         half_width, half_height = new.high[0] + 0.1, new.high[1]
         ray = camera.through(rng.uniform(-0.9, 0.9), rng.uniform(-0.1, 0.8))
-        t, face = room.intersect(ray)
+        t, faces = room.intersect(ray)
         x, y, z = (float(p[0]) for p in ray.at(t))
-        face = int(face[0])
+        face = int(faces[0])
         if face not in (0, 1, 5):
             continue
         axis = 0 if face == 5 else 2

@@ -219,7 +219,7 @@ def random_material(rng: np.random.Generator, choice: tuple = _FURNITURE, period
     colours = wood_colours(rng) if wooden else (random_colour(rng), random_colour(rng))
     if not wooden and rng.random() < 0.6:  # two shades of one colour
         first, darker = colours[0], rng.uniform(0.4, 0.9)
-        colours = (first, tuple(c * darker for c in first))
+        colours = (first, (first[0] * darker, first[1] * darker, first[2] * darker))
     angle = rng.integers(2) * np.pi / 2 + (rng.random() < 0.2) * rng.uniform(0, np.pi)
     return Material(
         pattern,

@@ -252,4 +252,5 @@ def _bounding_sphere(thing: Thing) -> tuple[tuple[float, float, float], float]:
     cos, sin = float(np.cos(thing.yaw)), float(np.sin(thing.yaw))
     centre = cos * x + sin * z, y, cos * z - sin * x
     radius = float(np.linalg.norm(high - low)) / 2
-    return tuple(c + p for c, p in zip(centre, thing.position, strict=True)), radius
+    px, py, pz = thing.position
+    return (centre[0] + px, centre[1] + py, centre[2] + pz), radius

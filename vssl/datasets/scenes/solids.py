@@ -30,12 +30,14 @@ class Rays:
     @cached_property
     def inverse(self) -> tuple[Array, Array, Array]:
         """1 / direction, a component of exactly zero counted as a very small one (a large finite inverse)."""
-        return tuple(1 / np.where(np.abs(d) < 1e-12, np.float32(1e-12), d) for d in self.direction)
+        x, y, z = (1 / np.where(np.abs(d) < 1e-12, np.float32(1e-12), d) for d in self.direction)
+        return x, y, z
 
     def crop(self, window: tuple[slice, slice]) -> "Rays":
         """The rays of an image window (a view, no copy)."""
         cropped = Rays(self.origin, tuple(d[window] for d in self.direction))
-        cropped.inverse = tuple(i[window] for i in self.inverse)
+        x, y, z = self.inverse
+        cropped.inverse = x[window], y[window], z[window]
         return cropped
 
     def rotated(self, yaw: float, position: Point) -> "Rays":
@@ -97,7 +99,7 @@ def slabs(rays: Rays, low: Point, high: Point) -> tuple[Array, Array]:
         near, far = np.minimum(ta, tb), np.maximum(ta, tb)
         enter = near if enter is None else np.maximum(enter, near, out=enter)
         leave = far if leave is None else np.minimum(leave, far, out=leave)
-    return enter, leave
+    return enter, leave  # type: ignore[return-value]  # there are three axes: neither is None
 
 
 def _axis_surface(axis: Array, local: list[Array]) -> Surface:
@@ -115,11 +117,13 @@ class Ellipsoid:
 
     @property
     def low(self) -> Point:
-        return tuple(c - r for c, r in zip(self.centre, self.radii, strict=True))
+        x, y, z = (c - r for c, r in zip(self.centre, self.radii, strict=True))
+        return x, y, z
 
     @property
     def high(self) -> Point:
-        return tuple(c + r for c, r in zip(self.centre, self.radii, strict=True))
+        x, y, z = (c + r for c, r in zip(self.centre, self.radii, strict=True))
+        return x, y, z
 
     def intersect(self, rays: Rays) -> Float32[Array, "*rays"]:
         """First t > 0 on each ray, inf where the ray misses. The origin must lie outside."""

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from vssl.learner import TimmBackbone
 from vssl.probes.backbone import FrozenBackbone
 from vssl.probes.data import DenseSplit, ProbeData, require_disjoint, source_card, transform_names
-from vssl.probes.dense.inference import inference_settings
+from vssl.probes.dense.heads import DenseHead
+from vssl.probes.dense.inference import DepthSegmentor, Segmentor, inference_settings
 from vssl.probes.dense.padding import MeanPadding
 from vssl.probes.dense.runner_fit import fit_runner
 from vssl.probes.dense.split_loss import split_loss
@@ -44,8 +45,8 @@ class DenseProbe(Probe):
         checkpoint_interval: steps of the Runner between two checkpoints.
     """
 
-    segmentor: type[nn.Module]
-    head_type: type[nn.Module]
+    segmentor: type[Segmentor] | type[DepthSegmentor]
+    head_type: type[DenseHead]
     label_fill: int  # padded label pixels: 255 is ignored as a class, but is a valid number of metres
 
     def __init__(
@@ -151,7 +152,7 @@ class DenseProbe(Probe):
         protocol = {"pipeline": repr(split.config["pipeline"]), "size": self.size, **self.look}
         return run.features(protocol, split.files(), len(split), self.feature_batches(model, split))
 
-    def fit_cached(self, model: nn.Module, train: DenseSplit, run: ProbeRun) -> None:
+    def fit_cached(self, model: Segmentor | DepthSegmentor, train: DenseSplit, run: ProbeRun) -> None:
         head, features = model.decode_head, self.features(model, train, run)
         targets = head.targets([item["data_samples"] for item in train.items]).to(features[0].device)
 

@@ -125,6 +125,6 @@ class CurveMomentum(MomentumSchedulerMixin, _ParamScheduler):
         self.curve, self.steps, self.warmup_steps = curve, steps, warmup_steps
         super().__init__(optimizer, **settings)
 
-    def _get_value(self) -> list[float]:
+    def _get_value(self) -> list[float | None]:
         value = self.curve.momentum(min(self.last_step, self.steps - 1), self.steps, self.warmup_steps)
         return [value] * len(self.base_values)

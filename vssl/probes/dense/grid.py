@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from itertools import product
 from time import perf_counter
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ class DenseGrid(Probe):
             | ({} if held is None else {f"held_out_{main}": f})
             for m, score, f in zip(members, on_val, found, strict=True)
         ]
-        more = {"counts": on_val[best].counts(), "chosen": reported[best], "members": reported}
+        more: dict[str, Any] = {"counts": on_val[best].counts(), "chosen": reported[best], "members": reported}
         if on_val[best].per_class is not None:
             more["per_class"] = on_val[best].per_class
         pictures = self.pictures(models[best], shared, val)

@@ -38,7 +38,7 @@ def inference_settings(config: dict | None) -> dict:
     return config
 
 
-class _Averaging(ABC):
+class _Averaging(EncoderDecoder, ABC):
     """mmseg's inference over several looks at an image.
 
     Replaces mmseg's `inference` (its depth estimator runs slide mode, then overwrites it with whole-image:
@@ -50,7 +50,8 @@ class _Averaging(ABC):
             (scale, flip) for scale in self.test_cfg["scales"] for flip in (False, True)[: 1 + self.test_cfg["flip"]]
         ]
         outputs = (self._look(inputs, batch_img_metas, *look) for look in looks)
-        return next(outputs) if len(looks) == 1 else sum(map(self.averaged, outputs)) / len(looks)
+        first = next(outputs)
+        return first if len(looks) == 1 else sum(map(self.averaged, outputs), self.averaged(first)) / len(looks)
 
     def _look(self, inputs: Tensor, metas: Sequence[dict], scale: float, flip: bool) -> Tensor:
         size = inputs.shape[2:]
@@ -69,7 +70,7 @@ class _Averaging(ABC):
         """What of a prediction is averaged over looks."""
 
 
-class Segmentor(_Averaging, EncoderDecoder):
+class Segmentor(_Averaging):
     """Class logits. Windows average logits; looks average probabilities, as mmseg did when the papers used it."""
 
     @staticmethod

@@ -79,6 +79,7 @@ class SigLoss(DepthLoss):
     def __init__(self, warmup_steps: int = 100, images: int | None = None, **settings):
         super().__init__(**settings)
         self.warmup_steps, self.images = warmup_steps, images
+        self.steps: Tensor
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))  # in the state: a resumed fit is past it
 
     def forward(self, depth: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
@@ -96,7 +96,7 @@ class ScheduledBatches(Sampler):
 class SeededDraws(Dataset):
     """A dataset whose augmentations depend on (seed, draw). mmseg's transforms draw from NumPy's global generator."""
 
-    def __init__(self, dataset: Dataset, seed: int):
+    def __init__(self, dataset: BaseDataset, seed: int):
         self.dataset, self.seed = dataset, seed
 
     @property

@@ -196,7 +196,8 @@ def knn_votes(
     chunk: int = 1024,
 ) -> dict[int, Float[Tensor, "queries classes"]]:
     """Summed votes of the k nearest training images for each k (`chunk` queries at a time bound the memory)."""
-    train, found = F.normalize(train, dim=1), {n: [] for n in k}
+    train = F.normalize(train, dim=1)
+    found: dict[int, list[Tensor]] = {n: [] for n in k}
     for part in F.normalize(queries, dim=1).split(chunk):
         similarity, nearest = (part @ train.T).topk(max(k), dim=1)
         weights = ((similarity - 1) / temperature).exp()  # − 1 keeps the exponent ≤ 0 and changes no ranking

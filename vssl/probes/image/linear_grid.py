@@ -248,7 +248,7 @@ class RandomCrops(Dataset):
         return len(self.samples)
 
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[UInt8[Tensor, "3 size size"], int]:
-        index, epoch = (key, self.epoch) if self.epoch is not None else (key[0], key[1] // len(self))
+        index, epoch = (key[0], key[1] // len(self)) if isinstance(key, tuple) else (key, self.epoch)
         path, target = self.samples[index]
         with torch.random.fork_rng(devices=[]):
             seed = np.random.SeedSequence((self.seed, epoch, index)).generate_state(1, np.uint64)

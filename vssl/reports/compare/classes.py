@@ -37,7 +37,7 @@ def _mean_per_class(arm: dict, work_dir: Path) -> dict[str, dict[str, float]]:
 
 def _flat(per_class: dict) -> dict[str, float | None]:
     """``{"wall": 70.1}`` as it is, ``{"IoU": {"wall": 70.1}}`` as ``{"wall (IoU)": 70.1}``."""
-    flat = {}
+    flat: dict[str, float | None] = {}
     for key, value in per_class.items():
         if isinstance(value, dict):
             flat |= {f"{name} ({key})": score for name, score in value.items()}

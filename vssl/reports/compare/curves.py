@@ -46,7 +46,7 @@ def curves_figure(results: dict, logs: Logs) -> Figure | None:
 def _titles(rows: list[dict]) -> dict[str, str]:
     """Title of the panel of each log key that the rows hold, in the order of the panels."""
     logged = dict.fromkeys(key for row in rows for key in row)
-    titles = {}
+    titles: dict[str, str] = {}
     for known, title in CURVES.items():
         if known == FEEDBACK:
             titles |= {key: f"{title}, {key.removeprefix(FEEDBACK)}" for key in logged if key.startswith(FEEDBACK)}

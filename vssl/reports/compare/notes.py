@@ -90,7 +90,8 @@ def _not_finite(runs: dict[tuple[str, int], Run]) -> list[str]:
 
 
 def _unequal_cards(runs: dict[tuple[str, int], Run]) -> list[str]:
-    notes, first = [], {}
+    notes: list[str] = []
+    first: dict[str, dict] = {}
     for (arm, seed), run in runs.items():
         for probe, result in run.probes.items():
             card = protocol_of(result)
@@ -104,7 +105,10 @@ def _unequal_cards(runs: dict[tuple[str, int], Run]) -> list[str]:
 
 
 def _unequal_origins(runs: dict[tuple[str, int], Run]) -> list[str]:
-    notes, settings, machines, starts = [], {}, {}, {}
+    notes: list[str] = []
+    settings: dict[str, dict | None] = {}
+    machines: dict[str, list[str]] = {}
+    starts: dict[str, list[str]] = {}
     for (arm, seed), run in runs.items():
         if not run.origin or run.why_missing:
             continue

@@ -206,8 +206,8 @@ def _phases(results: dict) -> str:
 
 
 def _cost_table(results: dict) -> str:
-    phases = dict.fromkeys(phase for arm in results["arms"].values() for phase in mean_phases(arm))
-    phases = sorted(phases, key=lambda phase: phase == "other")
+    measured = dict.fromkeys(phase for arm in results["arms"].values() for phase in mean_phases(arm))
+    phases = sorted(measured, key=lambda phase: phase == "other")
     header = ["", "steps", escape(time_unit(results)), "ms per step", "images/s", "peak memory (MB)"]
     header += [f"{escape(phase)} (ms)" for phase in phases]
     rows = []

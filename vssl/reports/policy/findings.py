@@ -66,9 +66,9 @@ def _probe(record: Record) -> list[str]:
         if difference is not None and difference.n >= ENOUGH_PAIRS:
             unclear = difference.low <= 0 <= difference.high
             outcome = "no clear difference" if unclear else "larger" if difference.mean > 0 else "smaller"
-            told = format_difference({k: MILLI * getattr(difference, k) for k in ("mean", "low", "high")}, 2)
+            moved = format_difference({k: MILLI * getattr(difference, k) for k in ("mean", "low", "high")}, 2)
             lines.append(
-                f"Drop of the {task} loss by one AdamW step, designed views − base views: {told} × 10⁻³, {outcome}."
+                f"Drop of the {task} loss by one AdamW step, designed views − base views: {moved} × 10⁻³, {outcome}."
             )
     return lines
 

@@ -38,7 +38,7 @@ def _over_time(record: Record, index: int, chosen: list[Snapshot], scale: tuple[
     header = [escape(name), "base view", *(f"step {snapshot.step}" for snapshot in chosen)]
     rows = [["designed", tile(base, "base view"), *(tile(s.designed[index], "designed view") for s in chosen)]]
     if scale is not None:
-        rows.append(["mask", "", *(_mask_tile(s.mask[index], scale) for s in chosen)])
+        rows.append(["mask", "", *(_mask_tile(mask[index], scale) for mask in _masks(chosen))])
     rows.append(["difference", "", *(tile(difference(s.designed[index], base, gain), "difference") for s in chosen)])
     return table(header, rows, "tiles")
 
@@ -59,7 +59,7 @@ def matched_random_section(record: Record) -> str:
         ["learned", *(tile(last.designed[i], "learned view") for i in shown)],
         ["matched random", *(tile(last.matched_random[i], "matched-random view") for i in shown)],
     ]
-    if scale is not None and last.matched_random_mask is not None:
+    if scale is not None and last.mask is not None and last.matched_random_mask is not None:
         rows.insert(2, ["its mask", *(_mask_tile(last.mask[i], scale) for i in shown)])
         rows.append(["its mask", *(_mask_tile(last.matched_random_mask[i], scale) for i in shown)])
     notes = (
@@ -94,7 +94,7 @@ def panel_figure(record: Record) -> Figure:
     for i in shown:
         rows.append([record.base[i], *(s.designed[i] for s in chosen)])
         if scale is not None:
-            rows.append([None, *(mask_colours(s.mask[i], scale) for s in chosen)])
+            rows.append([None, *(mask_colours(mask[i], scale) for mask in _masks(chosen))])
     return _grid("panel", rows, titles)
 
 
@@ -128,9 +128,14 @@ def _grid(name: str, rows: list[list], titles: Sequence[str] | None, labels: Seq
     return figure
 
 
+def _masks(snapshots: list[Snapshot]) -> list[Float[np.ndarray, "images height width"]]:
+    """One for each, where `mask_scale` gives a scale."""
+    return [snapshot.mask for snapshot in snapshots if snapshot.mask is not None]
+
+
 def mask_scale(record: Record) -> tuple[float, float] | None:
-    """One scale for all masks of the record, from the smallest to the largest value; None without masks."""
-    masks = [snapshot.mask for snapshot in record.snapshots if snapshot.mask is not None]
+    """One scale for all masks of the record, from the smallest to the largest value; None where any has no mask."""
+    masks = _masks(record.snapshots)
     if len(masks) < len(record.snapshots):
         return None
     low, high = min(float(m.min()) for m in masks), max(float(m.max()) for m in masks)
