@@ -1,5 +1,6 @@
 """A sweep of tiny runs on a few rendered scenes, by the real engine, probes and Optuna."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ unlabeled.update(root="SCENES/imagenet/train")
 backbone.update(embed_dim=16, depth=2, aligned_blocks=2)
 objective.update(decoder_dim=16, decoder_heads=2)
 optimizer.update(lr=1e-2)
-batch_size, threads, budget = 8, 1, dict(steps=8)
+batch_size, threads, budget, checkpoint_interval = 8, 1, dict(steps=8), 3
 log_interval, rankme_interval, sample_views, snapshots, collapse = 1, 0, 0, 0, "off"
 """
 
@@ -30,7 +31,7 @@ with read_base():
     from vssl.configs.probes.scenes import *
 
 for name, layout in (("segmentation", "ade20k"), ("depth", "nyuv2")):
-    probes[name]["schedule"] = dict(type=FullBatch, iterations=5, l2=1e-4)
+    probes[name]["schedule"] = dict(type=FullBatch, iterations=3, l2=1e-4)
     for split in ("train", "val"):
         probes[name][split].update(data_root=f"SCENES/{layout}")
 del probes["classification"], probes["knn"], name, split, layout
@@ -76,14 +77,31 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def written() -> dict:
+    """A sweep's config, as its file says it."""
+    return dict(SWEEP)
+
+
+@pytest.fixture
 def with_scenes(folder, scenes):
     (folder / "scenes").symlink_to(scenes)
     return folder
 
 
 @pytest.fixture(scope="session")
-def workers() -> Workers:
+def timing_workers() -> Workers:
+    """The real ones."""
     return default_workers()
+
+
+@pytest.fixture(scope="session")
+def workers(timing_workers) -> Workers:
+    """The real ones, to whom every step costs the same."""
+    return replace(timing_workers, compare_cost=equal_cost)
+
+
+def equal_cost(arm, baseline, baseline_steps, clock, seed, steps=None) -> dict:
+    return {"steps": steps or baseline_steps, "cost": 1.0, "kinds": {}, "baseline_seconds": 1.0}
 
 
 @pytest.fixture

@@ -69,7 +69,9 @@ def score_info(sweep: Sweep, probes: Any) -> dict[str, Score]:
     for score in sweep.scores:
         judged = sorted(name for name, info in known.items() if info.better is not None)
         if score not in judged:
-            raise ConfigError(f"{sweep.source}: scores: the probes have no score {score!r} to search by{_near(score, judged)}")
+            raise ConfigError(
+                f"{sweep.source}: scores: the probes have no score {score!r} to search by{_near(score, judged)}"
+            )
     return {score: known[score] for score in sweep.scores}
 
 

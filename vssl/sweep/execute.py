@@ -12,6 +12,7 @@ from vssl.comparison.execute import Execution
 from vssl.comparison.plan import Comparison
 from vssl.comparison.state import is_trained
 from vssl.compat import add_note
+from vssl.engine.checkpoint import candidates
 from vssl.engine.config import ConfigError
 from vssl.engine.run_directory import claimed
 from vssl.reports import run_directory
@@ -33,8 +34,8 @@ def execute(
     """Train and probe the start, and then as many trials as are missing.
 
     A trial that was broken off goes on from its checkpoint, or begins again where it has none, with the values that it
-    had. One whose values cannot be combined, or whose loss is not finite, has failed: it counts, and the search goes on.
-    Anything else that goes wrong ends the sweep, and the trial stays to be gone on with.
+    had. One whose values cannot be combined, or whose loss is not finite, has failed: it counts, and the search goes
+    on. Anything else that goes wrong ends the sweep, and the trial stays to be gone on with.
 
     Args:
         after_each: called whenever a trial has ended.
@@ -57,7 +58,9 @@ def execute(
 
 def shown(params: Mapping[str, float | int | str]) -> str:
     """``objective.mask_ratio=0.71, recipe.flip=0.2``."""
-    return ", ".join(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in params.items())
+    return ", ".join(
+        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in params.items()
+    )
 
 
 class _Trial:
@@ -76,6 +79,8 @@ class _Trial:
             except Pruned as pruned:
                 state, why = PRUNED, str(pruned)
             except (ConfigError, FloatingPointError) as error:
+                if isinstance(error, ConfigError) and self._has_checkpoint():
+                    raise  # it was trained with these values before: something else is wrong
                 state, why = FAILED, str(error)
         except BaseException as error:
             add_note(error, f"{self._name} stopped here; the same command goes on from it.")
@@ -101,6 +106,9 @@ class _Trial:
             execution.calibrate(self._name)
             execution.bring_run(self._name, seed, position)
         return FINISHED, list(mean_scores(comparison, self._name, self._sweep.scores).values())
+
+    def _has_checkpoint(self) -> bool:
+        return any(candidates(folder) for folder in run_directories(self._sweep, self._trial.number))
 
     def _hook(self) -> PruningHook:
         probe, score = self._sweep.scores[0].split("/")

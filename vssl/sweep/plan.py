@@ -111,8 +111,8 @@ def read_sweep(
     check_keys(trial, {"config", "cfg_options", "continues"}, required={"config"}, where=f"{source}: trial")
     if "baseline_steps" not in (config["budget"] or {}):
         raise ConfigError(
-            f"{source}: budget={config['budget']!r}; give dict(baseline_steps=N, clock=…), the steps that `trial` takes "
-            "with nothing changed: cost is counted in them"
+            f"{source}: budget={config['budget']!r}; give dict(baseline_steps=N, clock=…), the steps that `trial` "
+            "takes with nothing changed: cost is counted in them"
         )
     shared = {key: config[key] for key in _SHARED & config.keys()}
     shared |= {"seeds": config.get("seeds", [0]), "title": config.get("title", "Search over recipes")}

@@ -36,7 +36,7 @@ def best_config(trial: dict[str, Any], results: dict[str, Any], sweep: Sweep) ->
     config = read_config(sweep.work_dir / trial["run"] / f"seed{sweep.template.seeds[0]}" / "config.py")
     config.arm = "searched"
     if sweep.pruning is not None:
-        del config.probes
+        config.pop("probes")
     found = ", ".join(f"{score} {trial['scores'][score]:.4g}" for score in results["scores"])
     head = f"{trial['run']} of {_done(results)}: {found} on the sweep's probes."
     tried = "\n".join(f"    {key} = {value!r}" for key, value in trial["values"].items())
@@ -100,8 +100,8 @@ def cost_line(results: dict[str, Any]) -> str:
     kind = "processor" if cost["clock"] == "processor" else "elapsed"
     return (
         f"The search ({_done(results)}) cost {cost['baseline_steps']:.0f} steps of the baseline, {cost['budgets']:.2f} "
-        f"times the budget of one run. These took {cost['training_seconds']:.0f} {kind} seconds; with timing, probes and "
-        f"checkpoints it was {cost['processor_seconds']:.0f} processor seconds."
+        f"times the budget of one run. These took {cost['training_seconds']:.0f} {kind} seconds; with timing, probes "
+        f"and checkpoints it was {cost['processor_seconds']:.0f} processor seconds."
     )
 
 

@@ -1,13 +1,13 @@
 """The space of a sweep: dotted keys of a training config, each with a range or a list of options.
 
-    space = {
-        "objective.mask_ratio": dict(low=0.3, high=0.9),
-        "optimizer.lr": dict(low=1e-4, high=1e-2, log=True),
-        "batch_size": dict(low=16, high=64, whole=True),
-        "recipe.global_scale.0": dict(low=0.1, high=1.0),          # the first number of a pair
-        "recipe.jitter": dict(options=dict(none=None, light=dict(brightness=0.4, contrast=0.4))),
-        "recipe.interpolation": dict(options=["bilinear", "bicubic"]),
-    }
+space = {
+    "objective.mask_ratio": dict(low=0.3, high=0.9),
+    "optimizer.lr": dict(low=1e-4, high=1e-2, log=True),
+    "batch_size": dict(low=16, high=64, whole=True),
+    "recipe.global_scale.0": dict(low=0.1, high=1.0),          # the first number of a pair
+    "recipe.jitter": dict(options=dict(none=None, light=dict(brightness=0.4, contrast=0.4))),
+    "recipe.interpolation": dict(options=["bilinear", "bicubic"]),
+}
 """
 
 import copy
@@ -158,7 +158,7 @@ class TrialConfigs:
                 build(config.designer, build(config.recipe))
             if parts & {"objective", "backbone"}:
                 build(config.objective, build(config.backbone))
-        except (ValueError, TypeError, ImportError) as error:
+        except (ValueError, TypeError, ImportError, AssertionError) as error:
             said = str(error).removeprefix("--cfg-options ").removeprefix(f"{self._where}: ")
             raise ConfigError(f"{self._where}: {shown}: {said}") from error
 

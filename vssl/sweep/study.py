@@ -123,7 +123,7 @@ class Study:
         return trial
 
     def hopeless(self, trial, share: int, value: float) -> bool:
-        """Whether successive halving ends this trial, whose score at `share` is `value`; remembered before it is said."""
+        """Whether successive halving ends this trial, whose score at `share` is `value`. It is remembered first."""
         if share not in self._frozen(trial).intermediate_values:
             trial.report(value, share)
         if not trial.should_prune():
