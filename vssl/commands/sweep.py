@@ -13,7 +13,8 @@ from vssl.config_files import config_file
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Search over settings of a training config with Optuna. Every trial is a run at the cost of "
-        "the same number of baseline steps, scored by probes. What is finished is not run again. Needs the extra vssl[sweep].",
+        "the same number of baseline steps, scored by probes. What is finished is not run again. "
+        "Needs the extra vssl[sweep].",
     )
     parser.add_argument("config", help="a sweep config: a path, or a name such as scenes/sweep_mae")
     parser.add_argument("--work-dir", help="where trials and the report go (default: the config's work_dir)")

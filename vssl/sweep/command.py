@@ -1,6 +1,7 @@
 """What ``tools/sweep.py`` does."""
 
 import argparse
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,17 +70,10 @@ def score_info(sweep: Sweep, probes: Any) -> dict[str, Score]:
     for score in sweep.scores:
         judged = sorted(name for name, info in known.items() if info.better is not None)
         if score not in judged:
-            raise ConfigError(
-                f"{sweep.source}: scores: the probes have no score {score!r} to search by{_near(score, judged)}"
-            )
+            near = difflib.get_close_matches(score, judged, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it can be one of {', '.join(judged)}"
+            raise ConfigError(f"{sweep.source}: scores: the probes have no score {score!r} to search by; {hint}")
     return {score: known[score] for score in sweep.scores}
-
-
-def _near(score: str, known: list[str]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(score, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; it can be one of {', '.join(known)}"
 
 
 def _settings(sweep: Sweep, base: Any, probes: Any) -> dict[str, Any]:
