@@ -31,7 +31,7 @@ with read_base():
     from vssl.configs.probes.scenes import *
 
 for name, layout in (("segmentation", "ade20k"), ("depth", "nyuv2")):
-    probes[name]["schedule"] = dict(type=FullBatch, iterations=3, l2=1e-4)
+    probes[name]["schedule"] = dict(type=FullBatch, iterations=10, l2=1e-4)
     for split in ("train", "val"):
         probes[name][split].update(data_root=f"SCENES/{layout}")
 del probes["classification"], probes["knn"], name, split, layout

@@ -14,6 +14,7 @@ import pytest
 from mmengine.hooks import Hook
 from safetensors.torch import load_file
 
+from vssl.comparison import execute, read_comparison
 from vssl.engine import load_config, train
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,24 @@ def test_a_sweep_leaves_runs_tables_and_a_config_that_trains(with_scenes, sweep,
     assert all((weights[name] == before[name]).all() for name in before)
 
 
+def test_the_best_is_an_arm_of_a_comparison(with_scenes, sweep, workers, written):
+    run = sweep(trials=2)
+    values = results(run)["trials"][results(run)["best"][0]]["values"]
+    arms = {
+        "fixed": {"config": "training.py", "continues": "run"},
+        "searched": {"config": str(run / "best.py"), "continues": "run", "cfg_options": {"unlabeled.skip_corrupt": 0}},
+    }
+    rest = {"start": written["start"], "probes": "probes.py", "seeds": [0], "budget": {"baseline_steps": 4}}
+    comparison = read_comparison({**rest, "arms": arms, "candidate": "searched"}, work_dir="compared")
+    execute(comparison, workers, say=lambda line: None)
+    config = load_config("compared/searched/seed0/config.py")
+    assert config.budget.steps == 4 and config.arm == "searched"
+    assert config.backbone.checkpoint == "compared/start/run/backbone.safetensors"
+    assert config.continue_run == "compared/start/run"
+    assert config.objective.mask_ratio == values["objective.mask_ratio"]
+    assert Path("compared/searched/seed0/probes/segmentation.json").is_file()
+
+
 def test_more_trials_are_added_to_those_that_are_there(with_scenes, sweep, workers):
     run = sweep(trials=1)
     first, trained = table(run), []
@@ -85,7 +104,7 @@ def test_a_sweep_that_was_stopped_anywhere_ends_as_one_that_was_not(with_scenes,
     """Pruned at shares 1 and 3 of 4 unless it is the best so far (of three, the best third goes on)."""
     pruning = {"count": 4, "reduction": 3}
     whole = sweep("--work-dir", "whole", trials=4, pruning=pruning)
-    stops = {("trial_000", "train"), ("trial_002", "train"), ("trial_001", "probe"), ("trial_003", "time")}
+    stops = {(f"trial_{number:03d}", what) for number in range(4) for what in ("time", "train", "probe")}
 
     def stop_once(place: str, what: str) -> None:
         if (place, what) in stops:
@@ -93,8 +112,8 @@ def test_a_sweep_that_was_stopped_anywhere_ends_as_one_that_was_not(with_scenes,
             raise KeyboardInterrupt
 
     def train_half(config, run_dir, *more, hooks=()):
-        stop = [StopAt(5, (run_dir.parent.name, "train"), stops)]
-        workers.train(config, run_dir, *more, hooks=[*hooks, *stop])
+        stop = StopAt(6, (run_dir.parent.name, "train"), stops)  # a checkpoint and a probe later: nothing was asked yet
+        workers.train(config, run_dir, *more, hooks=[stop, *hooks])
 
     def probe(backbone, config, run_dir, seed):
         stop_once(run_dir.parent.name, "probe")
@@ -113,7 +132,7 @@ def test_a_sweep_that_was_stopped_anywhere_ends_as_one_that_was_not(with_scenes,
         except KeyboardInterrupt as error:
             stopped += 1
             assert any("the same command goes on from here" in note for note in error.__notes__)
-    assert stopped >= 3
+    assert stopped >= 4 + 2  # all are timed, one at least is trained to its end and probed
     assert table(broken) == table(whole)
     assert {trial["state"] for trial in table(whole)} == {"finished", "pruned"}
     for trial in results(whole)["trials"]:
@@ -128,7 +147,7 @@ def test_a_sweep_that_was_stopped_anywhere_ends_as_one_that_was_not(with_scenes,
 class StopAt(Hook):
     """Stops a run as Ctrl-C would, once: when its name is in `stops`, from which it is then removed."""
 
-    priority = "LOWEST"
+    priority = "VERY_LOW"
 
     def __init__(self, step: int, name: tuple[str, str], stops: set[tuple[str, str]]):
         self.step, self.name, self.stops = step, name, stops

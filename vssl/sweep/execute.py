@@ -19,6 +19,7 @@ from vssl.reports import run_directory
 from vssl.reports.runs import read_probes
 from vssl.sweep.plan import Sweep, trial_name
 from vssl.sweep.pruning import Pruned, PruningHook
+from vssl.sweep.space import TrialConfigs
 from vssl.sweep.study import FAILED, FINISHED, PRUNED, RUNNING, Study
 
 PROCESSOR_SECONDS, WHY = "processor_seconds", "why"  # what a trial remembers in the study
@@ -58,9 +59,8 @@ def execute(
 
 def shown(params: Mapping[str, float | int | str]) -> str:
     """``objective.mask_ratio=0.71, recipe.flip=0.2``."""
-    return ", ".join(
-        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in params.items()
-    )
+    told = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in params.items()}
+    return ", ".join(f"{key}={value}" for key, value in told.items())
 
 
 class _Trial:
@@ -70,7 +70,8 @@ class _Trial:
         self._sweep, self._study, self._trial, self._say = sweep, study, trial, say
         self._name, self._workers = trial_name(trial.number), workers
 
-    def run(self, configs, position: str) -> None:
+    def run(self, configs: TrialConfigs, position: str) -> None:
+        """Bring the trial to its end in the study, or leave it there as it is and raise."""
         begun, trial = _processor_seconds(), self._trial
         state, values, why = RUNNING, None, None
         try:
@@ -93,7 +94,7 @@ class _Trial:
             self._say(f"{self._name} {state}: {why}")
         self._study.tell(trial, state, values)
 
-    def _result(self, configs, position: str) -> tuple[str, list[float]]:
+    def _result(self, configs: TrialConfigs, position: str) -> tuple[str, list[float]]:
         if self._study.is_hopeless(self._trial):
             raise Pruned("ended by the probes on its way")
         configs.check(self._trial.params)  # alone each value was fine; together they may not be

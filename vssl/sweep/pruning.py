@@ -19,7 +19,8 @@ class PruningHook(Hook):
     Args:
         probe, score: of the online probe.
         count: even shares of the budget, as of the online probe.
-        hopeless: (share from 1 to count − 1, score; NaN where it is not finite) → whether to end the run.
+        hopeless: (share from 1 to count − 1, score; NaN where it is not finite) → whether to end the run. It may be
+            asked the same again when a run goes on.
 
     Raises:
         Pruned: inside the run, after it has saved a checkpoint, exported its backbone, and written its record.
@@ -31,23 +32,28 @@ class PruningHook(Hook):
         self._probe, self._score, self._count, self._hopeless = probe, score, count, hopeless
 
     def before_train(self, runner) -> None:
-        self._asked = self._share(runner)
+        self._ask(runner)  # a run that goes on may have been stopped between its probe and the question
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        share = self._share(runner)
-        if not self._asked < share < self._count:
-            return
-        self._asked, loop = share, runner.train_loop
-        with loop.budget.not_counted():
-            rows = read_lines(Path(runner.work_dir) / FILE)
-            row = next(row for row in reversed(rows) if row["step"] == loop.step and row["probe"] == self._probe)
-            value = row["scores"][self._score]
-            if not self._hopeless(share, float("nan") if value is None else value):
-                return
-            runner.save()
-            runner.export()
-            runner.write_summary(finished=False)
-        raise Pruned(f"ended after step {loop.step}, share {share} of {self._count}")
+        if self._share(runner, runner.train_loop.step) > self._asked:
+            with runner.train_loop.budget.not_counted():
+                self._ask(runner)
 
-    def _share(self, runner) -> int:
-        return runner.train_loop.step * self._count // runner.train_loop.budget.steps
+    def _ask(self, runner) -> None:
+        """About the last probe that there is."""
+        step, rows = runner.train_loop.step, read_lines(Path(runner.work_dir) / FILE)
+        self._asked = self._share(runner, step)
+        row = next((row for row in reversed(rows) if row["probe"] == self._probe), {"step": 0})
+        share = self._share(runner, row["step"])
+        if not 0 < share < self._count:
+            return
+        value = row["scores"][self._score]
+        if not self._hopeless(share, float("nan") if value is None else value):
+            return
+        runner.save()
+        runner.export()
+        runner.write_summary(finished=False)
+        raise Pruned(f"ended after step {step}, share {share} of {self._count}")
+
+    def _share(self, runner, step: int) -> int:
+        return step * self._count // runner.train_loop.budget.steps

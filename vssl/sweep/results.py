@@ -21,7 +21,8 @@ def collect(sweep: Sweep, study: Study, info: Mapping[str, Score], command: str)
         command: how the sweep was called.
     """
     trials = [_trial(sweep, study, frozen) for frozen in study.trials()]
-    start = read_probes(run_directory(sweep.work_dir, START, sweep.template.start.probe_seeds[0]) / "probes")
+    seeds = sweep.template.start.probe_seeds
+    start = read_probes(run_directory(sweep.work_dir, START, seeds[0]) / "probes") if seeds else {}
     return {
         "title": sweep.template.title,
         "command": command,

@@ -154,9 +154,9 @@ class Study:
 
     def importances(self) -> dict[str, dict[str, float]]:
         """For each score, each key's share of the scores' variance over the space (fANOVA, Hutter et al. 2014); the
-        shares sum to 1, the largest first. Empty below two finished trials, and without a score whose trials are all
-        alike."""
-        if sum(self.state(frozen) == FINISHED for frozen in self.trials()) < 2:
+        shares sum to 1, the largest first. Empty while there are no more finished trials than keys, and without a score
+        whose trials are all alike."""
+        if sum(self.state(frozen) == FINISHED for frozen in self.trials()) <= len(self._sweep.space):
             return {}
         found = {}
         for place, score in enumerate(self._sweep.scores):
