@@ -192,7 +192,8 @@ def test_a_killed_sweep_goes_on(with_scenes, sweep):
 
 
 def test_two_scores_leave_a_config_for_each_trial_of_the_front(with_scenes, sweep):
-    run = sweep(scores=["segmentation/mIoU", "depth/RMSE"])
+    run = sweep("--storage", "sqlite:///other.db", "--study", "mine", scores=["segmentation/mIoU", "depth/RMSE"])
+    assert Path("other.db").is_file() and not (run / "study.db").exists() and results(run)["study"] == "mine"
     points = [(-t["scores"]["segmentation/mIoU"], t["scores"]["depth/RMSE"]) for t in results(run)["trials"]]
     front = [i for i, (a, b) in enumerate(points) if not any(c <= a and d <= b for c, d in points if (c, d) != (a, b))]
     assert results(run)["best"] == front
