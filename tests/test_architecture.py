@@ -26,9 +26,10 @@ MAY_IMPORT = {
     "reports": {"files", "scores"},
     "export": {"files", "learner", "reports", "scores"},
     "comparison": {"compat", "config_files", "engine", "files", "probes", "processes", "progress", "reports"},
+    "sweep": {"comparison", "compat", "config_files", "engine", "files", "probes", "progress", "reports", "scores"},
     "commands": {
         "benchmarks", "comparison", "config_files", "datasets", "engine", "export", "files", "learner", "options",
-        "probes", "reports",
+        "probes", "reports", "sweep",
     },
     "benchmarks": {
         "config_files", "datasets", "designers", "draws", "engine", "feedback", "files", "learner", "objectives",
@@ -78,6 +79,11 @@ def test_the_maths_does_not_depend_on_openmmlab(room):
 def test_albumentations_which_nobody_maintains_is_in_one_file():
     found = {(file, module.split(".")[0]) for room in MAY_IMPORT for file, module in imports(room)}
     assert {file for file, module in found if module == "albumentations"} == {"datasets/joint.py"}
+
+
+def test_optuna_which_is_an_extra_is_in_one_file():
+    found = {(file, module.split(".")[0]) for room in MAY_IMPORT for file, module in imports(room)}
+    assert {file for file, module in found if module == "optuna"} == {"sweep/study.py"}
 
 
 def test_the_value_room_imports_torch_alone():

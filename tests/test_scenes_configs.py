@@ -10,6 +10,7 @@ from vssl.comparison import read_comparison
 from vssl.datasets.scenes import SPLITS, write_scenes
 from vssl.engine import load_config, train
 from vssl.engine.config import check_training_config
+from vssl.sweep import read_sweep
 
 ROOT = Path(__file__).parents[1]
 # comparisons
@@ -29,10 +30,11 @@ NOT_TRAINING = {
     "verdict_mae",
     "verdict_long",
 }
+SWEEPS = {"sweep_mae"}
 CONFIGS = sorted(
     path.stem
     for path in (ROOT / "configs/scenes").glob("*.py")
-    if path.stem not in NOT_TRAINING and path.stem[0] != "_"
+    if path.stem not in NOT_TRAINING | SWEEPS and path.stem[0] != "_"
 )
 
 
@@ -48,6 +50,12 @@ def test_a_comparison_is_read_and_every_arm_of_it_is_a_config(name):
     comparison = read_comparison(Config.fromfile(ROOT / "configs/scenes" / f"{name}.py").to_dict())
     for arm in comparison.arms.values():
         check_training_config(load_config(ROOT / arm.config, arm.cfg_options))
+
+
+@pytest.mark.parametrize("name", sorted(SWEEPS))
+def test_a_sweep_is_read_and_both_ends_of_every_range_are_a_config(name):
+    sweep = read_sweep(Config.fromfile(ROOT / "configs/scenes" / f"{name}.py").to_dict())
+    sweep.configs().check_ends()
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ COMMANDS = {
     "train": "continue self-supervised pretraining of a backbone",
     "probe": "score a frozen backbone",
     "compare": "arms × seeds at matched cost, probed and reported",
+    "sweep": "search over settings by Optuna, the search's cost counted",
     "policy": "write the page that shows what a run's designer learned",
     "data": "render or prepare data",
     "export": "a run's backbone for timm, Hugging Face, torch.hub or ONNX",

@@ -129,7 +129,7 @@ def read_comparison(
     ValueError or FileNotFoundError says what is wrong with which key.
     """
     config = {key: value for key, value in config.items() if not key.startswith("_")}
-    _check_keys(config, _TOP_KEYS, required={"start", "arms", "probes"}, where=source)
+    check_keys(config, _TOP_KEYS, required={"start", "arms", "probes"}, where=source)
     seeds = _check_seeds(list(config.get("seeds", [0, 1, 2])) if seeds is None else seeds, source)
     arms = {name: _read_arm(name, about, config, source) for name, about in config["arms"].items()}
     _check_references(arms, source)
@@ -199,7 +199,7 @@ def _read_one_step(about: Mapping | None, arms: Mapping[str, Arm], candidate: st
     if not about:
         return None
     where = f"{source}: one_step_probe"
-    _check_keys(about, _ONE_STEP_KEYS, required={"interval", "heldout"}, where=where)
+    check_keys(about, _ONE_STEP_KEYS, required={"interval", "heldout"}, where=where)
     for key in _ONE_STEP_KEYS - {"feedback_of"}:
         if key in about and not (isinstance(about[key], int) and about[key] >= 1):
             raise ConfigError(f"{where}: {key}={about[key]!r}; expected a whole number ≥ 1")
@@ -214,7 +214,7 @@ def _read_arm(name: str, about: Mapping, comparison: Mapping, source: str) -> Ar
         raise ValueError(
             f"{where}: not a usable name; letters, digits, - and _ (and not {START!r}, the start's folder)"
         )
-    _check_keys(about, _ARM_KEYS, required={"config"}, where=where)
+    check_keys(about, _ARM_KEYS, required={"config"}, where=where)
     if "budget" in about and "steps_of" in about:
         raise ValueError(f"{where}: budget and steps_of exclude each other; keep one")
     if (continues := about.get("continues", comparison.get("continues"))) not in (None, "backbone", "run"):
@@ -237,7 +237,7 @@ def _read_arm(name: str, about: Mapping, comparison: Mapping, source: str) -> Ar
 
 def _read_start(about: Mapping, seeds: list[int], source: str) -> Start:
     where = f"{source}: start"
-    _check_keys(about, _START_KEYS, required=set(), where=where)
+    check_keys(about, _START_KEYS, required=set(), where=where)
     if ("backbone" in about) == ("config" in about):
         raise ValueError(f"{where}: give either backbone=FILE (a safetensors file) or config=FILE (trained first)")
     probe_seeds = _check_seeds(list(about.get("probe_seeds", seeds[:1])), f"{where}: probe_seeds")
@@ -261,7 +261,7 @@ def _read_start(about: Mapping, seeds: list[int], source: str) -> Start:
     )
 
 
-def _check_keys(given: Mapping, known: set[str], required: set[str], where: str) -> None:
+def check_keys(given: Mapping, known: set[str], required: set[str], where: str) -> None:
     for key in given:
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)

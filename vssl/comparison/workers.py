@@ -3,7 +3,7 @@
 They are passed in rather than imported, so that collecting results needs neither data nor the training code.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ class Workers:
     """
     load_config: (file, cfg_options) → the training config, an `mmengine.Config`.
     load_probes: (the comparison's ``probes``: a file or a dict) → the probe set's config.
-    train: (config, run directory, seed, resume) → None; writes a run directory.
+    train: (config, run directory, seed, resume) → None; writes a run directory. A sweep gives it `hooks` too.
     probe: (backbone file, probe set's config, run directory, seed) → None; writes ``probes/<name>.json`` and, when
         the probes predict images, ``probes/predictions.npz``.
     compare_cost: (arm's config, baseline's config, baseline steps, clock, seed, steps or None) → how many steps of the
@@ -27,7 +27,7 @@ class Workers:
 
     load_config: Callable[[Path, dict], Any]
     load_probes: Callable[[Any], Any]
-    train: Callable[[Any, Path, int, bool], None]
+    train: Callable[..., None]
     probe: Callable[[Path, Any, Path, int], None]
     compare_cost: Callable[[Any, Any, int, str, int, int | None], dict]
 
@@ -51,8 +51,8 @@ def default_workers() -> Workers:
             checked.add(data)
         return config
 
-    def train_run(config: Any, run_dir: Path, seed: int, resume: bool) -> None:
-        train(config, run_dir, seed, resume=resume, overwrite=not resume)
+    def train_run(config: Any, run_dir: Path, seed: int, resume: bool, hooks: Sequence = ()) -> None:
+        train(config, run_dir, seed, resume=resume, overwrite=not resume, hooks=hooks)
 
     return Workers(load_checked, probes.load, train_run, probes.run, compare_cost)
 

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
@@ -46,6 +47,7 @@ def train(
     resume: bool = False,
     launcher: str = "none",
     overwrite: bool = False,
+    hooks: Sequence[Hook] = (),
 ) -> Path:
     """Run one pretraining and return its directory (``config.py``, ``metrics.jsonl``, ``run.json``,
     ``checkpoint.pth``, ``backbone.safetensors``, ``views.npz``).
@@ -58,6 +60,7 @@ def train(
         resume: continue from the last whole checkpoint of `work_dir` with the same settings (the budget may be
             raised); without a checkpoint there the run starts anew.
         overwrite: replace the run that `work_dir` holds.
+        hooks: more hooks of mmengine's, beside the config's ``custom_hooks``; they leave no trace in ``config.py``.
 
     Raises:
         ConfigError, ValueError, FileNotFoundError: the message names the file or key, and the fix.
@@ -81,6 +84,8 @@ def train(
             runner = build_runner(config, work_dir, seed, resume=resume, launcher=launcher, overwrite=overwrite)
         for text in said:
             runner.warn(text, step=0)
+        for hook in hooks:
+            runner.register_hook(hook)
         with runner.claim:
             runner.train()
     return work_dir

@@ -1,0 +1,95 @@
+"""What ``tools/sweep.py`` does."""
+
+import argparse
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from vssl.comparison.workers import Workers, default_workers
+from vssl.compat import add_note
+from vssl.config_files import read_config
+from vssl.engine.config import ConfigError
+from vssl.engine.settings import flat_settings
+from vssl.probes.run import build_probes
+from vssl.scores import Score
+from vssl.sweep.execute import execute
+from vssl.sweep.plan import BASELINE, Sweep, read_sweep
+from vssl.sweep.report import best_line, cost_line, table, write_report
+from vssl.sweep.results import collect
+from vssl.sweep.study import Study, import_optuna, storage_url
+
+
+def run_command(options: argparse.Namespace, command: str, workers: Workers | None = None) -> None:
+    """Check everything, then run what is missing, and print the table.
+
+    Args:
+        options: of the parser in vssl/commands/sweep.py.
+        command: how it was called, for the report.
+        workers: default to the real engine and probes.
+    """
+    import_optuna()
+    instead = {"trials": options.trials, "sampler": options.sampler, "seed": options.seed}
+    sweep = read_sweep(read_config(options.config).to_dict(), options.config, options.work_dir, **instead)
+    sweep.configs().check_ends()
+    workers = workers or default_workers()
+    base = workers.load_config(sweep.template.arms[BASELINE].config, sweep.options)
+    probes = workers.load_probes(sweep.template.probes)
+    info = score_info(sweep, probes)
+    if options.check:
+        print(f"checked: {len(sweep.space)} keys, {', '.join(sweep.scores)}; nothing was run or written")
+        return
+    sweep.work_dir.mkdir(parents=True, exist_ok=True)
+    directions = ["maximize" if meaning.better == "higher" else "minimize" for meaning in info.values()]
+    url, name = storage_url(options.storage, sweep.work_dir), options.study or sweep.work_dir.resolve().name
+    study = Study(sweep, directions, _settings(sweep, base, probes), url, name)
+
+    def report() -> dict[str, Any]:
+        results = collect(sweep, study, info, command)
+        write_report(results, sweep)
+        return results
+
+    try:
+        execute(sweep, study, workers, after_each=report)
+    except BaseException as error:
+        add_note(error, f"Finished trials are kept; the same command goes on from here: {command}")
+        raise
+    results = report()
+    print(table(results), cost_line(results), sep="\n\n")
+    print(best_line(results, sweep.work_dir) if results["best"] else "no trial has finished; see `why` in trials.csv")
+    print(f"report: {(sweep.work_dir / 'results.md').resolve()}")
+
+
+def score_info(sweep: Sweep, probes: Any) -> dict[str, Score]:
+    """The meaning of each of the sweep's scores.
+
+    Raises:
+        ConfigError: the probes give no such score, or one that has no direction.
+    """
+    built = build_probes(probes)
+    known = {f"{probe}/{score}": info for probe in built for score, info in built[probe].score_info().items()}
+    for score in sweep.scores:
+        judged = sorted(name for name, info in known.items() if info.better is not None)
+        if score not in judged:
+            near = difflib.get_close_matches(score, judged, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it can be one of {', '.join(judged)}"
+            raise ConfigError(f"{sweep.source}: scores: the probes have no score {score!r} to search by; {hint}")
+    return {score: known[score] for score in sweep.scores}
+
+
+def _settings(sweep: Sweep, base: Any, probes: Any) -> dict[str, Any]:
+    """What the results of trials depend on, flat."""
+    start, arm = sweep.template.start, sweep.template.arms[BASELINE]
+    about: Mapping[str, Any] = {
+        "start": {
+            "source": (start.backbone or start.config).as_posix(), "options": start.cfg_options, "seed": start.seed,
+            "budget": start.budget,
+        },
+        "space": {key.replace(".", "/"): parameter.described() for key, parameter in sweep.space.items()},
+        "scores": list(sweep.scores), "sampler": sweep.sampler, "seed": sweep.seed, "seeds": sweep.template.seeds,
+        "budget": sweep.budget, "continues": arm.continues,
+        "pruning": None if sweep.pruning is None else vars(sweep.pruning),
+    }  # fmt: skip
+    made = flat_settings(about)
+    for name, config in (("trial", base), ("probes", probes)):
+        made |= {f"{name}.{key}": value for key, value in flat_settings(config).items()}
+    return made
