@@ -43,7 +43,7 @@ class PruningHook(Hook):
         """About the last probe that there is."""
         step, rows = runner.train_loop.step, read_lines(Path(runner.work_dir) / FILE)
         self._asked = self._share(runner, step)
-        row = next((row for row in reversed(rows) if row["probe"] == self._probe), {"step": 0})
+        row: dict = next((row for row in reversed(rows) if row["probe"] == self._probe), {"step": 0})
         share = self._share(runner, row["step"])
         if not 0 < share < self._count:
             return

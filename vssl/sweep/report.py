@@ -124,8 +124,9 @@ def _importances(results: dict[str, Any]) -> str:
 def _arm(results: dict[str, Any], sweep: Sweep) -> str:
     file = next(iter(best_files(results, sweep.work_dir).values())).as_posix()
     continues = next(iter(sweep.template.arms.values())).continues
+    of_start = f'continues="{continues}", ' if continues else ""  # None: as the comparison has it by default
     label = f"best of {len(results['trials'])} trials by search ({results['cost']['budgets']:.1f} budgets)"
-    return f'    searched=dict(config="{file}", continues="{continues}", label="{label}"),'
+    return f'    searched=dict(config="{file}", {of_start}label="{label}"),'
 
 
 def _done(results: dict[str, Any]) -> str:

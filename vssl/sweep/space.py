@@ -46,9 +46,9 @@ class Parameter:
 
     def value(self, drawn: float | int | str) -> Any:
         """What the config gets, of what was drawn: a number, or the name of an option."""
-        return drawn if self.options is None else copy.deepcopy(self.options[drawn])
+        return drawn if self.options is None else copy.deepcopy(self.options[str(drawn)])
 
-    def ends(self) -> list[float | int | str]:
+    def ends(self) -> list[Any]:
         """The draws that are tried before the sweep: both ends, or every option."""
         return [self.low, self.high] if self.options is None else list(self.options)
 
