@@ -15,7 +15,7 @@ feedback = dict(
             type=AnswerPool,
             dataset=dict(type=Answers, root=f"{_labeled}/train.jsonl", tokenizer=f"{_labeled}/tokenizer.json"),
             meta=240,
-            meta_batch_size=48,
+            meta_batch_size=24,
         )
     ),
     meta_batches=1,
@@ -25,8 +25,8 @@ value = dict(
     rule=dict(type=Cosine),
     combine=dict(type=UnitNorm, weights=dict(answers=1.0)),
     estimator=dict(type=central_difference),
-    period=4,
+    period=8,
     g_down_every=2,
     batch_size=16,
 )
-designer_optimizer = dict(type=AdamW, lr=3e-3, weight_decay=0.0)
+designer_optimizer = dict(type=AdamW, lr=1e-2, weight_decay=0.0)

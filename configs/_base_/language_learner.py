@@ -31,6 +31,7 @@ batch_size = 16
 clip_grad = 1.0
 
 # --- efficiency ---
+threads = 1
 log_interval = 20
 checkpoint_interval = 500
 precision = "fp32"

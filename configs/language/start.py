@@ -1,6 +1,6 @@
 """The start of the language study: next-token prediction on the stream, from fresh weights.
 
-Command:  python tools/prepare_data.py word_problems
+Command:  python tools/prepare_data.py word_problems --steps 3 --distractors 0.75 --test 300
           python tools/train.py configs/language/start.py
 Expected: docs/language.md
 """

@@ -78,8 +78,7 @@ RANGES: dict[str, Range] = {
     "candidates": COUNT,
     "most": POSITIVE_SHARE,
     "mass": INSIDE,
-    **_all("max_new_tokens names things largest", COUNT),
-    "distractors": BELOW_1,
+    **_all("max_new_tokens Difficulty.names Difficulty.things Difficulty.largest Difficulty.steps", COUNT),
     "bound": Range(1, open_low=True),
     "entropy": NOT_NEGATIVE,
     # optimizers of torch
