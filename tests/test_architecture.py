@@ -18,6 +18,10 @@ MAY_IMPORT = {
     "objectives": {"distributed", "draws", "learner", "parts", "views"},
     "feedback": {"datasets", "distributed", "draws", "learner"},
     "value": set(),
+    "language": {
+        "datasets", "designers", "distributed", "draws", "feedback", "files", "learner", "objectives", "probes",
+        "scores",
+    },
     "engine": {
         "compat", "config_files", "datasets", "designers", "distributed", "draws", "feedback", "files", "learner",
         "objectives", "options", "parts", "probes", "progress", "value", "views",
@@ -37,7 +41,7 @@ MAY_IMPORT = {
     },
 }  # fmt: skip
 OPENMMLAB = {"mmengine", "mmseg", "mmcv"}
-WITHOUT_OPENMMLAB = {"views", "designers", "objectives", "learner", "feedback", "value", "reports"}
+WITHOUT_OPENMMLAB = {"language", "views", "designers", "objectives", "learner", "feedback", "value", "reports"}
 
 
 def imports(room: str) -> set[tuple[str, str]]:

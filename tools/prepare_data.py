@@ -3,6 +3,10 @@
 python tools/prepare_data.py scenes --out data/scenes
 python tools/prepare_data.py scenes_retrieval --out data/scenes_retrieval
 
+Arithmetic word problems for language models, written on this machine (extra 'language'):
+
+python tools/prepare_data.py word_problems --out data/word_problems
+
 Published sets, from files that you have (data/README.md says where they come from), each checked and described in a
 dataset.json:
 

@@ -5,8 +5,8 @@ from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any
 
-EXTRAS = ("lightly",)
-"""Optional packages from which a part may come; each is an extra of the same name in pyproject.toml."""
+EXTRAS = {"lightly": "lightly", "transformers": "language", "tokenizers": "language"}
+"""Optional packages from which a part may come, and the extra in pyproject.toml that installs each."""
 
 
 def build_part(node: Any, base: type, key: str, *arguments: Any) -> Any:
@@ -48,7 +48,7 @@ def named(name: str, key: str) -> Any:
 
 def install_hint(text: str) -> str:
     """How to install the optional package that `text` (a dotted name, an error) names; nothing where it is there."""
-    for extra in EXTRAS:
-        if extra in text and find_spec(extra) is None:
+    for package, extra in EXTRAS.items():
+        if package in text and find_spec(package) is None:
             return f": python -m pip install 'vssl[{extra}]'"
     return ""

@@ -12,7 +12,7 @@ from vssl.engine.config import check_training_config
 from vssl.engine.ranges import ANY_NUMBER, RANGES, range_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-ROOMS = ("objectives", "views", "designers", "feedback", "learner", "value", "datasets")
+ROOMS = ("objectives", "views", "designers", "feedback", "learner", "value", "datasets", "datasets.text", "language")
 
 
 def _checked(**options):

@@ -21,6 +21,7 @@ NAMES = {
     "seven_scenes": "a scene of 7-Scenes",
     "roxford5k": "revisited Oxford5k",
     "rparis6k": "revisited Paris6k",
+    "word_problems": "arithmetic word problems with answers, for language models",
     "folder": "your own images with masks or depth",
     "shards": "tar shards for streaming",
 }

@@ -42,7 +42,8 @@ def execute(options: argparse.Namespace) -> None:
     train(config, work_dir, seed, options.resume, options.launcher, options.overwrite)
     said = [warning["text"] for warning in json.loads((work_dir / "run.json").read_text())["warnings"]]
     more = [f"and {len(said) - 5} more in run.json"] if len(said) > 5 else []
-    files = f"{work_dir} (backbone.safetensors, metrics.jsonl, views.npz)"
+    written = [name for name in ("backbone.safetensors", "metrics.jsonl", "views.npz") if (work_dir / name).is_file()]
+    files = f"{work_dir} ({', '.join(written)})"
     print(f"finished, with warnings: {files}: {'; '.join(said[:5] + more)}" if said else f"finished: {files}")
 
 

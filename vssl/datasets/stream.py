@@ -9,6 +9,12 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from vssl.datasets.sampler import PositionSampler
 
 
+def on_device(entry: Tensor, device: torch.device | str) -> Tensor:
+    """What a data set gives, as the training code takes it: uint8 images in [0, 1], anything else as it is."""
+    entry = entry.to(device, non_blocking=True)
+    return entry.float() / 255 if entry.dtype == torch.uint8 else entry
+
+
 class Stream:
     """Batches of a dataset for ever, in an order that depends on the seed alone.
 
@@ -44,8 +50,7 @@ class Stream:
         batch = next(self._batches)
         self.position += self.batch_size * self.world_size
         batch = batch if isinstance(batch, (list, tuple)) else (batch,)
-        batch = [entry.to(self.device, non_blocking=True) for entry in batch]
-        return tuple(entry.float() / 255 if entry.dtype == torch.uint8 else entry for entry in batch)
+        return tuple(on_device(entry, self.device) for entry in batch)
 
     def state_dict(self) -> dict[str, int]:
         return {"position": self.position}

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -60,6 +61,10 @@ class Designer(nn.Module):
     def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         raise TypeError(f"{type(self).__name__} does not say how it constructs views")
 
+    def attach(self, learner: nn.Module) -> None:
+        """Called once, before everything else, with the `Learner` that is trained. Designers that look at the batch
+        alone, as those of images do, need nothing of it."""
+
     def check(self, objective: nn.Module) -> None:
         """Raises ValueError when what this designer constructs means nothing to `objective`. Most suit any."""
 
@@ -75,5 +80,4 @@ class Identity(Designer):
     """No designer: the recipe's views as they are. The fixed-recipe baseline."""
 
     def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
-        views = self.recipe(images, draws)
-        return Construction(views, penalty=views.global_crops.new_zeros(()))
+        return Construction(self.recipe(images, draws), penalty=torch.zeros((), device=images.device))

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from vssl.datasets.stream import on_device
 from vssl.engine.config import ConfigError
 from vssl.engine.snapshots import undisturbed
 from vssl.learner.compiled import compile_blocks, compiled_code, torch_compile_arguments
@@ -65,8 +66,8 @@ def warm_up(loop) -> None:
 
     Weights, streams and random numbers are afterwards what they were.
     """
-    image = loop.stream.dataset[0, 0].to(loop.device).float() / 255
-    images = image.expand(loop.stream.batch_size, -1, -1, -1)
+    image = on_device(loop.stream.dataset[0, 0], loop.device)
+    images = image.expand(loop.stream.batch_size, *image.shape)
     with undisturbed(loop), compiled_code():
         with torch.no_grad():
             views = loop.designer(images, loop.draws("views")).views

@@ -25,6 +25,8 @@ def parameter_groups(
             BEiT's and MAE's fine-tuning. Layers are timm's: the embeddings, then each block. The last block with the
             norm after it, and the SSL head, have the whole rate.
     """
+    if layer_decay < 1 and learner.student.reads != "images":
+        raise ValueError(f"layer_decay={layer_decay} needs timm's layers; a language model takes layer_decay=1.0")
     scales = _scales(learner.student.vit, layer_decay) if layer_decay < 1 else {}
     groups = []
     for part, module in (("backbone", learner.student), ("head", learner.objective)):

@@ -75,6 +75,10 @@ RANGES: dict[str, Range] = {
     **_all("value.burn_in value.warmup value.horizon value.halvings", COUNT_OR_0),
     **_all("value.rollouts value.pairs", COUNT),
     "value.sigma": POSITIVE,
+    "candidates": COUNT,
+    "most": POSITIVE_SHARE,
+    "mass": INSIDE,
+    **_all("max_new_tokens Difficulty.names Difficulty.things Difficulty.largest Difficulty.steps", COUNT),
     "bound": Range(1, open_low=True),
     "entropy": NOT_NEGATIVE,
     # optimizers of torch

@@ -32,9 +32,8 @@ from vssl.engine.online_probes import online_probe_hooks
 from vssl.engine.run_directory import check_free, claimed, clear
 from vssl.engine.snapshots import SnapshotHook
 from vssl.feedback import Feedback
-from vssl.files import write_json, write_text
+from vssl.files import EXPORTED, write_json, write_text
 from vssl.learner.backbone import TimmBackbone
-from vssl.learner.export import export_backbone
 from vssl.learner.learner import Learner
 from vssl.progress import say
 
@@ -84,7 +83,8 @@ class PretrainRunner(Runner):
         loop = dict(loop)
         every = config.get("log_interval", 10)
         self._progress = ProgressHook(every)
-        self._snapshots = SnapshotHook(config.get("snapshots", 10), config.get("snapshot_images", 8))
+        shown = 8 if learner.student.reads == "images" else 0
+        self._snapshots = SnapshotHook(config.get("snapshots", 10) if shown else 0, config.get("snapshot_images", 8))
         super().__init__(
             model=learner,
             work_dir=str(work_dir),
@@ -97,7 +97,7 @@ class PretrainRunner(Runner):
                 BadFilesHook(),
                 MetricsHook(every, config.get("rankme_interval", 0)),
                 self._progress,
-                SampleViewsHook(config.get("sample_views", 8)),
+                SampleViewsHook(config.get("sample_views", shown)),
                 self._snapshots,
                 *one_step_hooks(config.get("one_step_probe"), measuring),
                 *online_probe_hooks(config.get("probes")),
@@ -224,7 +224,7 @@ class PretrainRunner(Runner):
     def export(self) -> None:
         """``backbone.safetensors``: the weights that probes and users load."""
         card = {**self.about, "steps": self.train_loop.step, "weights": self._exported_weights}
-        export_backbone(self.exported, Path(self.work_dir) / "backbone.safetensors", card)
+        self.exported.export(Path(self.work_dir) / EXPORTED, card)
 
     @property
     def exported(self) -> TimmBackbone:

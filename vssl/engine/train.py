@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from vssl import compat, distributed
 from vssl.datasets.files import DataWarning
-from vssl.datasets.stream import Stream
+from vssl.datasets.stream import Stream, on_device
 from vssl.designers import CandidateDesigner, Designer
 from vssl.draws import Draws
 from vssl.engine import checkpoint, run_directory
@@ -105,14 +105,14 @@ def build_runner(
     for name, line in _check_labels(config).items():
         if distributed.rank_and_size()[0] == 0:
             _say_once(f"{name}: {line}")
-    if distributed.rank_and_size()[0] == 0 and _head_is_new(config):
-        _say_once(NEW_HEAD)
     device, compiling = _device(config), compile_options(config)
     rank, world_size = distributed.rank_and_size()
     placement = dict(rank=rank, world_size=world_size, num_workers=config.get("num_workers", 0), device=device)
     torch.manual_seed(seed)  # the same initial weights on every rank
     learner_step, designer = _build_learner_and_designer(config, seed, device)
     learner, optimizer, budget = learner_step.learner, learner_step.optimizer, Budget(**config.budget)
+    if distributed.rank_and_size()[0] == 0 and _head_is_new(config, learner):
+        _say_once(NEW_HEAD)
     check_batches(config, learner.objective, dataset, world_size)
     stream = Stream(dataset, config.batch_size, seed, **placement)
     designer_update, meta_stream, measuring = None, None, None
@@ -163,6 +163,7 @@ def _build_learner_and_designer(config: Config, seed: int, device: torch.device)
     backbone = build(config.backbone)
     learner = Learner(backbone, build(config.objective, backbone)).to(device)
     designer: Designer = build(config.designer, build(config.recipe)).to(device)
+    designer.attach(learner)
     if config.get("designer_checkpoint"):
         _load_designer(designer, Path(config.designer_checkpoint))
     if isinstance(designer, CandidateDesigner):
@@ -177,8 +178,10 @@ def _build_learner_and_designer(config: Config, seed: int, device: torch.device)
     return _learner_step(config, learner, optimizer, device), designer
 
 
-def _head_is_new(config: Config) -> bool:
+def _head_is_new(config: Config, learner: Learner) -> bool:
     """Whether a trained backbone begins to move together with a head that is not."""
+    if next(learner.objective.parameters(), None) is None:
+        return False
     trained = config.backbone.get("checkpoint") or config.backbone.get("pretrained")
     return bool(trained) and not config.get("continue_run") and not config.get("schedule", {}).get("head_share")
 
@@ -267,7 +270,7 @@ def _try_out(
     learner: Learner, designer: Designer, feedback: Feedback | None, dataset: Dataset, device: torch.device
 ) -> None:
     """Two images through everything, so that wrong sizes and unreadable data show before the run begins."""
-    images = torch.stack([dataset[index, 0] for index in (0, len(dataset) - 1)]).to(device).float() / 255
+    images = on_device(torch.stack([dataset[index, 0] for index in (0, len(dataset) - 1)]), device)
     with torch.random.fork_rng(), torch.no_grad():
         try:
             designer.check(learner.objective)
@@ -277,8 +280,8 @@ def _try_out(
             learner.objective.adopt(**construction.for_objective)
             learner(construction.views, _trial_draws(device))
         learner.objective.adopt()
-        for pool in {} if feedback is None else feedback.pools.values():
-            learner.student.grid(pool.train.dataset[0, 0][0][None])
+        if feedback is not None:
+            feedback.try_out(learner.student)
 
 
 def _trial_draws(device: torch.device) -> Draws:

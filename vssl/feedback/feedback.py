@@ -76,7 +76,8 @@ class Feedback(nn.Module):
         self.head_updates, self.evaluator, self.ridge_l2 = head_updates, evaluator, ridge_l2
         self._support: dict[str, list[tuple[Tensor, ...]]] = {}
         self.control, self.seed, self.fitted_steps = control, seed, 0
-        self.optimizer = torch.optim.AdamW(self.tasks.parameters(), lr=head_lr, weight_decay=head_weight_decay)
+        heads = list(self.tasks.parameters())  # none where the backbone itself answers
+        self.optimizer = torch.optim.AdamW(heads, lr=head_lr, weight_decay=head_weight_decay) if heads else None
 
     def check_pools(self) -> dict[str, str]:
         """Read every labeled image once: a bad file or label is named here and not after an hour of training.
@@ -90,6 +91,11 @@ class Feedback(nn.Module):
             for label, path in pool.labels():
                 task.check(label, str(path))
         return {name: line for name, line in found.items() if line}
+
+    def try_out(self, backbone: TimmBackbone) -> None:
+        """The first labeled input of each pool through the backbone; ValueError when it does not take it."""
+        for pool in self.pools.values():
+            backbone.grid(pool.train.dataset[0, 0][0][None])
 
     def fit_heads(self, backbone: TimmBackbone, autocast: Callable = nullcontext) -> dict[str, Tensor]:
         """2a: update the heads on the train pools, features frozen. Returns the last loss per task.
@@ -224,10 +230,12 @@ class Feedback(nn.Module):
     def extra_state(self) -> dict:
         """What a checkpoint needs beside the heads' weights."""
         pools = {name: pool.state_dict() for name, pool in self.pools.items()}
-        return {"optimizer": self.optimizer.state_dict(), "pools": pools, "fitted_steps": self.fitted_steps}
+        optimizer = None if self.optimizer is None else self.optimizer.state_dict()
+        return {"optimizer": optimizer, "pools": pools, "fitted_steps": self.fitted_steps}
 
     def load_extra_state(self, state: dict) -> None:
-        self.optimizer.load_state_dict(state["optimizer"])
+        if self.optimizer is not None:
+            self.optimizer.load_state_dict(state["optimizer"])
         self.fitted_steps = state["fitted_steps"]
         for name, pool in self.pools.items():
             pool.load_state_dict(state["pools"][name])

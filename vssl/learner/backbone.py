@@ -5,6 +5,7 @@ meta-gradient runs the trunk once (see vssl/value/metagradient.py).
 """
 
 from difflib import get_close_matches
+from pathlib import Path
 from typing import NamedTuple
 
 import timm
@@ -42,6 +43,8 @@ class TimmBackbone(nn.Module):
         ValueError: timm has no such model or it does not take these arguments, the model is not a ViT that can be
             split, K is not in 1..depth, or the checkpoint is of another architecture.
     """
+
+    reads = "images"
 
     def __init__(
         self,
@@ -148,6 +151,12 @@ class TimmBackbone(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch tokens dim"]:
         return self.tail(self.trunk(images))
+
+    def export(self, path: str | Path, card: dict | None = None) -> None:
+        """See `vssl.learner.export_backbone`."""
+        from vssl.learner.export import export_backbone  # which imports this file
+
+        export_backbone(self, path, card)
 
     def class_token(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch dim"]:
         if not self.has_class_token:

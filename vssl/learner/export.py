@@ -2,16 +2,19 @@
 
 import json
 from pathlib import Path
+from pkgutil import resolve_name
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from vssl.files import exported_file, whole
 from vssl.learner.backbone import TimmBackbone
 
 METADATA_KEY = "vssl"
+OTHER_KINDS = {"causal_lm": "vssl.language.learner:load_causal_lm"}
+"""By what a file's metadata calls its kind, the function that loads it; timm's backbones have no kind."""
 
 
 def export_backbone(backbone: TimmBackbone, path: str | Path, card: dict | None = None) -> None:
@@ -26,7 +29,7 @@ def export_backbone(backbone: TimmBackbone, path: str | Path, card: dict | None 
     about = {"name": backbone.name, "model_args": backbone.model_args, "card": card or {}}
     with whole(path) as partial:
         save_file(weights_of(backbone), partial, metadata={"format": "pt", METADATA_KEY: json.dumps(about)})
-        _sort_metadata(partial)
+        sort_metadata(partial)
 
 
 def weights_of(backbone: TimmBackbone) -> dict[str, Tensor]:
@@ -34,7 +37,7 @@ def weights_of(backbone: TimmBackbone) -> dict[str, Tensor]:
     return {name: value.detach().contiguous().cpu() for name, value in backbone.vit.state_dict().items()}
 
 
-def _sort_metadata(path: Path) -> None:
+def sort_metadata(path: Path) -> None:
     """Put the metadata's keys in order: safetensors writes them in another order in every process.
 
     The header (its length as 8 bytes, then JSON, padded with blanks) keeps its length, so that no weight moves.
@@ -70,8 +73,12 @@ def read_card(path: str | Path) -> dict:
 
 
 def load_backbone(path: str | Path, **overrides) -> TimmBackbone:
-    """The `TimmBackbone` that `export_backbone` wrote to `path`."""
+    """The backbone that a run wrote to `path`: a `TimmBackbone`, or one of `OTHER_KINDS`."""
     about = read_card(path)
+    if kind := about.get("kind"):
+        if kind not in OTHER_KINDS:
+            raise ValueError(f"backbone {path} is of kind {kind!r}, which this version of vssl does not know")
+        return resolve_name(OTHER_KINDS[kind])(path, **overrides)
     return TimmBackbone(about["name"], checkpoint=str(path), **{**about["model_args"], **overrides})
 
 
@@ -106,9 +113,9 @@ def open_backbone(
         raise ValueError(f"model arguments {sorted(model_args)} need a model name beside them (--model NAME)")
     if source is None and model is None:
         raise ValueError("no backbone: give a backbone.safetensors that a run wrote, or a timm model name")
-    if not isinstance(source, TimmBackbone | None):
+    if isinstance(source, str | Path):
         source = exported_file(source)
-    if isinstance(source, TimmBackbone):
+    if isinstance(source, nn.Module):
         backbone = source
     elif model is None:
         backbone = load_backbone(source)
@@ -124,4 +131,6 @@ def open_backbone(
         return backbone
     with torch.random.fork_rng():
         torch.manual_seed(random_seed)
+        if backbone.reads != "images":
+            return type(backbone)(aligned_blocks=1, **backbone.model_args)
         return TimmBackbone(backbone.name, aligned_blocks=1, **backbone.model_args)

@@ -18,6 +18,7 @@ from vssl.datasets.prepare.shards import prepare_shards
 from vssl.datasets.prepare.splits import Split
 from vssl.datasets.prepare.tiny_imagenet import prepare_tiny_imagenet
 from vssl.datasets.scenes import DEFAULT_FAMILY, FAMILIES, SPLITS, write_retrieval, write_scenes, write_sheet
+from vssl.datasets.text import Difficulty, write_word_problems
 
 AGAIN = "Run again, it completes what was interrupted and otherwise does nothing."
 
@@ -76,6 +77,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         source = f"folder with gnd_{benchmark.name}.mat and, anywhere below, the images of {benchmark.archives}"
         one = _command(commands, benchmark.name, f"revisited {benchmark.name[1:].capitalize()}", source)
         one.set_defaults(prepare=partial(_retrieval, benchmark))
+
+    _add_word_problems(commands)
 
     _add_folder(commands)
 
@@ -214,6 +217,34 @@ def _add_retrieval(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(
         prepare=lambda o: write_retrieval(o.out, o.rooms, o.size, o.seed, o.family, o.workers),
     )
+
+
+def _add_word_problems(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "word_problems",
+        help="arithmetic word problems with answers, for language models",
+        description="Writes arithmetic word problems: a stream of worked problems among other text, labeled pools in "
+        "the format of GSM8K, and a word-level tokenizer (extra 'language'). The same options write the same bytes.",
+    )
+    number = dict(type=int, metavar="N")
+    command.add_argument("--out", default="data/word_problems", help="folder to write (default: %(default)s)")
+    command.add_argument("--largest", **number, default=20, help="largest number in a problem (default: %(default)s)")
+    command.add_argument("--steps", **number, default=2, help="most calculations a problem (default: %(default)s)")
+    command.add_argument("--names", **number, default=12, help="how many names are used (default: %(default)s)")
+    command.add_argument("--things", **number, default=12, help="how many things are used (default: %(default)s)")
+    command.add_argument("--documents", **number, default=20_000, help="of the stream (default: %(default)s)")
+    command.add_argument(
+        "--distractors", type=float, default=0.5, metavar="SHARE", help="of them, not problems (default: %(default)s)"
+    )
+    command.add_argument("--train", **number, default=2000, help="labeled problems (default: %(default)s)")
+    command.add_argument("--test", **number, default=500, help="problems for scores (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
+    command.set_defaults(prepare=_word_problems)
+
+
+def _word_problems(o: argparse.Namespace) -> Path:
+    difficulty = Difficulty(o.largest, o.steps, o.names, o.things)
+    return write_word_problems(o.out, difficulty, o.documents, o.distractors, o.train, o.test, o.seed)
 
 
 def _count(text: str) -> tuple[str, int]:

@@ -1,0 +1,35 @@
+"""Continued pretraining on word problems among other text: next-token prediction, V-Pretraining, and its controls.
+
+Every arm has 18 seconds of one processor: designers pay for themselves out of them.
+
+Command:  python tools/prepare_data.py word_problems --steps 3 --distractors 0.75 --test 300
+          python tools/train.py configs/language/start.py
+          python tools/compare.py configs/language/compare.py --jobs 2
+Expected: docs/language.md
+"""
+
+title = "Word problems: what to predict"
+work_dir = "runs/language"
+start = dict(backbone="runs/start/seed0/backbone.safetensors", label="start")
+probes = "configs/probes/word_problems.py"
+baseline, candidate = "next_token", "token_weights"
+seeds = [0, 1]
+budget = dict(seconds=18, clock="processor")
+
+arms = dict(
+    next_token=dict(config="configs/language/next_token.py", label="next token"),
+    token_weights=dict(config="configs/language/token_weights.py", label="V-Pretraining, token weights"),
+    soft_targets=dict(config="configs/language/soft_targets.py", label="V-Pretraining, soft targets"),
+    random=dict(
+        config="configs/language/token_weights.py",
+        cfg_options={"feedback.control": "random"},
+        label="token weights, random feedback",
+    ),
+    negated=dict(
+        config="configs/language/token_weights.py",
+        cfg_options={"feedback.control": "negated"},
+        label="token weights, negated feedback",
+    ),
+    smoothing=dict(config="configs/language/uniform_smoothing.py", label="uniform smoothing"),
+    distillation=dict(config="configs/language/self_distillation.py", label="self-distillation"),
+)

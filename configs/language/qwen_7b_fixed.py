@@ -1,0 +1,16 @@
+"""Qwen1.5 7B, continued next-token prediction on mathematics text: the paper's baseline (arXiv 2601.22108).
+
+Command:  python tools/train.py configs/language/qwen_7b_fixed.py
+          python tools/probe.py configs/probes/gsm8k.py --backbone RUN
+Data:     configs/_base_/qwen.py
+Memory:   not measured. 16 bytes a weight for fp32 and AdamW: 124 GB, more than one GPU of 80 GB has
+Expected: paper: 65.26 ± 1.06 % pass@1 on GSM8K's test set; not run here
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.qwen import *
+
+backbone.update(folder="data/qwen1.5-7b")
+unlabeled.update(tokenizer="data/qwen1.5-7b")
