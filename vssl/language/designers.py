@@ -30,10 +30,12 @@ class TextDesigner(Designer):
         super().__init__(recipe)
         if candidates < 1:
             raise ValueError(f"{type(self).__name__} candidates={candidates}: give 1 or more")
-        self.candidates, self._student = candidates, ()
+        self.candidates = candidates
+        self._student: tuple[CausalLM, ...] = ()
 
     def attach(self, learner: nn.Module) -> None:
-        self._student = (learner.student,)  # in a tuple: its weights are not the designer's
+        # in a tuple: its weights are not the designer's
+        self._student = (learner.student,)  # type: ignore[assignment]  # a CausalLM
 
     def check(self, objective: nn.Module) -> None:
         student = self._attached()
@@ -97,7 +99,7 @@ class SoftTargets(TextDesigner):
         if not 0 < most <= 1 or not divergence >= 0:
             raise ValueError(f"SoftTargets: most={most} must be in (0, 1] and divergence={divergence} 0 or more")
         self.most, self.divergence = most, divergence
-        self.network = _network(dim + candidates + 1, hidden_dim, 1 + candidates)
+        self.width, self.network = dim, _network(dim + candidates + 1, hidden_dim, 1 + candidates)
 
     def forward(self, tokens: Int[Tensor, "batch length_and_one"], draws: Draws) -> Construction:
         hidden, candidates, said = self.predict(tokens)
@@ -140,7 +142,7 @@ class TokenWeights(TextDesigner):
         if not bound > 1:
             raise ValueError(f"TokenWeights bound={bound} must be above 1")
         self.limit = math.log(bound)
-        self.network = _network(dim + candidates + 1, hidden_dim, 1)
+        self.width, self.network = dim, _network(dim + candidates + 1, hidden_dim, 1)
 
     def forward(self, tokens: Int[Tensor, "batch length_and_one"], draws: Draws) -> Construction:
         hidden, _, said = self.predict(tokens)
@@ -204,7 +206,7 @@ def _network(inputs: int, width: int, outputs: int) -> nn.Sequential:
 
 
 def _check_width(designer: SoftTargets | TokenWeights, student: CausalLM) -> None:
-    expected = designer.network[0].normalized_shape[0] - designer.candidates - 1
+    expected = designer.width
     if expected != student.embed_dim:
         raise ValueError(
             f"{type(designer).__name__} dim={expected}, but the learner's hidden states have {student.embed_dim}; give "

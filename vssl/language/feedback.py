@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vssl.datasets.stream import Stream
-from vssl.datasets.text.answers import PADDING
+from vssl.datasets.text.answers import PADDING, Answers
 from vssl.feedback import Feedback, FeedbackTask, ShuffledLabels
 from vssl.feedback.task import mean_over
 from vssl.language.learner import CausalLM
@@ -72,7 +72,7 @@ class AnswerPool:
     heldout: None = None
 
     def __init__(
-        self, dataset: Dataset, meta: int, meta_batch_size: int, seed: int, shuffle_labels: bool = False, **stream
+        self, dataset: Answers, meta: int, meta_batch_size: int, seed: int, shuffle_labels: bool = False, **stream
     ):
         if not 1 <= meta <= len(dataset):
             raise ValueError(f"meta={meta}: the file has {len(dataset)} problems; give 1 to {len(dataset)}")

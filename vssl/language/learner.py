@@ -204,7 +204,7 @@ def _is_norm(name: str) -> bool:
 
 def _body_and_blocks(lm: nn.Module) -> tuple[str, str]:
     """Names of the model without its output layer, and of its blocks in there."""
-    body = lm.base_model_prefix
+    body = str(lm.base_model_prefix)
     inner = getattr(lm, body, None)
     lists = [] if inner is None else [n for n, m in inner.named_children() if isinstance(m, nn.ModuleList) and len(m)]
     if len(lists) != 1 or lm.get_output_embeddings() is None or not any(_is_norm(n) for n, _ in inner.named_children()):

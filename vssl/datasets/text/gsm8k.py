@@ -54,7 +54,7 @@ def read_gsm8k(path: str | Path, limit: int | None = None) -> list[SolvedProblem
             f"{path} does not exist; write problems with tools/prepare_data.py word_problems, or give GSM8K's own "
             "train.jsonl or test.jsonl"
         )
-    problems = []
+    problems: list[SolvedProblem] = []
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             if limit is not None and len(problems) == limit:
@@ -71,8 +71,9 @@ def _read(line: str, where: str) -> SolvedProblem:
         entry = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"{where} is not JSON ({error}); a line is one object") from error
-    texts = [entry.get(key) for key in ("question", "answer")] if isinstance(entry, dict) else [None]
-    if not all(isinstance(text, str) and text.strip() for text in texts):
+    given = entry if isinstance(entry, dict) else {}
+    texts = [text for key in ("question", "answer") if isinstance(text := given.get(key), str) and text.strip()]
+    if len(texts) < 2:
         raise ValueError(f"{where} needs the keys 'question' and 'answer', each with text")
     question, answer = texts
     if (number := final_number(answer)) is None:

@@ -4,7 +4,7 @@ import json
 import random
 from pathlib import Path
 
-from vssl.datasets.text.problems import Difficulty, distractor, word_problem
+from vssl.datasets.text.problems import Difficulty, WordProblem, distractor, word_problem
 from vssl.datasets.text.tokens import need_tokenizers, train_tokenizer
 from vssl.files import write_json, write_text
 
@@ -70,9 +70,10 @@ def write_word_problems(
     return out / "dataset.json"
 
 
-def _new_problems(seed: int, split: str, count: int, difficulty: Difficulty, taken: set[str]):
+def _new_problems(seed: int, split: str, count: int, difficulty: Difficulty, taken: set[str]) -> list[WordProblem]:
     """`count` problems whose questions are not in `taken`, which they are added to."""
-    found, number = [], 0
+    found: list[WordProblem] = []
+    number = 0
     while len(found) < count:
         if number > 50 * count + 1000:
             raise ValueError(
