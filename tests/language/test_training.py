@@ -173,6 +173,7 @@ def test_pass_at_1_of_a_run_by_greedy_decoding(config, tmp_path, problems):
 
 def test_what_text_has_not_is_refused(config, tmp_path):
     for key, value, said in [
+        ("compile", True, "give compile=False"),
         ("layer_decay", 0.5, "needs timm's layers"),
         ("designer.dim", 48, "give dim=32"),
         ("value.horizon", 4, "set it to 'ridge'"),
