@@ -113,6 +113,7 @@ def test_a_meta_step_leaves_the_learner_alone_and_its_own_step_leaves_phi_alone(
 
 def test_a_run_that_stopped_resumes_bit_for_bit(config, tmp_path):
     config.checkpoint_interval = 2
+    config.sample_views = config.snapshots = 4  # of pictures, which text has not: nothing is written
     whole = run(config, tmp_path, "whole")
     short = copy.deepcopy(config)
     stopped = build_runner(short, tmp_path / "stopped", seed=0)
@@ -132,6 +133,7 @@ def test_a_run_that_stopped_resumes_bit_for_bit(config, tmp_path):
         assert all(torch.equal(files[0][part][n], files[1][part][n]) for n in files[0][part])
     assert files[0]["designer_update"]["feedback"]["pools"] == files[1]["designer_update"]["feedback"]["pools"]
     names = ("whole", "stopped")
+    assert not (tmp_path / "whole" / "views.npz").exists() and not (tmp_path / "whole" / "snapshots").exists()
     exported = [(tmp_path / name / "backbone.safetensors").read_bytes() for name in names]
     assert exported[0] == exported[1]
     lines = [
