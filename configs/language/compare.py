@@ -18,6 +18,11 @@ budget = dict(seconds=18, clock="processor")
 
 arms = dict(
     next_token=dict(config="configs/language/next_token.py", label="next token"),
+    next_token_as_many_steps=dict(
+        config="configs/language/next_token.py",
+        steps_of="token_weights",
+        label="next token, as many steps as token weights",
+    ),
     token_weights=dict(config="configs/language/token_weights.py", label="V-Pretraining, token weights"),
     soft_targets=dict(config="configs/language/soft_targets.py", label="V-Pretraining, soft targets"),
     random=dict(

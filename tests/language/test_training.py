@@ -113,6 +113,7 @@ def test_a_meta_step_leaves_the_learner_alone_and_its_own_step_leaves_phi_alone(
 
 def test_a_run_that_stopped_resumes_bit_for_bit(config, tmp_path):
     config.checkpoint_interval = 2
+    config.sample_views = config.snapshots = 4  # of pictures, which text has not: nothing is written
     whole = run(config, tmp_path, "whole")
     short = copy.deepcopy(config)
     stopped = build_runner(short, tmp_path / "stopped", seed=0)
@@ -132,6 +133,7 @@ def test_a_run_that_stopped_resumes_bit_for_bit(config, tmp_path):
         assert all(torch.equal(files[0][part][n], files[1][part][n]) for n in files[0][part])
     assert files[0]["designer_update"]["feedback"]["pools"] == files[1]["designer_update"]["feedback"]["pools"]
     names = ("whole", "stopped")
+    assert not (tmp_path / "whole" / "views.npz").exists() and not (tmp_path / "whole" / "snapshots").exists()
     exported = [(tmp_path / name / "backbone.safetensors").read_bytes() for name in names]
     assert exported[0] == exported[1]
     lines = [
@@ -173,6 +175,7 @@ def test_pass_at_1_of_a_run_by_greedy_decoding(config, tmp_path, problems):
 
 def test_what_text_has_not_is_refused(config, tmp_path):
     for key, value, said in [
+        ("compile", True, "give compile=False"),
         ("layer_decay", 0.5, "needs timm's layers"),
         ("designer.dim", 48, "give dim=32"),
         ("value.horizon", 4, "set it to 'ridge'"),

@@ -48,6 +48,8 @@ def compile_learner(learner: Learner, options: dict[str, Any], device: torch.dev
     Raises:
         ConfigError: it cannot, e.g. for want of a C++ compiler (CPU) or of Triton (GPU).
     """
+    if learner.student.reads != "images":
+        raise ConfigError("compile: only timm's blocks are compiled, not those of a language model; give compile=False")
     with compiled_code():
         try:
             tried = torch.compile(lambda x: (2 * x).sin(), **torch_compile_arguments(options))

@@ -83,7 +83,7 @@ class PretrainRunner(Runner):
         loop = dict(loop)
         every = config.get("log_interval", 10)
         self._progress = ProgressHook(every)
-        shown = 8 if learner.student.reads == "images" else 0
+        shown = learner.student.reads == "images"  # text has no pictures
         self._snapshots = SnapshotHook(config.get("snapshots", 10) if shown else 0, config.get("snapshot_images", 8))
         super().__init__(
             model=learner,
@@ -97,7 +97,7 @@ class PretrainRunner(Runner):
                 BadFilesHook(),
                 MetricsHook(every, config.get("rankme_interval", 0)),
                 self._progress,
-                SampleViewsHook(config.get("sample_views", shown)),
+                SampleViewsHook(config.get("sample_views", 8) if shown else 0),
                 self._snapshots,
                 *one_step_hooks(config.get("one_step_probe"), measuring),
                 *online_probe_hooks(config.get("probes")),
