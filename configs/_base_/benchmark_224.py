@@ -6,6 +6,7 @@ python tools/prepare_data.py scenes --size 224 --seed 1 --counts imagenet_train=
 start = dict(config="configs/scenes224/simclr_start.py", label="start (SimCLR)")
 probes = "configs/probes/scenes224.py"
 seeds = [0, 1, 2]
+continues = "backbone"  # as the 32-px study
 
 # options that place the 32-px study on its own data and machine, and learning rates that were chosen for it
 _of_32_px = ("unlabeled.root", "feedback.pools.", "threads", "checkpoint_interval", "optimizer.lr")

@@ -23,7 +23,8 @@ def _start(objective: str) -> dict:
 def _arm(config: str, label: str, options: dict) -> dict:
     """MAE and SimCLR go on with their own decoder or head; DINO begins with a fresh one on the MAE start's backbone."""
     arm = dict(config=f"configs/photos/{config}.py", cfg_options={**_every_run, **options})
-    return {**arm, **({"label": label} if label else {})}
+    own = {} if config.startswith("dino") else {"continues": "run"}
+    return {**arm, **own, **({"label": label} if label else {})}
 
 
 def _fixed(objective: str, label: str = "", **options) -> dict:

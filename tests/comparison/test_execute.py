@@ -213,6 +213,17 @@ def test_arms_with_the_starts_objective_go_on_with_its_run_unless_the_config_say
     whole = {arm for (arm, _), made in fakes.configs.items() if "continue_run" in made}
     assert whole == {"fixed"}
 
+    Path("vp.py").write_text(Path("vp.py").read_text().replace("MAE')", "mae.MAE', mask_ratio=0.9)"))
+    config["arms"]["vpretraining"].pop("continues")
+    with pytest.raises(
+        ConfigError, match="'vpretraining' has the objective of the start with another mask_ratio: give"
+    ):
+        run(read_comparison(config | {"work_dir": "third"}), fakes)
+    Path("vp.py").write_text(Path("vp.py").read_text().replace(", mask_ratio=0.9", ""))
+    fakes.configs.clear()
+    run(read_comparison(config | {"work_dir": "fourth"}), fakes)  # the class by another of its names
+    assert {arm for (arm, _), made in fakes.configs.items() if "continue_run" in made} == {"fixed", "vpretraining"}
+
     other = copy.deepcopy(config) | {"continues": "backbone", "work_dir": "elsewhere"}
     fakes.configs.clear()
     run(read_comparison(other), fakes)

@@ -7,7 +7,9 @@ import pytest
 
 from vssl.commands.sweep import main, shown_command
 from vssl.comparison import default_workers
+from vssl.comparison.refusal import OtherSettings
 from vssl.sweep import read_sweep
+from vssl.sweep.command import _belong_together
 from vssl.sweep.study import Study, storage_url
 
 CHANGES = [
@@ -22,6 +24,15 @@ CHANGES = [
     ({"spase": {}}, "unknown key 'spase'"),
     ({"trial": {"config": "trainig.py"}}, "trainig.py does not exist"),
     ({"seeds": [0, 0]}, "seed 0 is given twice"),
+    ({"scores": None}, "expected 'probe/score'"),
+    ({"scores": 5}, "expected 'probe/score'"),
+    ({"pruning": "yes"}, "pruning is 'yes'; expected dict("),
+    ({"trial": "training.py"}, "trial is 'training.py'; expected dict("),
+    ({"space": {5: {"low": 0, "high": 1}}}, "space: the key 5 is not text"),
+    ({"space": {"budget.steps": {"low": 4, "high": 9}}}, "space: budget.steps is set by the sweep itself"),
+    ({"space": {"seed": {"low": 4, "high": 9}}}, "space: seed is set by the sweep itself"),
+    ({"space": {"flip": {"low": 4, "high": 9, "whole": "no"}}}, "space: flip: whole='no'; give True or False"),
+    ({"space": {"flip": {"options": {1: 0.1, 2: 0.2}}}}, "space: flip: the option's name 1 is not text; write '1'"),
 ]
 
 
@@ -35,6 +46,34 @@ def test_a_config_that_is_none_is_refused_with_its_key(folder, written, changed,
 def test_the_command_line_comes_before_the_config(folder, written):
     sweep = read_sweep(written, trials=7, sampler="tpe", seed=None, work_dir="elsewhere")
     assert (sweep.trials, sweep.sampler, sweep.seed, sweep.work_dir) == (7, "tpe", 0, Path("elsewhere"))
+
+
+def test_settings_of_the_sweep_cannot_be_fixed_for_a_trial(folder, written):
+    trial = {**written["trial"], "cfg_options": {"budget": {"steps": 3}}}
+    with pytest.raises(ValueError, match="trial: cfg_options: budget is set by the sweep itself"):
+        read_sweep({**written, "trial": trial}, "sweep.py")
+
+
+def test_a_folder_belongs_to_one_study(folder):
+    _belong_together(folder, {"study": "a", "storage": None})
+    _belong_together(folder, {"study": "a", "storage": None})
+    with pytest.raises(OtherSettings, match=r"study: 'a' then, 'b' now\); give --study and --storage as then"):
+        _belong_together(folder, {"study": "b", "storage": None})
+    (folder / "study.json").unlink()
+    (folder / "trial_000").mkdir()
+    with pytest.raises(OtherSettings, match=r"trial_000 is there, but no study\.json"):
+        _belong_together(folder, {"study": "a", "storage": None})
+
+
+def test_a_storage_in_memory_is_refused(folder):
+    for url in ("sqlite://", "sqlite:///:memory:"):
+        with pytest.raises(ValueError, match="lost with the process"):
+            storage_url(url, folder)
+
+
+def test_the_storage_option_cannot_be_shortened(capsys):
+    with pytest.raises(SystemExit, match="2"):  # the report leaves out what follows --storage
+        main(["sweep.py", "--storag", "postgresql://me:secret@host/db"])
 
 
 @pytest.mark.slow

@@ -83,6 +83,7 @@ def test_a_space_of_nothing_or_of_a_key_within_another_is_refused():
         ("recipe.global_scale.2", {"low": 0.1, "high": 0.5}, "'2' is no place of"),
         ("objective.mask_ratio", {"low": 0.3, "high": 1.5}, r"mask_ratio=1.5"),
         ("objective.decoder_heads", {"low": 2, "high": 5, "whole": True}, r"decoder_heads=5: "),  # 5 divides no 16
+        ("batch_size", {"low": 4, "high": 9}, "batch_size=5.6"),
         ("recipe.global_scale.1", {"low": 0.1, "high": 1.0}, r"global_scale.1=0.1: "),
         ("recipe.interpolation", {"options": ["bilinear", "cubic"]}, r"interpolation='cubic'"),
     ],

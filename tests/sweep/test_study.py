@@ -88,6 +88,32 @@ def test_successive_halving_gives_up_the_worse_half_at_each_rung(folder, written
     assert 3 < sum(ended) < 14
 
 
+def test_what_was_asked_before_a_kill_is_asked_again_with_the_same_answer(folder, written, monkeypatch):
+    """Optuna notes that a trial passed a rung before anybody knows the answer; a kill in between must not free it."""
+    settings = dict(trials=16, pruning={"count": 8, "reduction": 2})
+    study = opened(folder, written, **settings)
+    for score in (10.0, 9.0, 8.0):
+        trial = study.next()
+        assert study.hopeless(trial, 1, score) == (score < 10)
+        study.tell(trial, PRUNED if score < 10 else FINISHED, None if score < 10 else [score])
+    for score, expected in ((1.0, True), (11.0, False)):
+        trial = study.next()
+
+        def killed(*arguments):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(trial, "set_user_attr", killed)
+        if expected:
+            with pytest.raises(KeyboardInterrupt):
+                study.hopeless(trial, 1, score)
+        else:
+            assert not study.hopeless(trial, 1, score)
+        study = opened(folder, written, **settings)
+        again = study.next()
+        assert again.number == trial.number and study.hopeless(again, 1, score) == expected
+        study.tell(again, PRUNED if expected else FINISHED, None if expected else [score])
+
+
 def test_two_scores_have_a_front(folder, written):
     scores = ["segmentation/mIoU", "depth/RMSE"]
     study = opened(folder, written, directions=("maximize", "minimize"), scores=scores, trials=12)

@@ -1,6 +1,7 @@
 """`overhead`: how much longer a designed run takes than the same run without its designer, by kind of step."""
 
 import argparse
+import math
 
 from mmengine.config import Config
 
@@ -25,7 +26,11 @@ def add_command(commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Raises ValueError for a config without a designer to train."""
+    """Costs of kinds of steps that a run does not have are nan.
+
+    Raises:
+        ValueError: a config without a designer to train, or without a meta step in its steps.
+    """
     prepare(arguments)
     common = {"threads": arguments.threads, "device": str(arguments.device)}
     pairs = [(name, *_pair(name, arguments.cfg_options | common)) for name in arguments.configs]
@@ -33,22 +38,25 @@ def run(arguments: argparse.Namespace) -> None:
     for name, designed, fixed in pairs:
         steps = arguments.steps or designed.budget.steps
         found = compare_cost(designed, fixed, steps, "processor", arguments.seed, steps)
-        kinds = {kind: of["relative_cost"] for kind, of in found["kinds"].items()}
+        kinds = {kind: of["relative_cost"] for kind, of in found["kinds"].items() if of["count"]}
+        if FIRST_META not in kinds:
+            raise ValueError(f"{name}: no meta step comes in {steps} steps; give more --steps, or a shorter burn_in")
         rows.append(
             {
                 "config": name,
                 "steps": steps,
                 "seconds_a_step": found["baseline_seconds"] / steps,
                 "learner": kinds[LEARNER],
-                "with_a_meta_step": kinds.get(META, kinds.get(META_WITH_G_DOWN, kinds[FIRST_META])),
-                "and_g_down": kinds.get(META_WITH_G_DOWN, kinds[FIRST_META]),
+                "first_meta_step": kinds[FIRST_META],
+                "with_a_meta_step": kinds.get(META, math.nan),
+                "and_g_down": kinds.get(META_WITH_G_DOWN, math.nan),
                 "meta_steps": sum(of["count"] for kind, of in found["kinds"].items() if kind != LEARNER),
                 "whole_run": found["cost"],
             }
         )
         say(", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()))
-    shown = {"steps": "d", "seconds_a_step": ".3f", "learner": ".2f", "with_a_meta_step": ".2f", "and_g_down": ".2f"}
-    columns = {"config": "", **shown, "meta_steps": "d", "whole_run": ".3f"}
+    kinds = dict.fromkeys(("learner", "first_meta_step", "with_a_meta_step", "and_g_down"), ".2f")
+    columns = {"config": "", "steps": "d", "seconds_a_step": ".3f", **kinds, "meta_steps": "d", "whole_run": ".3f"}
     publish(arguments, "costs in steps of the run without a designer", rows, columns)
 
 

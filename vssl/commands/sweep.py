@@ -12,6 +12,7 @@ from vssl.config_files import config_file
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,  # `shown_command` looks for --storage by its name
         description="Search over settings of a training config with Optuna. Every trial is a run at the cost of "
         "the same number of baseline steps, scored by probes. What is finished is not run again. "
         "Needs the extra vssl[sweep].",

@@ -15,10 +15,10 @@ from vssl.comparison.refusal import refuse_other_settings
 from vssl.comparison.state import PROBED_FILE, is_trained, state_of
 from vssl.comparison.workers import Workers
 from vssl.compat import add_note, file_digest
-from vssl.engine.config import ConfigError
+from vssl.engine.config import ConfigError, resolve
 from vssl.engine.settings import flat_settings
 from vssl.files import write_json
-from vssl.reports import ORIGIN_FILE, START, read_json, run_directory
+from vssl.reports import ORIGIN_FILE, START, different_keys, read_json, run_directory
 
 
 def execute(
@@ -248,21 +248,39 @@ def _measure_one_step(comparison: Comparison, configs: dict[str, Any], workers: 
 
 
 def settle_continues(comparison: Comparison, configs: dict[str, Any], workers: Workers) -> Comparison:
-    """What each arm of `configs` takes of the start, where the comparison does not say: the whole run if it has the
-    arm's objective, for a fresh SSL head harms the backbone (docs/continuing.md), and else the backbone."""
-    start, trained_with = comparison.start, None
+    """What each arm of `configs` takes of the start, where the comparison does not say.
+
+    The whole run if the start was trained with the arm's objective, for a fresh SSL head harms the backbone
+    (docs/continuing.md), and else the backbone.
+
+    Raises:
+        ConfigError: the arm has the start's objective with other settings, so that its head may be another one.
+    """
+    undecided = [name for name in configs if comparison.arms[name].continues is None]
+    start = comparison.start
+    if not undecided:
+        return comparison
+    arms, trained_with = dict(comparison.arms), None
     if start.config is not None:
         trained_with = _objective_of(workers.load_config(start.config, start.cfg_options))
-    arms = dict(comparison.arms)
-    for name, config in configs.items():
-        if arms[name].continues is None:
-            same = trained_with is not None and _objective_of(config) == trained_with
-            arms[name] = replace(arms[name], continues="run" if same else "backbone")
+    for name in undecided:
+        own = _objective_of(configs[name])
+        same = trained_with is not None and own is not None and own["type"] == trained_with["type"]
+        if same and (changed := different_keys(trained_with, own)):
+            raise ConfigError(
+                f"arm {name!r} has the objective of the start with another {', '.join(changed)}: give the arm "
+                "continues='run' to take the start's SSL head along, which must fit, or 'backbone' for a fresh head"
+            )
+        arms[name] = replace(arms[name], continues="run" if same else "backbone")
     return replace(comparison, arms=arms)
 
 
-def _objective_of(config: Any) -> str | None:
-    return flat_settings(config).get("objective.type")
+def _objective_of(config: Any) -> dict[str, Any] | None:
+    """Its settings, flat, with the class itself as type: a class can be named by more than one path."""
+    if not config.get("objective"):
+        return None
+    node = config.objective
+    return flat_settings(node) | {"type": resolve(node["type"], "objective")}
 
 
 def check_sources(comparison: Comparison, wanted: list[tuple[str, int]]) -> None:

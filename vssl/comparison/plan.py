@@ -31,7 +31,7 @@ class Arm:
     this arm's budget.
     designer_of: the arm whose final designer, seed by seed, is the one that this arm begins with.
     continues: of the start, the ``"backbone"`` alone, or the whole ``"run"``: its SSL head or decoder, teacher and the
-    optimizer's moments too. None: the run where the start was trained with the arm's objective (see `settle`).
+    optimizer's moments too. None: decided by their objectives (see `execute.settle_continues`).
     """
 
     name: str
@@ -262,9 +262,11 @@ def _read_start(about: Mapping, seeds: list[int], source: str) -> Start:
 
 
 def check_keys(given: Mapping, known: set[str], required: set[str], where: str) -> None:
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{where} is {given!r}; expected dict({', '.join(f'{key}=…' for key in sorted(known))})")
     for key in given:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
+            close = difflib.get_close_matches(str(key), known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"{where}: unknown key {key!r} (known: {', '.join(sorted(known))}){hint}")
     missing = required - set(given)

@@ -3,14 +3,20 @@
 import argparse
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from vssl.comparison.execute import settle_continues
+from vssl.comparison.refusal import OtherSettings, refuse_other_settings
 from vssl.comparison.workers import Workers, default_workers
 from vssl.compat import add_note
 from vssl.config_files import read_config
 from vssl.engine.config import ConfigError
 from vssl.engine.settings import flat_settings
+from vssl.files import write_json
 from vssl.probes.run import build_probes
+from vssl.reports import read_json
 from vssl.scores import Score
 from vssl.sweep.execute import execute
 from vssl.sweep.plan import BASELINE, Sweep, read_sweep
@@ -38,10 +44,13 @@ def run_command(options: argparse.Namespace, command: str, workers: Workers | No
     if options.check:
         print(f"checked: {len(sweep.space)} keys, {', '.join(sweep.scores)}; nothing was run or written")
         return
+    template = settle_continues(sweep.template, {BASELINE: base}, workers)  # once, for all trials alike
+    sweep = replace(sweep, template=template)
     sweep.work_dir.mkdir(parents=True, exist_ok=True)
     directions = ["maximize" if meaning.better == "higher" else "minimize" for meaning in info.values()]
     url, name = storage_url(options.storage, sweep.work_dir), options.study or sweep.work_dir.resolve().name
     study = Study(sweep, directions, _settings(sweep, base, probes), url, name)
+    _belong_together(sweep.work_dir, {"study": name, "storage": options.storage and study.shown_url})
 
     def report() -> dict[str, Any]:
         results = collect(sweep, study, info, command)
@@ -55,8 +64,23 @@ def run_command(options: argparse.Namespace, command: str, workers: Workers | No
         raise
     results = report()
     print(table(results), cost_line(results), sep="\n\n")
-    print(best_line(results, sweep.work_dir) if results["best"] else "no trial has finished; see `why` in trials.csv")
     print(f"report: {(sweep.work_dir / 'results.md').resolve()}")
+    if not results["best"]:
+        raise ValueError(f"no trial has finished; {sweep.work_dir / 'trials.csv'} says why")
+    print(best_line(results, sweep.work_dir))
+
+
+def _belong_together(work_dir: Path, now: dict[str, Any]) -> None:
+    """Raises OtherSettings where the trials in this folder are another study's."""
+    file = work_dir / "study.json"
+    if file.is_file():
+        refuse_other_settings(read_json(file), now, file, "give --study and --storage as then, or another --work-dir")
+    elif folders := sorted(work_dir.glob("trial_*")):
+        raise OtherSettings(
+            f"{folders[0]} is there, but no {file.name}: it is no trial of this study; give another --work-dir"
+        )
+    else:
+        write_json(file, now)
 
 
 def score_info(sweep: Sweep, probes: Any) -> dict[str, Score]:

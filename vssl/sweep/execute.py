@@ -10,10 +10,10 @@ from vssl import progress
 from vssl.comparison import Workers
 from vssl.comparison.execute import Execution
 from vssl.comparison.plan import Comparison
+from vssl.comparison.refusal import OtherSettings
 from vssl.comparison.state import is_trained
 from vssl.compat import add_note
 from vssl.engine.checkpoint import candidates
-from vssl.engine.config import ConfigError
 from vssl.engine.run_directory import claimed
 from vssl.reports import run_directory
 from vssl.reports.runs import read_probes
@@ -35,8 +35,8 @@ def execute(
     """Train and probe the start, and then as many trials as are missing.
 
     A trial that was broken off goes on from its checkpoint, or begins again where it has none, with the values that it
-    had. One whose values cannot be combined, or whose loss is not finite, has failed: it counts, and the search goes
-    on. Anything else that goes wrong ends the sweep, and the trial stays to be gone on with.
+    had. One whose values are refused before it is trained, or whose loss is not finite, has failed: it counts, and the
+    search goes on. Anything else that goes wrong ends the sweep, and the trial stays to be gone on with.
 
     Args:
         after_each: called whenever a trial has ended.
@@ -79,8 +79,10 @@ class _Trial:
                 state, values = self._result(configs, position)
             except Pruned as pruned:
                 state, why = PRUNED, str(pruned)
-            except (ConfigError, FloatingPointError) as error:
-                if isinstance(error, ConfigError) and self._has_checkpoint():
+            except OtherSettings:
+                raise
+            except (ValueError, FloatingPointError) as error:
+                if isinstance(error, ValueError) and self._has_checkpoint():
                     raise  # it was trained with these values before: something else is wrong
                 state, why = FAILED, str(error)
         except BaseException as error:
@@ -104,7 +106,11 @@ class _Trial:
             if turn == 0 and self._sweep.pruning is not None:
                 workers = replace(workers, train=partial(workers.train, hooks=[self._hook()]))
             execution = Execution(comparison, workers, [self._name], say=self._say)
-            execution.calibrate(self._name)
+            try:
+                execution.calibrate(self._name)
+            except FloatingPointError as error:  # its run directory was a temporary one: only what happened is told
+                what = str(error).split(". ")[0]
+                raise FloatingPointError(f"while its steps were timed beside the baseline's: {what}") from error
             execution.bring_run(self._name, seed, position)
         return FINISHED, list(mean_scores(comparison, self._name, self._sweep.scores).values())
 

@@ -8,7 +8,7 @@ from typing import Any
 from vssl.comparison import Comparison, read_comparison
 from vssl.comparison.plan import check_keys
 from vssl.engine.config import ConfigError
-from vssl.sweep.space import Parameter, TrialConfigs, read_space
+from vssl.sweep.space import OF_THE_SWEEP, Parameter, TrialConfigs, read_space
 
 BASELINE = "baseline"
 SAMPLERS = ("tpe", "random")
@@ -109,7 +109,9 @@ def read_sweep(
     config |= {key: value for key, value in instead.items() if value is not None}
     trial = config["trial"]
     check_keys(trial, {"config", "cfg_options", "continues"}, required={"config"}, where=f"{source}: trial")
-    if "baseline_steps" not in (config["budget"] or {}):
+    if taken := sorted(key for key in trial.get("cfg_options") or {} if key.split(".")[0] in OF_THE_SWEEP):
+        raise ConfigError(f"{source}: trial: cfg_options: {taken[0]} is set by the sweep itself; leave it out")
+    if not isinstance(config["budget"], Mapping) or "baseline_steps" not in config["budget"]:
         raise ConfigError(
             f"{source}: budget={config['budget']!r}; give dict(baseline_steps=N, clock=…), the steps that `trial` "
             "takes with nothing changed: cost is counted in them"
@@ -131,8 +133,8 @@ def read_sweep(
 
 
 def _scores(given: Any, source: str) -> tuple[str, ...]:
-    scores = (given,) if isinstance(given, str) else tuple(given)
-    if not 1 <= len(scores) <= 2 or len(set(scores)) < len(scores):
+    scores = tuple(given) if isinstance(given, list | tuple) else (given,)
+    if not 1 <= len(scores) <= 2 or len({str(score) for score in scores}) < len(scores):
         raise ConfigError(f"{source}: scores={given!r}; give one, or two that differ, such as 'segmentation/mIoU'")
     for score in scores:
         if not isinstance(score, str) or score.count("/") != 1:

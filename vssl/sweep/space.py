@@ -22,6 +22,10 @@ from vssl.engine import load_config
 from vssl.engine.config import ConfigError, build, check_training_config
 
 _KEYS = {"low", "high", "log", "whole", "options"}
+OF_THE_SWEEP = {
+    "budget", "seed", "work_dir", "arm", "probes", "continue_run", "designer_checkpoint", "backbone.checkpoint",
+}  # fmt: skip
+"""Keys of a training config that a sweep sets for every trial: they can be neither searched nor fixed."""
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -49,8 +53,11 @@ class Parameter:
         return drawn if self.options is None else copy.deepcopy(self.options[str(drawn)])
 
     def ends(self) -> list[Any]:
-        """The draws that are tried before the sweep: both ends, or every option."""
-        return [self.low, self.high] if self.options is None else list(self.options)
+        """The draws that are tried before the sweep: both ends, and a fraction between; or every option."""
+        if self.options is not None:
+            return list(self.options)
+        ends = [self.low, self.high]
+        return ends if self.whole else [*ends, self.low + (self.high - self.low) / 3]
 
     def described(self) -> dict[str, Any]:
         """Plain values, for JSON and for noticing that a space was changed."""
@@ -68,6 +75,10 @@ def read_space(space: Mapping[str, Mapping], source: str) -> dict[str, Parameter
     if not isinstance(space, Mapping) or not space:
         raise ConfigError(f"{source}: space={space!r}; give dict(key=dict(low=…, high=…)) with one key at least")
     for key in space:
+        if not isinstance(key, str) or not key:
+            raise ConfigError(f"{source}: space: the key {key!r} is not text; give a dotted key of the training config")
+        if key.split(".")[0] in OF_THE_SWEEP or key in OF_THE_SWEEP:
+            raise ConfigError(f"{source}: space: {key} is set by the sweep itself; leave it out")
         if inner := next((other for other in space if other.startswith(f"{key}.")), None):
             raise ConfigError(f"{source}: space: {inner} is a part of {key}, which is in the space too; keep one")
     return {key: _parameter(key, about, f"{source}: space: {key}") for key, about in space.items()}
@@ -87,7 +98,10 @@ def _parameter(key: str, about: Any, where: str) -> Parameter:
 
 
 def _range(key: str, about: dict, where: str) -> Parameter:
-    low, high, whole = about.get("low"), about.get("high"), bool(about.get("whole", False))
+    for name in ("log", "whole"):
+        if not isinstance(about.get(name, False), bool):
+            raise ConfigError(f"{where}: {name}={about[name]!r}; give True or False")
+    low, high, whole = about.get("low"), about.get("high"), about.get("whole", False)
     kinds = int if whole else (int, float)
     for name, end in (("low", low), ("high", high)):
         if isinstance(end, bool) or not isinstance(end, kinds) or not math.isfinite(end):
@@ -96,7 +110,7 @@ def _range(key: str, about: dict, where: str) -> Parameter:
         raise ConfigError(f"{where}: low={low!r} is not below high={high!r}")
     if about.get("log") and low <= 0:
         raise ConfigError(f"{where}: low={low!r}; a logarithmic range begins above 0")
-    return Parameter(key, low, high, bool(about.get("log", False)), whole)
+    return Parameter(key, low, high, about.get("log", False), whole)
 
 
 def _options(given: Any, where: str) -> dict[str, Any]:
@@ -108,6 +122,8 @@ def _options(given: Any, where: str) -> dict[str, Any]:
         if len({str(value) for value in given}) < len(given):
             raise ConfigError(f"{where}: options={list(given)!r} has one of them twice")
         given = {str(value): value for value in given}
+    if unnamed := [name for name in given if not isinstance(name, str)]:
+        raise ConfigError(f"{where}: the option's name {unnamed[0]!r} is not text; write {str(unnamed[0])!r}")
     if len(given) < 2:
         raise ConfigError(f"{where}: {len(given)} option(s); there is nothing to choose from below two")
     return dict(given)
@@ -163,7 +179,7 @@ class TrialConfigs:
             raise ConfigError(f"{self._where}: {shown}: {said}") from error
 
     def check_ends(self) -> None:
-        """`check` each key alone at both ends of its range, or at every option."""
+        """`check` each key alone at the draws of `Parameter.ends`."""
         for key, parameter in self._space.items():
             for draw in parameter.ends():
                 self.check({key: draw})

@@ -5,6 +5,7 @@ what trial n tries depends on these two and, for TPE, on the results of the tria
 was stopped.
 """
 
+import copy
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -21,7 +22,7 @@ from vssl.sweep.space import Parameter
 SQLITE_FILE = "study.db"
 FINISHED, PRUNED, FAILED, RUNNING = "finished", "pruned", "failed", "running"
 
-_SETTINGS, _STOPPED_AT = "settings", "stopped_at_share"
+_SETTINGS, _STOPPED_AT, _RUNG = "settings", "stopped_at_share", "completed_rung_"  # the last is Optuna's own
 
 
 def import_optuna():
@@ -41,8 +42,14 @@ def import_optuna():
 
 
 def storage_url(storage: str | None, work_dir: Path) -> str:
-    """`storage` itself, or SQLite in the work directory."""
+    """`storage` itself, or SQLite in the work directory.
+
+    Raises:
+        ConfigError: SQLite in memory.
+    """
     if storage is not None:
+        if storage.startswith("sqlite") and ("memory" in storage or not storage.partition("://")[2].strip("/")):
+            raise ConfigError(f"--storage {storage}: a study in memory is lost with the process; name a file")
         return storage
     from sqlalchemy.engine import URL
 
@@ -71,7 +78,7 @@ class Study:
         if begun is None:
             self._study.set_user_attr(_SETTINGS, settings)
         else:
-            remedy = "give another --work-dir, or another --study in this storage"
+            remedy = "give another --work-dir (in a storage of your own, another --study too)"
             refuse_other_settings(begun, settings, Path(f"the study {name!r}"), remedy)
 
     def _open(self):
@@ -126,7 +133,12 @@ class Study:
         """Whether successive halving ends this trial, whose score at `share` is `value`. It is remembered first."""
         if share not in self._frozen(trial).intermediate_values:
             trial.report(value, share)
-        if not trial.should_prune():
+        asked = copy.deepcopy(self._frozen(trial))
+        if (pruning := self._sweep.pruning) is not None:  # a process that was killed here may have been asked already
+            rungs = {key: int(key.removeprefix(_RUNG)) for key in asked.system_attrs if key.startswith(_RUNG)}
+            late = {key for key, rung in rungs.items() if pruning.reduction**rung >= share}
+            asked.system_attrs = {key: held for key, held in asked.system_attrs.items() if key not in late}
+        if not self._study.pruner.prune(_WithoutTrial(self._study, trial.number), asked):
             return False
         trial.set_user_attr(_STOPPED_AT, share)
         return True
@@ -187,6 +199,19 @@ class Study:
 
     def _frozen(self, trial):
         return self.trials()[trial.number]
+
+
+class _WithoutTrial:
+    """A study to whoever compares one of its trials with the others: what that trial left there before is not seen."""
+
+    def __init__(self, study, number: int):
+        self._study, self._number = study, number
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def get_trials(self, *arguments: Any, **settings: Any) -> list:
+        return [trial for trial in self._study.get_trials(*arguments, **settings) if trial.number != self._number]
 
 
 def _value(place: int, frozen) -> float:
