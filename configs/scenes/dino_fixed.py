@@ -22,7 +22,7 @@ objective = dict(
     out_dim=1024,
     hidden_dim=256,
     bottleneck_dim=64,
-    teacher_momentum_start=0.99,
+    teacher_momentum_start=0.99,  # of a backbone that is good already, 0.999 does no harm: docs/continuing.md
 )
 recipe = dict(
     type=MultiCrop,
