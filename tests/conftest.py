@@ -1,5 +1,7 @@
 """Shared by all tests: one thread (results do not depend on the machine) and a small backbone."""
 
+import copy
+
 import pytest
 import torch
 
@@ -14,6 +16,19 @@ TINY = dict(
 def one_thread():
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """(config, name) → the runner of a whole run of a copy of the config, in a folder of this name."""
+    from vssl.engine.train import build_runner  # imports mmengine, which most tests do without
+
+    def train(config, name):
+        runner = build_runner(copy.deepcopy(config), tmp_path / name, seed=0)
+        runner.train()
+        return runner
+
+    return train
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "vssl"
 # room -> the rooms of vssl that it may import from. Modules of their own: "config_files", "draws", "distributed",
 # "files", "options", "parts", "processes", "progress" and "scores".
 MAY_IMPORT = {
-    "datasets": {"compat", "files", "processes", "progress"},
+    "datasets": {"compat", "files", "parts", "processes", "progress"},
     "views": {"draws"},
     "designers": {"draws", "parts", "views"},
     "learner": {"draws", "files", "objectives", "views"},  # objectives: for type annotations only
@@ -19,8 +19,8 @@ MAY_IMPORT = {
     "feedback": {"datasets", "distributed", "draws", "learner"},
     "value": set(),
     "language": {
-        "datasets", "designers", "distributed", "draws", "feedback", "files", "learner", "objectives", "probes",
-        "scores",
+        "datasets", "designers", "distributed", "draws", "feedback", "files", "learner", "objectives", "parts",
+        "probes", "scores",
     },
     "engine": {
         "compat", "config_files", "datasets", "designers", "distributed", "draws", "feedback", "files", "learner",
@@ -30,7 +30,9 @@ MAY_IMPORT = {
     "reports": {"files", "scores"},
     "export": {"files", "learner", "reports", "scores"},
     "comparison": {"compat", "config_files", "engine", "files", "probes", "processes", "progress", "reports"},
-    "sweep": {"comparison", "compat", "config_files", "engine", "files", "probes", "progress", "reports", "scores"},
+    "sweep": {
+        "comparison", "compat", "config_files", "engine", "files", "parts", "probes", "progress", "reports", "scores",
+    },
     "commands": {
         "benchmarks", "comparison", "config_files", "datasets", "engine", "export", "files", "learner", "options",
         "probes", "reports", "sweep",

@@ -1,12 +1,15 @@
 """Parts of parts in a config: ``dict(type=Class, **settings)`` inside the settings of a designer or an objective."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any
 
-EXTRAS = {"lightly": "lightly", "transformers": "language", "tokenizers": "language"}
-"""Optional packages from which a part may come, and the extra in pyproject.toml that installs each."""
+EXTRAS = {
+    "lightly": "lightly", "transformers": "language", "tokenizers": "language", "optuna": "sweep", "sklearn": "sweep",
+}  # fmt: skip
+"""Optional packages, and the extra in pyproject.toml that installs each."""
 
 
 def build_part(node: Any, base: type, key: str, *arguments: Any) -> Any:
@@ -44,6 +47,18 @@ def named(name: str, key: str) -> Any:
         raise ImportError(f"{key}: {name} needs {error.name}, which is not installed{install_hint(name)}") from error
     except AttributeError as error:
         raise ValueError(f"{key}: there is no {name} ({error})") from error
+
+
+def optional_package(name: str, who: str) -> Any:
+    """The module of an optional package that `who` needs.
+
+    Raises:
+        ImportError: it is not installed; the message says how to install it.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(f"{who} needs {name}{install_hint(name)}") from error
 
 
 def install_hint(text: str) -> str:

@@ -8,7 +8,7 @@ from vssl.engine.config import ConfigError
 
 def test_defaults_and_the_shared_budget(comparison):
     assert (comparison.baseline, comparison.candidate, comparison.seeds) == ("fixed", "vpretraining", [0, 1, 2])
-    assert comparison.arms["fixed"].budget == {"seconds": 10} and comparison.arms["fixed_steps"].budget is None
+    assert comparison.arms["fixed"].budget == {"seconds": 10} and comparison.arms["fixed_steps"].budget == {}
     assert comparison.arms["vpretraining"].label == "V-Pretraining"
     assert comparison.start.probe_seeds == [0]
 

@@ -2,12 +2,13 @@
 
 import json
 import re
+import sys
 from decimal import Decimal
 
 import pytest
 
 from vssl.commands.data import main
-from vssl.datasets.text import Difficulty, distractor, final_number, read_gsm8k, word_problem
+from vssl.datasets.text import Difficulty, distractor, final_number, load_tokenizer, read_gsm8k, word_problem
 from vssl.datasets.text.windows import read_texts
 
 # Two problems in GSM8K's own form: calculator annotations in the answer, thousands separators, several lines.
@@ -170,3 +171,9 @@ class TestTokens:
         assert "distractors=1.0: give a share" in capsys.readouterr().err
         assert main(["word_problems", "--out", str(tmp_path), "--largest", "2", "--names", "2", "--things", "2"]) == 1
         assert "different problems were found" in capsys.readouterr().err
+
+
+def test_without_tokenizers_one_line_says_how_to_install_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(ImportError, match=r"^a tokenizer needs tokenizers: python -m pip install 'vssl\[language\]'$"):
+        load_tokenizer(tmp_path)

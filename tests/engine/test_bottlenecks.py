@@ -8,12 +8,6 @@ import torch
 from vssl.engine.train import build_runner
 
 
-def run(config, tmp_path, name):
-    runner = build_runner(copy.deepcopy(config), tmp_path / name, seed=0)
-    runner.train()
-    return runner
-
-
 def weights(runner):
     return torch.cat([p.detach().flatten() for p in runner.learner.parameters()])
 
@@ -26,11 +20,11 @@ def relabel(config, control):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("control", ["shuffled_labels", "negated", "random"])
-def test_without_the_designers_optimizer_labels_change_nothing(designed_config, tmp_path, control):
+def test_without_the_designers_optimizer_labels_change_nothing(designed_config, trained, control):
     """Feedback runs in full, φ's optimizer stands still: the learner is bit-identical whatever the labels say."""
     designed_config.designer_optimizer.lr = 0.0
-    one = run(designed_config, tmp_path, "true")
-    other = run(relabel(designed_config, control), tmp_path, control)
+    one = trained(designed_config, "true")
+    other = trained(relabel(designed_config, control), control)
     assert torch.equal(weights(one), weights(other))
     heads = [torch.cat([p.flatten() for p in r.train_loop.designer_update.feedback.parameters()]) for r in (one, other)]
     assert control != "shuffled_labels" or not torch.equal(*heads), "the labels did differ"
@@ -38,21 +32,21 @@ def test_without_the_designers_optimizer_labels_change_nothing(designed_config, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("control", ["shuffled_labels", "negated"])
-def test_with_it_labels_reach_the_learner(designed_config, tmp_path, control):
+def test_with_it_labels_reach_the_learner(designed_config, trained, control):
     """The path labels -> g_down -> φ -> views -> learner exists: the test above is not vacuous."""
-    one = run(designed_config, tmp_path, "true")
-    other = run(relabel(designed_config, control), tmp_path, control)
+    one = trained(designed_config, "true")
+    other = trained(relabel(designed_config, control), control)
     assert not torch.equal(weights(one), weights(other))
 
 
 @pytest.mark.slow
-def test_a_designer_that_does_not_learn_is_the_untrained_control(designed_config, tmp_path):
+def test_a_designer_that_does_not_learn_is_the_untrained_control(designed_config, trained):
     """With φ standing still, the run with feedback and the run without any feedback are the same learner."""
     designed_config.designer_optimizer.lr = 0.0
-    with_feedback = run(designed_config, tmp_path, "feedback")
+    with_feedback = trained(designed_config, "feedback")
     for key in ("feedback", "value", "designer_optimizer"):
         designed_config.pop(key)
-    without = run(designed_config, tmp_path, "none")
+    without = trained(designed_config, "none")
     assert torch.equal(weights(with_feedback), weights(without))
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import re
+import sys
 
 import pytest
 import torch
@@ -113,3 +114,9 @@ def test_what_cannot_be_used_is_named(model, tmp_path):
     fails("cannot be split", architecture=capped)
     with pytest.raises(ValueError, match=r"the tokenizer is another model's"):
         model.trunk(ids(vocabulary=10_000))
+
+
+def test_without_transformers_one_line_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ImportError, match=r"^CausalLM needs transformers: python -m pip install 'vssl\[language\]'$"):
+        CausalLM(architecture=ARCHITECTURE)

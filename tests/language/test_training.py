@@ -56,12 +56,6 @@ def config(problems, tmp_path):
     return load_config(tmp_path / "language.py")
 
 
-def run(config, tmp_path, name):
-    runner = build_runner(copy.deepcopy(config), tmp_path / name, seed=0)
-    runner.train()
-    return runner
-
-
 def weights(runner):
     return torch.cat([p.detach().flatten() for p in runner.learner.parameters()])
 
@@ -80,14 +74,14 @@ def without_designer(config):
     return config
 
 
-def test_labels_reach_the_learner_through_the_designer_alone(config, tmp_path):
+def test_labels_reach_the_learner_through_the_designer_alone(config, trained):
     """Bottlenecks 1, 2 and 4: without φ's step every label says nothing, and the run is next-token prediction."""
     still = copy.deepcopy(config)
     still.designer_optimizer.lr = 0.0
-    plain = weights(run(without_designer(config), tmp_path, "plain"))
+    plain = weights(trained(without_designer(config), "plain"))
     for control in (None, "shuffled_labels", "negated"):
-        assert torch.equal(plain, weights(run(with_control(still, control), tmp_path, f"still {control}")))
-    moved = [weights(run(with_control(config, c), tmp_path, f"moved {c}")) for c in (None, "shuffled_labels")]
+        assert torch.equal(plain, weights(trained(with_control(still, control), f"still {control}")))
+    moved = [weights(trained(with_control(config, c), f"moved {c}")) for c in (None, "shuffled_labels")]
     assert not torch.equal(moved[0], moved[1]) and not torch.equal(moved[0], plain)
 
 
@@ -111,10 +105,10 @@ def test_a_meta_step_leaves_the_learner_alone_and_its_own_step_leaves_phi_alone(
     assert not seen[0].targets.requires_grad and all(p.grad is None for p in loop.designer.parameters())
 
 
-def test_a_run_that_stopped_resumes_bit_for_bit(config, tmp_path):
+def test_a_run_that_stopped_resumes_bit_for_bit(config, tmp_path, trained):
     config.checkpoint_interval = 2
     config.sample_views = config.snapshots = 4  # of pictures, which text has not: nothing is written
-    whole = run(config, tmp_path, "whole")
+    whole = trained(config, "whole")
     short = copy.deepcopy(config)
     stopped = build_runner(short, tmp_path / "stopped", seed=0)
 
@@ -148,11 +142,11 @@ def _learner(tmp_path):
     return open_backbone(tmp_path / "stopped" / "backbone.safetensors")
 
 
-def test_pass_at_1_of_a_run_by_greedy_decoding(config, tmp_path, problems):
+def test_pass_at_1_of_a_run_by_greedy_decoding(config, tmp_path, problems, trained):
     from vssl.datasets.text import read_gsm8k
     from vssl.language.probe import PassAt1
 
-    run(config, tmp_path, "run")
+    trained(config, "run")
     probe = dict(type=PassAt1, root=problems / "test.jsonl", tokenizer=problems, max_new_tokens=12)
     (result,) = run_probes(tmp_path / "run", {"probes": {"problems": probe}, "device": "cpu"})
     assert 0 <= result["scores"]["pass_at_1"] <= 100 and result["scores"]["answer_loss"] > 0

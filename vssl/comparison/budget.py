@@ -32,20 +32,20 @@ def _check_steps_of_baseline(budget: dict, where: str) -> dict:
     return budget
 
 
-def check_baseline_steps(budgets: Mapping[str, dict | None], baseline: str, source: str) -> None:
+def check_baseline_steps(budgets: Mapping[str, dict], baseline: str, source: str) -> None:
     """Steps of the baseline are a measure only where the baseline itself is given a number of them.
 
     Args:
-        budgets: of every arm; None for one that takes its steps from another.
+        budgets: of every arm; empty for one that takes its steps from another.
     """
     own = budgets[baseline]
-    if own is not None and "baseline_steps" in own:
+    if "baseline_steps" in own:
         return
     for name, budget in budgets.items():
-        if budget is not None and "baseline_steps" in budget:
+        if "baseline_steps" in budget:
             raise ConfigError(
                 f"{source}: arm {name!r} has budget={budget}, but the baseline {baseline!r} has "
-                f"{'steps_of' if own is None else f'budget={own}'}; give the baseline a budget in baseline_steps too, "
+                f"{f'budget={own}' if own else 'steps_of'}; give the baseline a budget in baseline_steps too, "
                 "or name another baseline"
             )
 

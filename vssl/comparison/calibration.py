@@ -20,7 +20,7 @@ from vssl.reports import CALIBRATION_FILE, read_json, run_directory
 def needs_calibration(comparison: Comparison, name: str) -> bool:
     """Whether this arm's steps have to be measured: those of the baseline are given."""
     budget = comparison.arms[name].budget
-    return budget is not None and "baseline_steps" in budget and name != comparison.baseline
+    return "baseline_steps" in budget and name != comparison.baseline
 
 
 def calibrated_steps(comparison: Comparison, arm: Arm) -> int | None:

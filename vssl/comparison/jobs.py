@@ -36,7 +36,7 @@ def execute_in_jobs(
     if jobs < 1:
         raise ValueError(f"--jobs {jobs}: expected 1 or more")
     for arm in comparison.arms.values():
-        if arm.budget and "seconds" in arm.budget and arm.budget.get("clock") != "processor":
+        if "seconds" in arm.budget and arm.budget.get("clock") != "processor":
             raise ValueError(
                 f"arm {arm.name!r} has a budget in elapsed seconds, which runs side by side take from each other; use "
                 "budget=dict(baseline_steps=N), budget=dict(seconds=S, clock='processor') or --jobs 1"

@@ -27,7 +27,7 @@ class Arm:
     """One way to continue pretraining.
 
     budget: ``{"steps": N}``, ``{"seconds": S}`` or ``{"baseline_steps": N}`` (as long as N steps of the baseline take),
-    each with a ``clock`` or without; None when `steps_of` names the arm whose actual number of steps, seed by seed, is
+    each with a ``clock`` or without; empty when `steps_of` names the arm whose actual number of steps, seed by seed, is
     this arm's budget.
     designer_of: the arm whose final designer, seed by seed, is the one that this arm begins with.
     continues: of the start, the ``"backbone"`` alone, or the whole ``"run"``: its SSL head or decoder, teacher and the
@@ -38,7 +38,7 @@ class Arm:
     label: str
     config: Path
     cfg_options: dict
-    budget: dict  # None with steps_of, which whoever reads it asks about first
+    budget: dict
     steps_of: str | None = None
     designer_of: str | None = None
     continues: Literal["backbone", "run"] | None = None
@@ -220,9 +220,7 @@ def _read_arm(name: str, about: Mapping, comparison: Mapping, source: str) -> Ar
     if (continues := about.get("continues", comparison.get("continues"))) not in (None, "backbone", "run"):
         raise ValueError(f"{where}: continues={continues!r}; give 'backbone', or 'run' for the start's SSL head too")
     steps_of = about.get("steps_of")
-    budget = None if steps_of else about.get("budget", comparison.get("budget"))
-    if not steps_of:
-        budget = check_budget(budget, where)
+    budget = {} if steps_of else check_budget(about.get("budget", comparison.get("budget")), where)
     return Arm(
         name=name,
         label=about.get("label", LABELS.get(name, name.replace("_", " "))),

@@ -3,7 +3,7 @@
 from vssl.feedback.classification import ClassFolders, Classification
 from vssl.feedback.feedback import Feedback
 from vssl.feedback.normals import NormalImages, SurfaceNormals
-from vssl.feedback.pool import Pool, ShuffledLabels
+from vssl.feedback.pool import Pool
 from vssl.feedback.task import FeedbackTask
 from vssl.feedback.tasks import Depth, Segmentation
 
@@ -16,6 +16,5 @@ __all__ = [
     "NormalImages",
     "Pool",
     "Segmentation",
-    "ShuffledLabels",
     "SurfaceNormals",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -27,7 +28,31 @@ class ShuffledLabels(Dataset):
         return self.dataset[index, position][0], self.dataset[self.other[index], position][1]
 
 
-class Pool:
+class LabeledPool:
+    """What pools have in common: the labeled examples `indices` of a `dataset`, and `streams` over parts of them."""
+
+    dataset: Any
+    indices: list[int]
+    streams: dict[str, Stream]
+
+    def label_files(self) -> list[Path]:
+        """The label files of all parts, each once: several examples may share a file."""
+        return list(dict.fromkeys(self.dataset.paths(index)[1] for index in self.indices))
+
+    def labels(self) -> Iterator[tuple[Tensor, Path]]:
+        """Every label of all parts, with its file."""
+        for index in self.indices:
+            yield self.dataset[index, 0][1], self.dataset.paths(index)[1]
+
+    def state_dict(self) -> dict:
+        return {name: stream.state_dict() for name, stream in self.streams.items()}
+
+    def load_state_dict(self, state: dict) -> None:
+        for name, stream in self.streams.items():
+            stream.load_state_dict(state[name])
+
+
+class Pool(LabeledPool):
     """The two streams of a task's labeled images.
 
     Args:
@@ -54,34 +79,19 @@ class Pool:
         train_indices, meta_indices = disjoint_splits(len(dataset), train, meta, seed=0)
         heldout_indices = third_split(len(dataset), train, meta, heldout, seed=0) if heldout else []
         self.dataset, self.indices = dataset, train_indices + meta_indices + heldout_indices
-        parts: tuple[_Part | ShuffledLabels, ...] = tuple(
-            _Part(dataset, part) for part in (train_indices, meta_indices, heldout_indices) if part
+        parts: tuple[Part | ShuffledLabels, ...] = tuple(
+            Part(dataset, part) for part in (train_indices, meta_indices, heldout_indices) if part
         )
         if shuffle_labels:
             parts = tuple(ShuffledLabels(part, seed) for part in parts)
         self.train = Stream(parts[0], batch_size, seed=seed * 2 + 1, **stream)
         self.meta = Stream(parts[1], meta_batch_size, seed=seed * 2 + 2, **stream)
+        self.streams = {"train": self.train, "meta": self.meta}
         self.heldout: Dataset | None = parts[2] if heldout else None
 
-    def label_files(self) -> list[Path]:
-        """The label files of all parts, each once: several images may share a file."""
-        return list(dict.fromkeys(self.dataset.paths(index)[1] for index in self.indices))
 
-    def labels(self) -> Iterator[tuple[Tensor, Path]]:
-        """Every label of all parts, with its file."""
-        for index in self.indices:
-            yield self.dataset[index, 0][1], self.dataset.paths(index)[1]
-
-    def state_dict(self) -> dict:
-        return {"train": self.train.state_dict(), "meta": self.meta.state_dict()}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.train.load_state_dict(state["train"])
-        self.meta.load_state_dict(state["meta"])
-
-
-class _Part(Dataset):
-    """Some of a dataset's images. torch's Subset would not pass the position of a draw on."""
+class Part(Dataset):
+    """Some of a dataset's examples. torch's Subset would not pass the position of a draw on."""
 
     def __init__(self, dataset: Dataset, indices: list[int]):
         self.dataset, self.indices = dataset, indices

@@ -3,9 +3,8 @@
 Labels enter training here alone, as in `vssl.feedback`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
@@ -14,7 +13,8 @@ from torch.utils.data import Dataset
 
 from vssl.datasets.stream import Stream
 from vssl.datasets.text.answers import PADDING, Answers
-from vssl.feedback import Feedback, FeedbackTask, ShuffledLabels
+from vssl.feedback import Feedback, FeedbackTask
+from vssl.feedback.pool import LabeledPool, Part, ShuffledLabels
 from vssl.feedback.task import mean_over
 from vssl.language.learner import CausalLM
 
@@ -55,7 +55,7 @@ class AnswerLoss(FeedbackTask):
             raise ValueError(f"{where}: an answer has no tokens; give the answer as text, or another tokenizer")
 
 
-class AnswerPool:
+class AnswerPool(LabeledPool):
     """The labeled questions of one task: the first `meta` of a seeded order give g_down.
 
     Args:
@@ -78,34 +78,9 @@ class AnswerPool:
             raise ValueError(f"meta={meta}: the file has {len(dataset)} problems; give 1 to {len(dataset)}")
         order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))
         self.dataset, self.indices = dataset, sorted(order[:meta].tolist())
-        part: Dataset = _Part(dataset, self.indices)
+        part: Dataset = Part(dataset, self.indices)
         self.meta = Stream(ShuffledLabels(part, seed) if shuffle_labels else part, meta_batch_size, seed, **stream)
-
-    def label_files(self) -> list[Path]:
-        return list(dict.fromkeys(self.dataset.paths(index)[1] for index in self.indices))
-
-    def labels(self) -> Iterator[tuple[Tensor, Path]]:
-        """Every answer, with its file."""
-        for index in self.indices:
-            yield self.dataset[index, 0][1], self.dataset.paths(index)[1]
-
-    def state_dict(self) -> dict:
-        return {"meta": self.meta.state_dict()}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.meta.load_state_dict(state["meta"])
-
-
-class _Part(Dataset):
-    def __init__(self, dataset: Dataset, indices: list[int]):
-        self.dataset, self.indices = dataset, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        index, position = key
-        return self.dataset[self.indices[index], position]
+        self.streams = {"meta": self.meta}
 
 
 class AnswerFeedback(Feedback):

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from vssl.files import whole
 from vssl.learner.backbone import Tokens
 from vssl.learner.export import METADATA_KEY, sort_metadata
-
-INSTALL = "python -m pip install 'vssl[language]'"
+from vssl.parts import optional_package
 
 
 class CausalLM(nn.Module):
@@ -215,16 +214,8 @@ def _body_and_blocks(lm: nn.Module) -> tuple[str, str]:
     return body, lists[0]
 
 
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise ImportError(f"CausalLM needs the package transformers, which is not installed: {INSTALL}") from error
-    return transformers
-
-
 def _from_folder(folder: Path, with_weights: bool) -> nn.Module:
-    library = _transformers()
+    library = optional_package("transformers", "CausalLM")
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"CausalLM folder={folder}: no config.json there; give a folder of save_pretrained")
     try:
@@ -238,7 +229,7 @@ def _from_folder(folder: Path, with_weights: bool) -> nn.Module:
 
 
 def _fresh(architecture: dict[str, Any]) -> nn.Module:
-    library = _transformers()
+    library = optional_package("transformers", "CausalLM")
     kind = architecture.pop("model_type", None)
     try:
         config = library.AutoConfig.for_model(kind, **architecture)

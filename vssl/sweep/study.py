@@ -16,6 +16,7 @@ import numpy as np
 
 from vssl.comparison.refusal import refuse_other_settings
 from vssl.engine.config import ConfigError
+from vssl.parts import optional_package
 from vssl.sweep.plan import Sweep
 from vssl.sweep.space import Parameter
 
@@ -31,11 +32,10 @@ def import_optuna():
     Raises:
         ImportError: it is not installed; the message says how to install it.
     """
-    try:
-        import optuna
-        import sklearn  # noqa: F401  for importances
-    except ImportError as error:
-        raise ImportError(f"a sweep needs {error.name}: python -m pip install 'vssl[sweep]' installs it") from error
+    for package in ("optuna", "sklearn"):  # the second for importances
+        optional_package(package, "a sweep")
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     return optuna

@@ -1,9 +1,10 @@
 """Tokenizers as one ``tokenizer.json``: a model's own, or a word-level one that is made here from texts."""
 
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from vssl.parts import optional_package
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -11,13 +12,11 @@ if TYPE_CHECKING:
 UNKNOWN, END = "<unk>", "<eos>"
 # What ends a text, by the vocabularies of known models; the first that a vocabulary has.
 _ENDS = (END, "<|endoftext|>", "</s>", "<|end_of_text|>", "<|eot_id|>")
-INSTALL = "python -m pip install 'vssl[language]'"
 
 
 def need_tokenizers() -> None:
     """Raises ImportError, with the command that installs it, where the package `tokenizers` is missing."""
-    if find_spec("tokenizers") is None:
-        raise ImportError(f"tokens need the package tokenizers, which is not installed: {INSTALL}")
+    optional_package("tokenizers", "a tokenizer")
 
 
 def load_tokenizer(path: str | Path) -> "Tokenizer":
