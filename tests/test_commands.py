@@ -8,8 +8,10 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from torch.utils.data import DataLoader, Dataset
 
 from vssl.commands import benchmark, data, main, run_command
+from vssl.datasets import UnreadableImage
 from vssl.datasets.prepare.command import add_commands
 from vssl.options import CfgOptions, read_value
 
@@ -76,6 +78,22 @@ def test_every_failure_has_its_exit_code(capsys, error, code, line):
     printed = capsys.readouterr().err
     assert line in printed
     assert ("Traceback" in printed) == (code == 70)
+
+
+class Broken(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise UnreadableImage("a.jpg: not a readable image")
+
+
+def test_a_failure_in_a_worker_of_a_data_loader_is_one_line_too(capsys):
+    def execute(options):
+        next(iter(DataLoader(Broken(), num_workers=1)))
+
+    assert run_command(argparse.ArgumentParser(), execute, []) == 1
+    assert capsys.readouterr().err == "error: a.jpg: not a readable image\n"
 
 
 def test_debug_shows_where_an_expected_failure_came_from(capsys):

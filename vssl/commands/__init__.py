@@ -42,7 +42,7 @@ def run_command(
         _say(options, stopped, str(stopped) or "stopped by Ctrl-C")
         return getattr(stopped, "exit_code", 130)
     except (ValueError, OSError, FloatingPointError, MemoryError, ImportError) as error:
-        _say(options, error, f"error: {str(error) or type(error).__name__}")
+        _say(options, error, f"error: {_message(error) or type(error).__name__}")
         return FAILED
     except Exception as error:
         if _is_out_of_memory(error):
@@ -70,6 +70,14 @@ def _say(options: argparse.Namespace, error: BaseException, line: str) -> None:
     if options.debug:
         traceback.print_exception(error)
     print("\n".join([line, *getattr(error, "__notes__", ())]), file=sys.stderr)
+
+
+def _message(error: BaseException) -> str:
+    """What it says. To that of a DataLoader's worker torch adds the worker's traceback, which is left out here."""
+    caught, marked, original = str(error).partition("\nOriginal Traceback (most recent call last):\n")
+    if not marked or not caught.startswith("Caught "):
+        return str(error)
+    return original.rpartition(f"{type(error).__name__}: ")[2].strip()
 
 
 def _is_out_of_memory(error: Exception) -> bool:
