@@ -142,6 +142,7 @@ def test_a_missing_arm_is_said_at_the_top(folder, layout):
     html = render_page(collect(folder, layout), folder)
     notes = re.search(r'<ul class="notes">(.*?)</ul>', html, flags=re.S).group(1)
     assert "Missing, not run: random_feedback seed 0, random_feedback seed 1, random_feedback seed 2." in notes
+    assert "same seeds" not in notes, "an arm that was not run is told of once"
 
 
 @pytest.mark.slow

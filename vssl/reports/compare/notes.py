@@ -32,7 +32,7 @@ def _unpaired(results: dict) -> list[str]:
         if arm is baseline:
             continue
         ours, theirs = set(arm["runs"]), set(baseline["runs"])
-        if ours != theirs:
+        if ours and ours != theirs:  # one without any is told of as missing
             shared = ", ".join(sorted(ours & theirs, key=int)) or "none"
             notes.append(
                 f"{arm['label']} and {baseline['label']} do not have the same seeds; differences are paired over the "
