@@ -106,7 +106,10 @@ def test_the_other_layouts_split_name_is_explained(scenes):
 def test_an_image_without_annotation_is_named_at_once(scenes, tmp_path):
     root = shutil.copytree(scenes / "ade20k", tmp_path / "ade")
     (root / "annotations/training/scene_000003.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 of 6 images .* have no annotation, e\.g\. scene_000003\.jpg"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"1 of 6 images .* have no label, e\.g\. scene_000003\.jpg needs .*\.png",
+    ):
         SegmentationImages(root, "training")
 
 

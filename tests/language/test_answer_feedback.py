@@ -15,9 +15,7 @@ from vssl.language.answer_feedback import IGNORED, joined
 
 def feedback_on(problems, **settings):
     data = Answers(problems / "train.jsonl", problems)
-    pool = AnswerPool(
-        data, meta=20, meta_batch_size=5, seed=0, shuffle_labels=settings.get("control") == "shuffled_labels"
-    )
+    pool = AnswerPool(data, meta=20, meta_batch_size=5, seed=0, control=settings.get("control"))
     return AnswerFeedback({"answers": AnswerLoss(32)}, {"answers": pool}, **settings)
 
 

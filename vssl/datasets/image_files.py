@@ -89,12 +89,27 @@ def _walk(folder: str, relative: str, above: tuple[str, ...], left_out: Counter)
                 yield from _walk(entry.path, os.path.join(relative, entry.name), (*above, real), left_out)
 
 
-def require_one_image_a_label(names: Sequence[str], stem: Callable[[str], str], where: Path) -> None:
-    """Raises ValueError for two images, ``a.jpg`` and ``a.png``, that would have the same label file."""
+def label_files(
+    names: Sequence[str], images: Path, labels: Path, stem: Callable[[str], str], ending: str = ".png"
+) -> list[Path]:
+    """The label file of each image: `stem` of its name, and `ending`, in the folder `labels`.
+
+    Raises:
+        ValueError: two images, ``a.jpg`` and ``a.png``, would have the same label file.
+        FileNotFoundError: an image has none.
+    """
     first: dict[str, str] = {}
     for name in names:
         if (other := first.setdefault(stem(name), name)) != name:
-            raise ValueError(f"{where}: {other} and {name} would have the same label; remove or rename one of them")
+            raise ValueError(f"{images}: {other} and {name} would have the same label; remove or rename one of them")
+    files = [labels / (stem(name) + ending) for name in names]
+    missing = [(name, file) for name, file in zip(names, files, strict=True) if not file.is_file()]
+    if missing:
+        name, file = missing[0]
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(names)} images in {images} have no label, e.g. {name} needs {file}"
+        )
+    return files
 
 
 def next_step(folder: str | Path) -> str:

@@ -21,11 +21,11 @@ from vssl.datasets.image_files import (
     UnreadableImage,
     found_in,
     image_paths,
+    label_files,
     next_step,
     read_depth,
     read_image,
     read_labels,
-    require_one_image_a_label,
 )
 from vssl.datasets.joint import JointTransform
 from vssl.datasets.sampler import index_and_position
@@ -70,13 +70,8 @@ class AnnotatedImages(Dataset, ABC):
         names = list(image_paths(self._images))
         if not names:
             raise FileNotFoundError(f"{root}: no images under images/{split} (it is empty). {next_step(self.root)}")
-        require_one_image_a_label(names, lambda name: os.path.splitext(name)[0], self._images)
-        missing = [n for n in names if not self._annotation(n).is_file()]
-        if missing:
-            raise FileNotFoundError(
-                f"{root}: {len(missing)} of {len(names)} images in images/{split} have no annotation, e.g. "
-                f"{missing[0]} needs {self._annotation(missing[0])}"
-            )
+        # raises where an image has none
+        label_files(names, self._images, self._annotations, lambda name: os.path.splitext(name)[0])
         self._names = _chosen(names, limit, subset, f"{root}, split {split}")
 
     def _explain_missing(self, folder: Path) -> None:

@@ -51,6 +51,12 @@ class Designer(nn.Module):
     that views before and after a designer step, or of two arms, can be compared.
     """
 
+    learns_from_values: bool = False
+    """Whether φ learns from values of whole constructions, as a `CandidateDesigner` does, and not by a gradient."""
+
+    seed: int = 0
+    """Of what a designer draws beside its views; the run sets its own."""
+
     by_rollouts_alone: bool = False
     """Whether φ has no gradient, so that only the value of H learner steps (``value.horizon``) can move it."""
 

@@ -14,8 +14,7 @@ class CandidateDesigner(Designer):
     calls ``designer.update(values)``; ``designer(images, draws)`` makes the learner's views.
     """
 
-    seed: int = 0
-    """Of what is proposed; the run sets its own."""
+    learns_from_values = True
 
     def begin_search(self, n: int) -> int:
         """Propose candidates until the next `update`; the same ones on every rank.

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vssl.designers.base import Construction, Designer, Identity
-from vssl.designers.candidates import CandidateDesigner
 from vssl.draws import Draws
 from vssl.parts import build_part
 from vssl.views.recipes import Recipe
@@ -56,7 +55,7 @@ class MaskRatio(Designer):
         self.start, self.low, self.span, self.scale = start, low, high - low, scale
         self.logit = math.log((start - low) / (high - start))
         self.views = build_part(designer or {"type": Identity}, Designer, "MaskRatio: designer", recipe)
-        if isinstance(self.views, CandidateDesigner):
+        if self.views.learns_from_values:
             raise ValueError(
                 f"MaskRatio: designer {type(self.views).__name__} learns from values of its own candidates; give one "
                 "with parameters, or options of Choice with a mask_ratio"

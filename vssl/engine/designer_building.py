@@ -9,7 +9,7 @@ from mmengine.config import Config
 from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
-from vssl.designers import CandidateDesigner, Designer
+from vssl.designers import Designer
 from vssl.engine.budget import Budget
 from vssl.engine.config import ConfigError, build, resolve
 from vssl.engine.designer_update import DesignerUpdate
@@ -35,7 +35,7 @@ def build_designer_update(
     if missing:
         raise ConfigError(f"training a designer needs {' and '.join(missing)} in the config too")
     optimizer = None
-    if isinstance(designer, CandidateDesigner):
+    if designer.learns_from_values:
         if config.get("designer_optimizer"):
             raise ConfigError(f"{type(designer).__name__} steps itself; remove designer_optimizer")
     else:
@@ -113,13 +113,13 @@ def build_feedback(node: dict[str, Any], embed_dim: int, seed: int, placement: d
         raise ConfigError(
             f"feedback: tasks {sorted(node['tasks'])} and pools {sorted(node['pools'])} must have the same names"
         )
-    shuffle = settings.get("control") == "shuffled_labels"
+    control = settings.get("control")
     datasets = {name: build_dataset(pool["dataset"]) for name, pool in node["pools"].items()}
     tasks = {name: _task(task, datasets[name], name, embed_dim) for name, task in node["tasks"].items()}
     pools = {}
     for name, pool in node["pools"].items():
         try:
-            pools[name] = build({**pool, "dataset": datasets[name]}, seed=seed, shuffle_labels=shuffle, **placement)
+            pools[name] = build({**pool, "dataset": datasets[name]}, seed=seed, control=control, **placement)
         except ValueError as error:
             raise ConfigError(f"feedback.pools.{name} ({pool['dataset'].get('root')}): {error}") from error
     kind = resolve(node.get("type", Feedback), "feedback")

@@ -96,7 +96,7 @@ class HorizonUpdate(MetaSchedule):
 
     def learner_steps(self) -> int:
         """How many the rollouts of one meta step take."""
-        if not isinstance(self.designer, CandidateDesigner):
+        if not self.designer.learns_from_values:
             return 2 * self.pairs * self.horizons[-1] * self.rollouts
         alive = self.designer.fixed_candidates() or self.candidates
         taken, before = 0, 0
@@ -127,7 +127,7 @@ class HorizonUpdate(MetaSchedule):
         ]
         rollouts = Rollouts(courses, valuation)
         with clock("rollout"):
-            if isinstance(self.designer, CandidateDesigner):
+            if self.designer.learns_from_values:
                 logged = self._search(self.designer, rollouts, step)
             else:
                 logged = self._evolve(rollouts, step, draws)

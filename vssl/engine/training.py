@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from vssl import compat, distributed
 from vssl.datasets.image_files import DataWarning
 from vssl.datasets.stream import Stream, on_device
-from vssl.designers import CandidateDesigner, Designer
+from vssl.designers import Designer
 from vssl.draws import Draws
 from vssl.engine import checkpoint, run_directory
 from vssl.engine.batches import check_batches
@@ -116,7 +116,7 @@ def build_runner(
     check_batches(config, learner.objective, dataset, world_size)
     stream = Stream(dataset, config.batch_size, seed, **placement)
     designer_update, meta_stream, measuring = None, None, None
-    if config.get("designer_optimizer") or (isinstance(designer, CandidateDesigner) and config.get("feedback")):
+    if config.get("designer_optimizer") or (designer.learns_from_values and config.get("feedback")):
         designer_update = build_designer_update(config, learner_step, budget, designer, seed, placement)
         meta_stream = Stream(dataset, config["value"].get("batch_size", config.batch_size), seed + 7919, **placement)
     elif config.get("feedback"):
@@ -163,11 +163,10 @@ def _build_learner_and_designer(config: Config, seed: int, device: torch.device)
     backbone = build(config.backbone)
     learner = Learner(backbone, build(config.objective, backbone)).to(device)
     designer: Designer = build(config.designer, build(config.recipe)).to(device)
+    designer.seed = seed
     designer.attach(learner)
     if config.get("designer_checkpoint"):
         _load_designer(designer, Path(config.designer_checkpoint))
-    if isinstance(designer, CandidateDesigner):
-        designer.seed = seed
     decay_tokens, layer_decay = config.get("decay_tokens", False), config.get("layer_decay", 1.0)
     groups = parameter_groups(learner, config.optimizer, decay_tokens, layer_decay)
     optimizer = build(_optimizer_settings(config.optimizer), groups)

@@ -14,11 +14,11 @@ from vssl.datasets.stream import Stream
 from vssl.distributed import average
 from vssl.draws import Draws
 from vssl.feedback.base import FeedbackTask
-from vssl.feedback.pool import Pool
+from vssl.feedback.pool import SHUFFLED, Pool
 from vssl.feedback.ridge import rows_of, unexplained
 from vssl.learner.backbone import TimmBackbone
 
-CONTROLS = ("random", "negated", "shuffled_labels")
+CONTROLS = ("random", "negated", SHUFFLED)
 EVALUATORS = ("heads", "ridge")
 
 

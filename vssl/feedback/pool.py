@@ -11,6 +11,8 @@ from torch.utils.data import Dataset
 from vssl.datasets import disjoint_splits, third_split
 from vssl.datasets.stream import Stream
 
+SHUFFLED = "shuffled_labels"  # the control whose labels are paired wrongly
+
 
 class ShuffledLabels(Dataset):
     """Control: every image with the label of another one (a fixed permutation without fixed points)."""
@@ -60,7 +62,7 @@ class Pool(LabeledPool):
         train, meta: number of images in either part.
         heldout: number of images in a third part, for measurements that must see no other; 0 for none.
         batch_size, meta_batch_size: images per batch on this rank.
-        shuffle_labels: the shuffled-labels control.
+        control: the feedback's; with ``"shuffled_labels"`` every image has another one's label.
         stream: keyword arguments for both `Stream`s (rank, world_size, num_workers, device).
     """
 
@@ -72,17 +74,17 @@ class Pool(LabeledPool):
         batch_size: int,
         meta_batch_size: int,
         seed: int,
-        shuffle_labels=False,
+        control: str | None = None,
         heldout: int = 0,
         **stream,
     ):
         train_indices, meta_indices = disjoint_splits(len(dataset), train, meta, seed=0)
         heldout_indices = third_split(len(dataset), train, meta, heldout, seed=0) if heldout else []
         self.dataset, self.indices = dataset, train_indices + meta_indices + heldout_indices
-        parts: tuple[Part | ShuffledLabels, ...] = tuple(
-            Part(dataset, part) for part in (train_indices, meta_indices, heldout_indices) if part
+        parts: tuple[PoolPart | ShuffledLabels, ...] = tuple(
+            PoolPart(dataset, part) for part in (train_indices, meta_indices, heldout_indices) if part
         )
-        if shuffle_labels:
+        if control == SHUFFLED:
             parts = tuple(ShuffledLabels(part, seed) for part in parts)
         self.train = Stream(parts[0], batch_size, seed=seed * 2 + 1, **stream)
         self.meta = Stream(parts[1], meta_batch_size, seed=seed * 2 + 2, **stream)
@@ -90,7 +92,7 @@ class Pool(LabeledPool):
         self.heldout: Dataset | None = parts[2] if heldout else None
 
 
-class Part(Dataset):
+class PoolPart(Dataset):
     """Some of a dataset's examples. torch's Subset would not pass the position of a draw on."""
 
     def __init__(self, dataset: Dataset, indices: list[int]):

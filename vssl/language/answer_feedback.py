@@ -15,7 +15,7 @@ from vssl.datasets.stream import Stream
 from vssl.datasets.text.answers import PADDING, Answers
 from vssl.feedback import Feedback, FeedbackTask
 from vssl.feedback.base import mean_over
-from vssl.feedback.pool import LabeledPool, Part, ShuffledLabels
+from vssl.feedback.pool import SHUFFLED, LabeledPool, PoolPart, ShuffledLabels
 from vssl.language.causal_lm import CausalLM
 
 IGNORED = -100
@@ -62,7 +62,7 @@ class AnswerPool(LabeledPool):
         dataset: gives (question, answer), see `vssl.datasets.text.Answers`.
         meta: how many problems.
         meta_batch_size: problems per batch on this rank.
-        shuffle_labels: the shuffled-labels control: every question with another one's answer.
+        control: the feedback's; with ``"shuffled_labels"`` every question has another one's answer.
         stream: keyword arguments of `Stream` (rank, world_size, num_workers, device).
 
     Raises:
@@ -72,14 +72,14 @@ class AnswerPool(LabeledPool):
     heldout: None = None
 
     def __init__(
-        self, dataset: Answers, meta: int, meta_batch_size: int, seed: int, shuffle_labels: bool = False, **stream
+        self, dataset: Answers, meta: int, meta_batch_size: int, seed: int, control: str | None = None, **stream
     ):
         if not 1 <= meta <= len(dataset):
             raise ValueError(f"meta={meta}: the file has {len(dataset)} problems; give 1 to {len(dataset)}")
         order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))
         self.dataset, self.indices = dataset, sorted(order[:meta].tolist())
-        part: Dataset = Part(dataset, self.indices)
-        self.meta = Stream(ShuffledLabels(part, seed) if shuffle_labels else part, meta_batch_size, seed, **stream)
+        part: Dataset = PoolPart(dataset, self.indices)
+        self.meta = Stream(ShuffledLabels(part, seed) if control == SHUFFLED else part, meta_batch_size, seed, **stream)
         self.streams = {"meta": self.meta}
 
 

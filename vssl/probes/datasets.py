@@ -11,7 +11,7 @@ from torchvision.datasets import ImageFolder
 from vssl.datasets import conventions
 from vssl.datasets.class_folders import class_folders
 from vssl.datasets.conventions import IGNORE
-from vssl.datasets.image_files import EXTENSIONS, image_paths, next_step, require_one_image_a_label
+from vssl.datasets.image_files import EXTENSIONS, image_paths, label_files, next_step
 from vssl.datasets.label_checks import check_class_labels, check_depth_labels
 
 
@@ -31,16 +31,9 @@ class _Checked(BaseSegDataset):
         if not names:
             kinds = self._ending() or ", ".join(EXTENSIONS)
             raise FileNotFoundError(f"{folder}: no images ({kinds}). {next_step(folder)}")
-        require_one_image_a_label(names, self._stem, folder)
-        entries = [self._entry(folder, name) for name in names]
-        labels = [entry[self.label_key] for entry in entries]
-        missing = [path for path in labels if not Path(path).is_file()]
-        if missing:
-            raise FileNotFoundError(
-                f"{len(missing)} of {len(labels)} images in {folder} have no label, e.g. {missing[0]}"
-            )
-        self.check_files([Path(path) for path in labels])
-        return entries
+        labels = label_files(names, folder, Path(self.data_prefix[self.label_key]), self._stem, self.seg_map_suffix)
+        self.check_files(labels)
+        return [self._entry(folder / name, label) for name, label in zip(names, labels, strict=True)]
 
     def _ending(self) -> str:
         """What names must end with: an `img_suffix` such as ``_leftImg8bit.png``. A mere extension stands for all."""
@@ -49,9 +42,8 @@ class _Checked(BaseSegDataset):
     def _stem(self, name: str) -> str:
         return name.removesuffix(self._ending()) if self._ending() else os.path.splitext(name)[0]
 
-    def _entry(self, folder: Path, name: str) -> dict:
-        label = Path(self.data_prefix[self.label_key]) / (self._stem(name) + self.seg_map_suffix)
-        return {"img_path": str(folder / name), self.label_key: str(label), "seg_fields": []}
+    def _entry(self, image: Path, label: Path) -> dict:
+        return {"img_path": str(image), self.label_key: str(label), "seg_fields": []}
 
 
 def _chosen(names: Sequence[str], listing: Path, stem: Callable[[str], str]) -> list[str]:
@@ -84,10 +76,10 @@ class _Segmentation(_Checked):
         self.label_values = conventions.label_values(label_values, data_root)
         super().__init__(data_root=data_root, reduce_zero_label=self.label_values.value == "1..C", **settings)
 
-    def _entry(self, folder: Path, name: str) -> dict:
+    def _entry(self, image: Path, label: Path) -> dict:
         label_map = {IGNORE: 1} if self.label_values.value == "0/255" else self.label_map
         labels = {"label_map": label_map, "reduce_zero_label": self.reduce_zero_label}
-        return {**super()._entry(folder, name), **labels}
+        return {**super()._entry(image, label), **labels}
 
     def check_files(self, paths: list[Path]) -> None:
         classes = self.metainfo["classes"]
@@ -127,10 +119,10 @@ class NYUDepth(_Checked, NYUDataset):
     def check_files(self, paths: list[Path]) -> None:
         self.depths = check_depth_labels(paths, self.depth_scale)
 
-    def _entry(self, folder: Path, name: str) -> dict:
-        category = self._get_category_id_from_filename(name)
+    def _entry(self, image: Path, label: Path) -> dict:
+        category = self._get_category_id_from_filename(image.name)
         stated = {"depth_scale": self.depth_scale.value} if self.depth_scale.stated else {}
-        return {**super()._entry(folder, name), "category_id": category, **stated}
+        return {**super()._entry(image, label), "category_id": category, **stated}
 
     def _get_category_id_from_filename(self, image_fname: str) -> int:
         # mmseg/datasets/nyu.py:89 raises StopIteration on a name without a digit; probes have no use for the category.

@@ -3,25 +3,15 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
 from vssl.reports.drawing import style
 from vssl.reports.markup import absent, table
 from vssl.reports.metrics import format_number
-from vssl.reports.statistics import ENOUGH_PAIRS, PairedDifference, paired_difference
+from vssl.reports.statistics import ENOUGH_PAIRS, PairedDifference, correlation, paired_difference
 
 KINDS = {"designed": "#D55E00", "base": "#0072B2", "untrained": "#999999", "flipped": "#CC79A7"}
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW"}
 MILLI = 1e3
-
-
-def correlation(predicted: list[float], realised: list[float]) -> tuple[float, float, float] | None:
-    """Pearson's r and the ends of Fisher's 95 % interval; None below 4 pairs or for a constant side."""
-    if len(predicted) < 4 or len(set(predicted)) < 2 or len(set(realised)) < 2:
-        return None
-    found = stats.pearsonr(predicted, realised)
-    interval = found.confidence_interval(0.95)
-    return float(found.statistic), float(interval.low), float(interval.high)
 
 
 def select(rows: list[dict], **wanted: str) -> list[dict]:

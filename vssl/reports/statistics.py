@@ -142,6 +142,15 @@ def ratio_of_means(
     return float(top.mean() / bottom.mean()), float((b - half) / a), float((b + half) / a)
 
 
+def correlation(predicted: list[float], realised: list[float]) -> tuple[float, float, float] | None:
+    """Pearson's r and the ends of Fisher's 95 % interval; None below 4 pairs or for a constant side."""
+    if len(predicted) < 4 or len(set(predicted)) < 2 or len(set(realised)) < 2:
+        return None
+    found = stats.pearsonr(predicted, realised)
+    interval = found.confidence_interval(0.95)
+    return float(found.statistic), float(interval.low), float(interval.high)
+
+
 def mean_correlation(
     correlations: Sequence[float], confidence: float = 0.95
 ) -> tuple[float, float | None, float | None]:

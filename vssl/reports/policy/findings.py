@@ -1,11 +1,11 @@
 """A record of a designer in a few sentences, each with its number."""
 
 from vssl.reports.metrics import format_difference
-from vssl.reports.one_step_figures import MILLI, correlation, difference_to_base, format_r, select
+from vssl.reports.one_step_figures import MILLI, difference_to_base, format_r, select
 from vssl.reports.policy.ingredients import ingredient_findings
 from vssl.reports.policy.magnitude_figures import largest_moves, views_of
 from vssl.reports.policy.record import Record
-from vssl.reports.statistics import ENOUGH_PAIRS, whole_run
+from vssl.reports.statistics import ENOUGH_PAIRS, correlation, whole_run
 
 # Of a mask in [0, 1]: differences below are not visible in what it blurs.
 NEARLY_FLAT = 0.02

@@ -30,15 +30,10 @@ def hard_solarize(images: Images, threshold: Float[Tensor, " batch"]) -> Images:
     return torch.lerp(images, 1 - images, (images >= per_image(threshold)).to(images.dtype))
 
 
-def soft_solarize(images: Images, threshold: Float[Tensor, " batch"]) -> Images:
-    """The relaxed solarize, whose gradient `solarize` has."""
-    inverted = torch.sigmoid((images - per_image(threshold)) / SOLARIZE_WIDTH)
-    return images + inverted * (1 - 2 * images)
-
-
 def soft_solarize_gradients(
     gradient: Images, images: Images, threshold: Float[Tensor, " batch"]
 ) -> tuple[Images, Float[Tensor, " batch"]]:
+    """Of images + inverted · (1 − 2 · images), with the sigmoid `inverted` where `hard_solarize` has a step."""
     inverted = torch.sigmoid((images - per_image(threshold)) / SOLARIZE_WIDTH)
     moving = gradient * (1 - 2 * images) * (inverted * (1 - inverted) / SOLARIZE_WIDTH)
     return gradient * (1 - 2 * inverted) + moving, -moving.sum((1, 2, 3))
@@ -49,19 +44,15 @@ solarize = chunked(hard_solarize, soft_solarize_gradients)
 
 
 def posterize(images: Images, bits: Float[Tensor, " batch"]) -> Images:
-    """Keeps the highest bits of the 8-bit values; a fraction of a bit is rounded to the nearest."""
+    """Keeps the highest bits of the 8-bit values; a fraction of a bit is rounded to the nearest.
+
+    The gradient is that of the images plus the error made with these bits, times 2^(these bits − bits).
+    """
     at = bits.detach().round()
     hard = enhance.posterize(images.detach(), at.to(torch.int64))
     if not _tracked(images, bits):
         return hard
     return straight_through(hard, images + (hard - images.detach()) * per_image(2.0 ** (at - bits)))
-
-
-def soft_posterize(images: Images, bits: Float[Tensor, " batch"], at: Float[Tensor, " batch"] | None = None) -> Images:
-    """The relaxed posterize: the error made with `at` bits (default: the same), times 2^(at − bits)."""
-    at = (bits if at is None else at).detach().round()
-    error = enhance.posterize(images.detach(), at.to(torch.int64)) - images.detach()
-    return images + error * per_image(2.0 ** (at - bits))
 
 
 def equalize(images: Images, strength: Float[Tensor, " batch"]) -> Images:
