@@ -11,7 +11,7 @@ from vssl.datasets.conventions import Convention
 from vssl.datasets.label_checks import DepthValues
 from vssl.probes.data import DenseSplit, ProbeData, transform_names
 from vssl.probes.dense.base import DenseProbe, rgb
-from vssl.probes.dense.heads import LinearDepthHead
+from vssl.probes.dense.heads import LabeledHead, LinearDepthHead
 from vssl.probes.dense.inference import DepthSegmentor
 from vssl.probes.dense.losses import DepthLoss, SigLoss, ValidDepthLoss
 from vssl.probes.dense.scoring import DepthErrors
@@ -30,7 +30,8 @@ class DepthProbe(DenseProbe):
         open_range: do not score labels at exactly `min_depth` or `max_depth`, see `DepthErrors`.
     """
 
-    task, segmentor, head_type, label_fill = "depth", DepthSegmentor, LinearDepthHead, 0
+    task, segmentor, label_fill = "depth", DepthSegmentor, 0
+    head_type: type[LabeledHead] = LinearDepthHead
 
     def __init__(
         self,
