@@ -5,7 +5,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mmseg.datasets import ADE20KDataset, BaseSegDataset, NYUDataset
+from mmseg.datasets import (
+    ADE20KDataset,
+    BaseSegDataset,
+    CityscapesDataset,
+    COCOStuffDataset,
+    NYUDataset,
+    PascalVOCDataset,
+)
 from torchvision.datasets import ImageFolder
 
 from vssl.datasets import conventions
@@ -108,6 +115,25 @@ class SceneSegmentation(_Segmentation, BaseSegDataset):
 
 class ADE20K(_Segmentation, ADE20KDataset):
     """The real ADE20K (SceneParse150), 150 classes."""
+
+
+class _TrainIds(_Segmentation):
+    """Files that hold 0 to C-1 and 255, as these sets are published or as mmseg's converters write them."""
+
+    def __init__(self, *, label_values: str = "0..C-1", **settings):
+        super().__init__(label_values=label_values, **settings)
+
+
+class PascalVOC(_TrainIds, PascalVOCDataset):
+    """PASCAL VOC 2012 as its devkit unpacks, 20 classes and background; `ann_file` lists a split."""
+
+
+class Cityscapes(_TrainIds, CityscapesDataset):
+    """Cityscapes, 19 classes: leftImg8bit and the ``_gtFine_labelTrainIds.png`` that cityscapesScripts write."""
+
+
+class COCOStuff(_TrainIds, COCOStuffDataset):
+    """COCO-Stuff 164k, 171 classes: the ``_labelTrainIds.png`` that mmseg's converter writes beside the annotations."""
 
 
 class NYUDepth(_Checked, NYUDataset):
