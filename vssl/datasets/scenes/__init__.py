@@ -4,6 +4,7 @@ from vssl.datasets.scenes.families import DEFAULT_FAMILY, FAMILIES
 from vssl.datasets.scenes.furniture import CLASSES, PROMINENT
 from vssl.datasets.scenes.render import RENDERER_VERSION, Rendering, render
 from vssl.datasets.scenes.retrieval import write_retrieval
+from vssl.datasets.scenes.scene_pairs import write_pairs
 from vssl.datasets.scenes.sheet import write_sheet
 from vssl.datasets.scenes.write import SPLITS, write_scenes
 
@@ -16,6 +17,7 @@ __all__ = [
     "SPLITS",
     "Rendering",
     "render",
+    "write_pairs",
     "write_retrieval",
     "write_scenes",
     "write_sheet",
