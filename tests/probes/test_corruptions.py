@@ -10,7 +10,7 @@ from kornia.filters import gaussian_blur2d
 from PIL import Image
 
 from vssl.probes.corruptions import CORRUPTIONS, corrupt
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.dense.grid import DenseGrid
 from vssl.probes.dense.in_context import InContextDepthProbe
 from vssl.probes.dense.segmentation import SegmentationProbe

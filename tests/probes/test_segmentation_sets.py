@@ -8,8 +8,8 @@ from mmengine.config import Config
 from PIL import Image
 
 from vssl.learner import TimmBackbone
-from vssl.probes.data import ProbeData
 from vssl.probes.datasets import Cityscapes, PascalVOC
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.run import run_probes
 
 CONFIGS = Path(__file__).parents[2] / "configs/probes"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from vssl.datasets.files import found_in
+from vssl.datasets.image_files import found_in
 
 Points = Float[np.ndarray, "points 2"]
 

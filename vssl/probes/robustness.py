@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from vssl.probes.corruptions import CORRUPTIONS, SEVERITIES
-from vssl.probes.data import DenseSplit, FolderSplit
+from vssl.probes.decoded_images import DenseSplit, FolderSplit
 from vssl.scores import Score
 
 Split = TypeVar("Split", DenseSplit, FolderSplit)

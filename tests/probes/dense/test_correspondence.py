@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from vssl.commands.data import main as prepare
 from vssl.datasets.keypoint_pairs import KeypointPairs
 from vssl.datasets.scenes.layout import compose
-from vssl.datasets.scenes.render import trace
+from vssl.datasets.scenes.ray_casting import trace
 from vssl.datasets.scenes.scene_pairs import render_pair, visible_in_both
 from vssl.probes.dense.correspondence import match
 from vssl.probes.run import run_probes

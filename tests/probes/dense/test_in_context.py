@@ -9,11 +9,11 @@ from mmcv.transforms import RandomFlip
 from sklearn.neighbors import NearestNeighbors
 from torch.nn import functional as F
 
-from vssl.probes.backbone import FrozenBackbone
 from vssl.probes.cache import FeatureCache
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.dense.in_context import InContextDepthProbe, InContextSegmentationProbe
 from vssl.probes.dense.memory import attend, cells, choose_patches, class_shares, mean_values
+from vssl.probes.frozen_backbone import FrozenBackbone
 from vssl.probes.outcome import ProbeRun
 
 CPU = torch.device("cpu")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vssl.probes.cache import FeatureCache
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.image.attentive import AttentiveClassifier, AttentiveProbe
 from vssl.probes.outcome import ProbeRun
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.image.low_shot import LowShotProbe, shuffled_by_class
 from vssl.probes.outcome import ProbeRun
 

@@ -20,9 +20,9 @@ from vssl.datasets.prepare.writing import ContentHash, begin, finish, write_whol
 from vssl.datasets.scenes.families import DEFAULT_FAMILY, family_named
 from vssl.datasets.scenes.furniture import PROMINENT
 from vssl.datasets.scenes.layout import Scene, compose
-from vssl.datasets.scenes.render import RENDERER_VERSION, Hits, trace
-from vssl.datasets.scenes.retrieval import Grade, elsewhere, is_free, jpeg_bytes, photograph_of
-from vssl.datasets.scenes.write import LARGEST, SMALLEST
+from vssl.datasets.scenes.ray_casting import RENDERER_VERSION, Hits, trace
+from vssl.datasets.scenes.room_retrieval import Grade, elsewhere, is_free, jpeg_bytes, photograph_of
+from vssl.datasets.scenes.scene_files import LARGEST, SMALLEST
 from vssl.progress import track
 
 VERSION = 1  # raise it with every change here that alters an image or a keypoint

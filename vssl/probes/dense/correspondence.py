@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as T
 
-from vssl.datasets.files import read_image
+from vssl.datasets.image_files import read_image
 from vssl.datasets.keypoint_pairs import KeypointPair, KeypointPairs
-from vssl.probes.backbone import FrozenBackbone
-from vssl.probes.data import ProbeData, source_card
+from vssl.probes.base import Probe
+from vssl.probes.decoded_images import ProbeData, source_card
+from vssl.probes.frozen_backbone import FrozenBackbone
 from vssl.probes.outcome import Outcome, ProbeRun
-from vssl.probes.probe import Probe
 from vssl.scores import Score
 
 

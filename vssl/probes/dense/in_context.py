@@ -15,7 +15,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vssl.probes.data import DETERMINISTIC, DenseSplit, ProbeData, transform_names
+from vssl.probes.decoded_images import DETERMINISTIC, DenseSplit, ProbeData, transform_names
 from vssl.probes.dense.base import DenseProbe
 from vssl.probes.dense.depth import DepthProbe
 from vssl.probes.dense.heads import LabeledHead

@@ -12,9 +12,9 @@ from jaxtyping import Float, UInt8
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-from vssl.probes.backbone import FrozenBackbone
-from vssl.probes.data import FolderSplit
-from vssl.probes.grid import Member, with_learning_rate
+from vssl.probes.decoded_images import FolderSplit
+from vssl.probes.frozen_backbone import FrozenBackbone
+from vssl.probes.head_grid import Member, with_learning_rate
 from vssl.probes.image.linear_grid import LinearGridProbe, Look, loss_of
 from vssl.probes.outcome import ProbeRun
 

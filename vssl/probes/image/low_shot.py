@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from vssl.probes.data import FolderSplit, ProbeData
+from vssl.probes.decoded_images import FolderSplit, ProbeData
 from vssl.probes.fit import FullBatch
 from vssl.probes.image.classification import TOP1, LinearProbe, knn_votes, top1
 from vssl.probes.outcome import Outcome, ProbeRun
