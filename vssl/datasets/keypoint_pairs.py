@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from vssl.datasets.image_files import found_in
+from vssl.datasets.image_files import found_in, next_step
 
 Points = Float[np.ndarray, "points 2"]
 
@@ -52,7 +52,9 @@ class KeypointPairs:
         self.root = Path(root)
         listing = self.root / "Layout" / layout / f"{split}.txt"
         if not listing.is_file():
-            raise FileNotFoundError(f"{self.root}: no Layout/{layout}/{split}.txt (found: {found_in(self.root)})")
+            raise FileNotFoundError(
+                f"{self.root}: no Layout/{layout}/{split}.txt (found: {found_in(self.root)}). {next_step(self.root)}"
+            )
         names = listing.read_text().split()
         if not names:
             raise ValueError(f"{listing} lists no pairs")

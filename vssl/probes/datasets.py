@@ -163,6 +163,46 @@ class NYUDepth(_Checked, NYUDataset):
         return -1
 
 
+class KITTIDepth(NYUDepth):
+    """KITTI's raw images with the annotated depth maps: uint16 PNG, 256 steps a metre, 0 = invalid.
+
+    Args:
+        ann_file: a list of Eigen's split as BTS publishes it, lines ``IMAGE DEPTH FOCAL``. Images whose depth is
+            ``None`` have no label and are left out.
+        data_prefix: ``img_path``, the folder of the raw drives by date; ``depth_map_path``, data_depth_annotated, its
+            folders train and val as they unpack, or merged.
+    """
+
+    def __init__(self, *, depth_scale: float = 256, **settings):
+        super().__init__(depth_scale=depth_scale, **settings)
+
+    def load_data_list(self) -> list[dict]:
+        images, depths = (Path(self.data_prefix[key]) for key in ("img_path", self.label_key))
+        for folder in (images, depths):
+            require_folder(folder, Path(self.data_root or "."))
+        listing = Path(self.ann_file)
+        if not listing.is_file():
+            raise FileNotFoundError(f"ann_file {listing}: no such file")
+        entries = []
+        for number, line in enumerate(listing.read_text().splitlines(), start=1):
+            words = line.split()
+            if len(words) != 3:
+                raise ValueError(f"{listing}, line {number}: {line!r}; IMAGE DEPTH FOCAL is needed")
+            if words[1] == "None":
+                continue
+            places = [depths / part / words[1] for part in ("", "train", "val")]
+            label = next((place for place in places if place.is_file()), None)
+            for path, name in ((images / words[0], words[0]), (label, words[1])):
+                if path is None or not path.is_file():
+                    raise FileNotFoundError(f"{listing}, line {number}: no {name} below {images if path else depths}")
+            entry = {"img_path": str(images / words[0]), self.label_key: str(label), "seg_fields": []}
+            entries.append({**entry, "category_id": -1, "depth_scale": self.depth_scale.value})
+        if not entries:
+            raise ValueError(f"{listing} lists no image with depth")
+        self.check_files([Path(entry[self.label_key]) for entry in entries])
+        return entries
+
+
 class ClassFolder(ImageFolder):
     """ImageNet's layout, ``root/<class>/*.jpg``, listed by `class_folders`."""
 

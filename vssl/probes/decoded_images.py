@@ -32,6 +32,7 @@ DETERMINISTIC = (
     "ReadDepth",
     "Resize",
     "NYUCrop",
+    "KITTICrop",
     "PackSegInputs",
 )
 
