@@ -10,7 +10,7 @@ Constants are those of its code (github.com/hendrycks/robustness, make_imagenet_
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
+
+from vssl.datasets.threads import in_threads
 
 Array = np.ndarray
 Picture = UInt8[Array, "height width 3"]  # RGB
@@ -134,12 +136,17 @@ def corrupt(image: Picture, name: str, severity: int, key: str) -> Picture:
     return (np.clip(changed, 0, 1) * 255).astype(np.uint8)
 
 
-def corrupted_tensor(
-    image: UInt8[Tensor, "3 height width"], path: str, corruption: tuple[str, int]
-) -> UInt8[Tensor, "3 height width"]:
-    """The same for the tensors of splits. The key is the last two parts of the path, wherever the data lies."""
-    key = "/".join(Path(path).parts[-2:])
-    return torch.from_numpy(corrupt(image.permute(1, 2, 0).numpy(), *corruption, key)).permute(2, 0, 1)
+def corrupted_tensors(
+    images: Sequence[UInt8[Tensor, "3 height width"]], paths: Sequence[str], corruption: tuple[str, int]
+) -> list[UInt8[Tensor, "3 height width"]]:
+    """The same for RGB tensors, in threads. A key is the last two parts of the path, wherever the data lies."""
+
+    def changed(image_and_path: tuple[Tensor, str]) -> Tensor:
+        image, path = image_and_path
+        picture = corrupt(image.permute(1, 2, 0).numpy(), *corruption, "/".join(Path(path).parts[-2:]))
+        return torch.from_numpy(picture).permute(2, 0, 1)
+
+    return list(in_threads(changed, list(zip(images, paths, strict=True))))
 
 
 def _scale(image: Pixels) -> float:

@@ -4,6 +4,7 @@ import copy
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from torchvision.transforms.v2 import functional as T
 
 from vssl.datasets.conventions import read_dataset_json
 from vssl.datasets.image_files import read_image
-from vssl.probes.corruptions import corrupted_tensor
+from vssl.probes.corruptions import corrupted_tensors
 from vssl.probes.datasets import ClassFolder
 from vssl.probes.dense.reading import with_own_reader
 from vssl.probes.dense.scoring import check_labels
@@ -105,15 +106,19 @@ class DenseSplit:
         loader = DataLoader(self.dataset, batch_size=1, num_workers=self.num_workers, collate_fn=lambda items: items[0])
         batch: list[dict] = []
         for item in self.items or loader:
-            if self.corruption is not None:
-                bgr, path = item["inputs"], item["data_samples"].img_path
-                item = {**item, "inputs": corrupted_tensor(bgr.flip(0), path, self.corruption).flip(0)}
             if batch and (len(batch) == batch_size or item["inputs"].shape != batch[0]["inputs"].shape):
-                yield _collate(batch)
+                yield self._batch(batch)
                 batch = []
             batch.append(item)
         if batch:
-            yield _collate(batch)
+            yield self._batch(batch)
+
+    def _batch(self, items: list[dict]) -> DenseBatch:
+        if self.corruption is None:
+            return _collate(items)
+        rgb, paths = [item["inputs"].flip(0) for item in items], [item["data_samples"].img_path for item in items]
+        changed = corrupted_tensors(rgb, paths, self.corruption)
+        return _collate([{**item, "inputs": image.flip(0)} for item, image in zip(items, changed, strict=True)])
 
 
 def listed(config: dict) -> BaseDataset:
@@ -212,7 +217,7 @@ class FolderSplit:
         paths = iter(files if rows is None else [files[i] for i in rows])
         for images in self._clean_batches(batch_size, rows):
             if self.corruption is not None:
-                images = torch.stack([corrupted_tensor(image, next(paths), self.corruption) for image in images])
+                images = torch.stack(corrupted_tensors(list(images), list(islice(paths, len(images))), self.corruption))
             yield images
 
     def _clean_batches(self, batch_size: int, rows: Sequence[int] | None) -> Iterator[Tensor]:

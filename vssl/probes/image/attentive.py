@@ -109,4 +109,4 @@ class AttentiveProbe(LinearGridProbe):
         return {**card, "head": head, "pool": "learned", "layers": "last", "class_token": False}
 
     def protocol(self, split: FolderSplit) -> dict:
-        return {**self.look_at_images(split), "tokens": "patches", "final_norm": self.final_norm}
+        return {**self.protocol_of_images(split), "tokens": "patches", "final_norm": self.final_norm}

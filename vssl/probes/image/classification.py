@@ -67,20 +67,28 @@ class FolderProbe(Probe):
         require_disjoint(train, val)
         return train, val
 
-    @torch.no_grad()
     def features(self, split: FolderSplit, run: ProbeRun) -> Float[Tensor, "images dim"]:
-        """One vector per image, computed once per run for all probes that pool alike."""
-        key = (split.root, len(split), *self.reading.values(), self.pool, self.final_norm, split.corruption)
+        """One vector per image, computed once per run for all probes that pool alike.
+
+        Those of corrupted images are not kept: of all corruptions they would be dozens of times as many.
+        """
+        if split.corruption is not None:
+            return self.look_at(split, run)
+        key = (split.root, len(split), *self.reading.values(), self.pool, self.final_norm)
         if key not in run.pooled:
-            frozen = FrozenBackbone(run.backbone, final_norm=self.final_norm).to(run.device)
-            protocol = {**self.look_at_images(split), "pool": self.pool, "final_norm": self.final_norm}
-            batches = (images.to(run.device).float() / 255 for images in split.batches(self.batch_size))
-            looks = ([frozen.pooled(images, self.pool)] for images in batches)
-            (found,) = run.features(protocol, split.files(), len(split), looks)
-            run.pooled[key] = found.to(run.device, torch.float32)
+            run.pooled[key] = self.look_at(split, run)
         return run.pooled[key]
 
-    def look_at_images(self, split: FolderSplit) -> dict:
+    @torch.no_grad()
+    def look_at(self, split: FolderSplit, run: ProbeRun) -> Float[Tensor, "images dim"]:
+        frozen = FrozenBackbone(run.backbone, final_norm=self.final_norm).to(run.device)
+        protocol = {**self.protocol_of_images(split), "pool": self.pool, "final_norm": self.final_norm}
+        batches = (images.to(run.device).float() / 255 for images in split.batches(self.batch_size))
+        looks = ([frozen.pooled(images, self.pool)] for images in batches)
+        (found,) = run.features(protocol, split.files(), len(split), looks)
+        return found.to(run.device, torch.float32)
+
+    def protocol_of_images(self, split: FolderSplit) -> dict:
         """What of the protocol the pixels of a split depend on."""
         corruption = {} if split.corruption is None else {"corruption": split.corruption}
         return {name: self.reading[name] for name in ("size", "resize", "interpolation")} | corruption

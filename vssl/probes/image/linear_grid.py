@@ -218,7 +218,7 @@ class LinearGridProbe(FolderProbe):
         }
 
     def protocol(self, split: FolderSplit) -> dict:
-        return {**self.look_at_images(split), "summaries": max(self.last_layers), "final_norm": self.final_norm}
+        return {**self.protocol_of_images(split), "summaries": max(self.last_layers), "final_norm": self.final_norm}
 
 
 class Columns(nn.Module):
