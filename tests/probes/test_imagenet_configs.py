@@ -42,3 +42,18 @@ def test_preset_is_the_protocol_and_takes_two_steps(name, members, inputs, norm,
     linear, knn = run_probes(deep, config)
     assert len(linear["members"]) == members and linear["card"]["steps"] == 2
     assert list(knn["scores"]) == ["knn_top1", "knn_top1@1", "knn_top1@5"]
+
+
+def test_low_shot_and_attentive_presets_run(deep, folders):
+    data = dict(train=folders["train"], val=folders["val"], num_workers=0)
+    low_shot, attentive = (Config.fromfile(CONFIGS / f"{name}.py") for name in ("low_shot", "attentive"))
+    assert low_shot.probes.low_shot.shots == [1, 5, 25] and low_shot.probes.low_shot.pool == "class"
+    low_shot.probes.low_shot.update(data, shots=[1, 2])
+    (curve,) = run_probes(deep, {**low_shot, "device": "cpu"})
+    assert {f"{m}@{n}" for m in ("linear", "knn") for n in (1, 2)} <= set(curve["scores"])
+    schedule = attentive.probes.attentive.schedule
+    assert (schedule.steps, schedule.batch_size, schedule.clip_norm) == (25022, 1024, 1.0)  # 20 epochs
+    schedule.steps = 2
+    attentive.probes.attentive.update(data, holdout=0.25)
+    (result,) = run_probes(deep, {**attentive, "device": "cpu"})
+    assert result["card"]["head"].startswith("attention of one query, 2 heads") and len(result["members"]) == 1

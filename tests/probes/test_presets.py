@@ -80,6 +80,18 @@ def test_a_preset_builds_takes_two_steps_and_scores(dataset, preset, name, minia
     assert next(iter(result["scores"])) == {"ade20k": "mIoU", "nyuv2": "RMSE"}[dataset]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("dataset", "score"), [("ade20k", "mIoU"), ("nyuv2", "RMSE")])
+def test_an_in_context_preset_scores(dataset, score, miniatures):
+    cfg = Config.fromfile(CONFIGS / dataset / "in_context.py")
+    name = f"{dataset}_in_context"
+    options = {f"probes.{name}.{split}.data_root": str(miniatures / dataset) for split in ("train", "val")}
+    cfg.merge_from_dict({**options, "device": "cpu", f"probes.{name}.num_workers": 0})
+    (result,) = run_probes(TimmBackbone(MODELS["dinov3"], aligned_blocks=1, **SMALL), cfg)
+    assert next(iter(result["scores"])) == score and np.isfinite(result["scores"][score])
+    assert result["card"]["k"] == 30 and result["card"]["memory"].startswith("at most 10240000")
+
+
 def _changes(optimizer: torch.optim.Optimizer, step) -> bool:
     trained = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     before = [p.detach().clone() for p in trained]

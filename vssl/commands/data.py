@@ -13,6 +13,7 @@ from vssl.commands import run_command
 NAMES = {
     "scenes": "render indoor scenes with exact depth and labels",
     "scenes_retrieval": "render rooms seen from several places, for image retrieval",
+    "scenes_pairs": "render rooms from two places each, with exact correspondences",
     "ade20k": "ADE20K SceneParse150",
     "nyuv2": "NYU Depth v2",
     "imagenet": "ImageNet-1k",

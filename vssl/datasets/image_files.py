@@ -30,6 +30,7 @@ _PREPARED_BY = {
     "scenes": "scenes",
     "scenes224": "scenes --size 224 --seed 1 --counts imagenet_train=16000",
     "scenes_retrieval": "scenes_retrieval",
+    "scenes_pairs": "scenes_pairs",
     "benchmark": "scenes --seed 2",
     "benchmark_long": "scenes --seed 3",
     **{

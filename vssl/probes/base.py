@@ -1,6 +1,7 @@
 """What every probe is: a measurement of a frozen backbone that says what its scores mean."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict
 from time import perf_counter
 from typing import Any
@@ -10,6 +11,7 @@ from PIL import Image
 
 from vssl.probes.decoded_images import ProbeData
 from vssl.probes.outcome import Outcome, ProbeRun
+from vssl.probes.robustness import Robustness, Split
 from vssl.scores import Score
 
 
@@ -18,9 +20,14 @@ class Probe(ABC):
 
     Attributes:
         task: what is measured, e.g. ``"segmentation"``.
+        corruptible: `run` scores corrupted validation images too (`under_corruptions`), where a config says
+            ``corruptions=dict(…)``.
+        robustness: how; None does not.
     """
 
     task: str
+    corruptible = False
+    robustness: Robustness | None = None
 
     @abstractmethod
     def score_info(self) -> dict[str, Score]:
@@ -37,6 +44,20 @@ class Probe(ABC):
     def left_out(self, counts: dict[str, int]) -> str:
         """What a reader must know that the scores are not about, e.g. classes that no label has; empty for nothing."""
         return ""
+
+    def under_corruptions(
+        self, clean: dict, val: Split, judge: Callable[[Split], dict[str, float]]
+    ) -> tuple[dict, dict[str, Any]]:
+        """The scores, with those under corruption where the config asks for them; further entries for `outcome`.
+
+        Args:
+            clean: scores of the fitted probe on `val`.
+            judge: its scores on a split.
+        """
+        if self.robustness is None:
+            return clean, {}
+        added, table = self.robustness.scores(self.score_info(), clean, val, judge)
+        return {**clean, **added}, {"corruptions": table}
 
     def outcome(
         self,
@@ -60,6 +81,8 @@ class Probe(ABC):
             ValueError: a score that `score_info` does not describe.
         """
         info = self.score_info()
+        if self.robustness is not None:
+            info, card = {**info, **self.robustness.score_info(info)}, {**card, "corruptions": self.robustness.card()}
         unknown = [name for name in scores if name not in info]
         if unknown:
             raise ValueError(f"{type(self).__name__}.score_info does not describe its scores {unknown}")

@@ -5,7 +5,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mmseg.datasets import ADE20KDataset, BaseSegDataset, NYUDataset
+from mmseg.datasets import (
+    ADE20KDataset,
+    BaseSegDataset,
+    CityscapesDataset,
+    COCOStuffDataset,
+    NYUDataset,
+    PascalVOCDataset,
+)
 from torchvision.datasets import ImageFolder
 
 from vssl.datasets import conventions
@@ -102,6 +109,25 @@ class ADE20K(_Segmentation, ADE20KDataset):
     """The real ADE20K (SceneParse150), 150 classes."""
 
 
+class _TrainIds(_Segmentation):
+    """Files that hold 0 to C-1 and 255, as these sets are published or as mmseg's converters write them."""
+
+    def __init__(self, *, label_values: str = "0..C-1", **settings):
+        super().__init__(label_values=label_values, **settings)
+
+
+class PascalVOC(_TrainIds, PascalVOCDataset):
+    """PASCAL VOC 2012 as its devkit unpacks, 20 classes and background; `ann_file` lists a split."""
+
+
+class Cityscapes(_TrainIds, CityscapesDataset):
+    """Cityscapes, 19 classes: leftImg8bit and the ``_gtFine_labelTrainIds.png`` that cityscapesScripts write."""
+
+
+class COCOStuff(_TrainIds, COCOStuffDataset):
+    """COCO-Stuff 164k, 171 classes: the ``_labelTrainIds.png`` that mmseg's converter writes beside the annotations."""
+
+
 class NYUDepth(_Checked, NYUDataset):
     """NYUv2's layout: uint16 PNG, 0 = invalid.
 
@@ -127,6 +153,46 @@ class NYUDepth(_Checked, NYUDataset):
     def _get_category_id_from_filename(self, image_fname: str) -> int:
         # mmseg/datasets/nyu.py:89 raises StopIteration on a name without a digit; probes have no use for the category.
         return -1
+
+
+class KITTIDepth(NYUDepth):
+    """KITTI's raw images with the annotated depth maps: uint16 PNG, 256 steps a metre, 0 = invalid.
+
+    Args:
+        ann_file: a list of Eigen's split as BTS publishes it, lines ``IMAGE DEPTH FOCAL``. Images whose depth is
+            ``None`` have no label and are left out.
+        data_prefix: ``img_path``, the folder of the raw drives by date; ``depth_map_path``, data_depth_annotated, its
+            folders train and val as they unpack, or merged.
+    """
+
+    def __init__(self, *, depth_scale: float = 256, **settings):
+        super().__init__(depth_scale=depth_scale, **settings)
+
+    def load_data_list(self) -> list[dict]:
+        images, depths = (Path(self.data_prefix[key]) for key in ("img_path", self.label_key))
+        for folder in (images, depths):
+            require_folder(folder, Path(self.data_root or "."))
+        listing = Path(self.ann_file)
+        if not listing.is_file():
+            raise FileNotFoundError(f"ann_file {listing}: no such file")
+        entries = []
+        for number, line in enumerate(listing.read_text().splitlines(), start=1):
+            words = line.split()
+            if len(words) != 3:
+                raise ValueError(f"{listing}, line {number}: {line!r}; IMAGE DEPTH FOCAL is needed")
+            if words[1] == "None":
+                continue
+            places = [depths / part / words[1] for part in ("", "train", "val")]
+            label = next((place for place in places if place.is_file()), None)
+            for path, name in ((images / words[0], words[0]), (label, words[1])):
+                if path is None or not path.is_file():
+                    raise FileNotFoundError(f"{listing}, line {number}: no {name} below {images if path else depths}")
+            entry = {"img_path": str(images / words[0]), self.label_key: str(label), "seg_fields": []}
+            entries.append({**entry, "category_id": -1, "depth_scale": self.depth_scale.value})
+        if not entries:
+            raise ValueError(f"{listing} lists no image with depth")
+        self.check_files([Path(entry[self.label_key]) for entry in entries])
+        return entries
 
 
 class ClassFolder(ImageFolder):

@@ -4,6 +4,7 @@ import copy
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from torchvision.transforms.v2 import functional as T
 
 from vssl.datasets.conventions import read_dataset_json
 from vssl.datasets.image_files import read_image
+from vssl.probes.corruptions import corrupted_tensors
 from vssl.probes.datasets import ClassFolder
 from vssl.probes.dense.reading import with_own_reader
 from vssl.probes.dense.scoring import check_labels
@@ -31,6 +33,7 @@ DETERMINISTIC = (
     "ReadDepth",
     "Resize",
     "NYUCrop",
+    "KITTICrop",
     "PackSegInputs",
 )
 
@@ -65,6 +68,13 @@ class DenseSplit:
                 raise ValueError(f"the pipeline of {config.get('data_root')}: {error}") from error
         self.classes = self.dataset.metainfo["classes"]
         self.items = [self._read(i) for i in range(len(self.dataset))] if keep else None
+        self.corruption: tuple[str, int] | None = None
+
+    def corrupted(self, name: str, severity: int) -> "DenseSplit":
+        """The same images under a corruption; files that are decoded stay so."""
+        changed = copy.copy(self)
+        changed.corruption = (name, severity)
+        return changed
 
     def first(self, count: int) -> list[dict]:
         """The first items, checked: what can be known of a pipeline before the work starts."""
@@ -97,11 +107,18 @@ class DenseSplit:
         batch: list[dict] = []
         for item in self.items or loader:
             if batch and (len(batch) == batch_size or item["inputs"].shape != batch[0]["inputs"].shape):
-                yield _collate(batch)
+                yield self._batch(batch)
                 batch = []
             batch.append(item)
         if batch:
-            yield _collate(batch)
+            yield self._batch(batch)
+
+    def _batch(self, items: list[dict]) -> DenseBatch:
+        if self.corruption is None:
+            return _collate(items)
+        rgb, paths = [item["inputs"].flip(0) for item in items], [item["data_samples"].img_path for item in items]
+        changed = corrupted_tensors(rgb, paths, self.corruption)
+        return _collate([{**item, "inputs": image.flip(0)} for item, image in zip(items, changed, strict=True)])
 
 
 def listed(config: dict) -> BaseDataset:
@@ -178,6 +195,13 @@ class FolderSplit:
             self.dataset.targets = [target for _, target in self.dataset.samples]
         self.targets: Int[Tensor, " images"] = torch.tensor(self.dataset.targets)
         self.images = torch.stack([self.dataset[i][0] for i in range(len(self.dataset))]) if keep else None
+        self.corruption: tuple[str, int] | None = None
+
+    def corrupted(self, name: str, severity: int) -> "FolderSplit":
+        """The same images under a corruption; files that are decoded stay so."""
+        changed = copy.copy(self)
+        changed.corruption = (name, severity)
+        return changed
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -189,6 +213,14 @@ class FolderSplit:
         self, batch_size: int, rows: Sequence[int] | None = None
     ) -> Iterator[UInt8[Tensor, "batch 3 size size"]]:
         """Every image in order, or those in `rows`."""
+        files = self.files()
+        paths = iter(files if rows is None else [files[i] for i in rows])
+        for images in self._clean_batches(batch_size, rows):
+            if self.corruption is not None:
+                images = torch.stack(corrupted_tensors(list(images), list(islice(paths, len(images))), self.corruption))
+            yield images
+
+    def _clean_batches(self, batch_size: int, rows: Sequence[int] | None) -> Iterator[Tensor]:
         if self.images is not None:
             yield from (self.images if rows is None else self.images[list(rows)]).split(batch_size)
         else:

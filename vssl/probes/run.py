@@ -14,6 +14,7 @@ from vssl.probes.decoded_images import ProbeData
 from vssl.probes.outcome import ProbeRun
 from vssl.probes.result_files import load_results, pictures_path, save_pictures, save_results
 from vssl.probes.resume import protocol_digest
+from vssl.probes.robustness import Robustness
 from vssl.probes.setting_checks import check_settings
 from vssl.scores import described
 
@@ -126,9 +127,15 @@ def _build(name: str, config: dict) -> Probe:
     kind = settings.pop("type", None)
     if not (isinstance(kind, type) and issubclass(kind, Probe)):
         raise ValueError(f"probe '{name}': type={kind!r}; a subclass of `Probe` is needed, e.g. type=SegmentationProbe")
+    corruptions = settings.pop("corruptions", None)
+    if corruptions is not None and not kind.corruptible:
+        raise ValueError(f"probe '{name}': {kind.__name__} has no score under corruptions; leave the key away")
     check_settings(kind, settings, f"probe '{name}'")
     try:
-        return kind(**settings)
+        probe = kind(**settings)
+        if corruptions is not None:
+            probe.robustness = Robustness(corruptions)
+        return probe
     except TypeError as error:  # a missing key
         raise ValueError(f"probe '{name}' ({kind.__name__}): {error}") from error
 

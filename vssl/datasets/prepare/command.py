@@ -17,7 +17,15 @@ from vssl.datasets.prepare.seven_scenes import prepare_seven_scenes
 from vssl.datasets.prepare.shard_packing import prepare_shards
 from vssl.datasets.prepare.splits import Split
 from vssl.datasets.prepare.tiny_imagenet import prepare_tiny_imagenet
-from vssl.datasets.scenes import DEFAULT_FAMILY, FAMILIES, SPLITS, write_retrieval, write_scenes, write_sheet
+from vssl.datasets.scenes import (
+    DEFAULT_FAMILY,
+    FAMILIES,
+    SPLITS,
+    write_pairs,
+    write_retrieval,
+    write_scenes,
+    write_sheet,
+)
 from vssl.datasets.text import Difficulty, write_word_problems
 
 AGAIN = "Run again, it completes what was interrupted and otherwise does nothing."
@@ -27,6 +35,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     """Adds one command per data set; the parsed options then hold `prepare`, a function of themselves."""
     _add_scenes(commands)
     _add_retrieval(commands)
+    _add_pairs(commands)
 
     ade20k = _command(commands, "ade20k", "ADE20K SceneParse150", "ADEChallengeData2016.zip, or what it unpacks to")
     ade20k.set_defaults(prepare=lambda o: prepare_ade20k(o.source, o.out))
@@ -217,6 +226,21 @@ def _add_retrieval(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(
         prepare=lambda o: write_retrieval(o.out, o.rooms, o.size, o.seed, o.family, o.workers),
     )
+
+
+def _add_pairs(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "scenes_pairs",
+        help="render rooms from two places each, with exact correspondences",
+        description="Renders pairs of images with keypoints in the layout of SPair-71k. Run again, it does nothing; an "
+        "interrupted set begins anew.",
+    )
+    command.add_argument("--out", default="data/scenes_pairs", help="folder to write (default: %(default)s)")
+    command.add_argument("--pairs", type=int, default=100, help="of images (default: %(default)s)")
+    command.add_argument("--size", type=int, default=48, help="pixels (default: %(default)s)")
+    command.add_argument("--family", choices=list(FAMILIES), default=DEFAULT_FAMILY, help="as of scenes")
+    command.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
+    command.set_defaults(prepare=lambda o: write_pairs(o.out, o.pairs, o.size, o.seed, o.family))
 
 
 def _add_word_problems(commands: argparse._SubParsersAction) -> None:

@@ -5,6 +5,7 @@ from vssl.datasets.scenes.furniture import CLASSES, PROMINENT
 from vssl.datasets.scenes.ray_casting import RENDERER_VERSION, Rendering, render
 from vssl.datasets.scenes.room_retrieval import write_retrieval
 from vssl.datasets.scenes.scene_files import SPLITS, write_scenes
+from vssl.datasets.scenes.scene_pairs import write_pairs
 from vssl.datasets.scenes.sheet import write_sheet
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "SPLITS",
     "Rendering",
     "render",
+    "write_pairs",
     "write_retrieval",
     "write_scenes",
     "write_sheet",

@@ -92,7 +92,7 @@ def render_room(seed: int, index: int, size: int, family: str = DEFAULT_FAMILY) 
         if any(len(views[name]) < grade.count for name, grade in GRADES.items()):
             continue
         dressed = look.dressed(scene, rng)
-        photograph = partial(_photograph, rng, look, dressed, size)
+        photograph = partial(photograph_of, rng, look, dressed, size)
         graded = {name: [photograph(view) for view in found] for name, found in views.items()}
         return Room(photograph(scene), _box(shown), graded)
     raise RuntimeError(f"no room around a {wanted} in {_ROOMS} drawings (seed {seed}, room {index}, {size} px)")
@@ -102,8 +102,8 @@ def _views(rng: np.random.Generator, scene: Scene, grade: Grade, size: int) -> I
     """The scene as images of a grade see it; fewer than `grade.count` when the room has no place for them."""
     found = 0
     for _ in range(_CAMERAS):
-        camera = _elsewhere(rng, scene, grade)
-        if not _is_free(scene, camera):
+        camera = elsewhere(rng, scene, grade)
+        if not is_free(scene, camera):
             continue
         view = replace(scene, camera=camera)
         if grade.relit:
@@ -116,7 +116,7 @@ def _views(rng: np.random.Generator, scene: Scene, grade: Grade, size: int) -> I
                 return
 
 
-def _photograph(
+def photograph_of(
     rng: np.random.Generator, family: Family, dressed: Scene, size: int, view: Scene
 ) -> UInt8[np.ndarray, "S S 3"]:
     """The dressed scene with a view's camera and lamps."""
@@ -124,7 +124,7 @@ def _photograph(
     return shade(seen, trace(seen, size), rng, family)
 
 
-def _elsewhere(rng: np.random.Generator, scene: Scene, grade: Grade) -> Camera:
+def elsewhere(rng: np.random.Generator, scene: Scene, grade: Grade) -> Camera:
     """The query's camera moved around the prominent thing, which stands at the origin."""
     x, height, z = scene.camera.position
     azimuth = np.arctan2(x, -z) + np.deg2rad(rng.choice((-1, 1)) * rng.uniform(*grade.turn))
@@ -136,7 +136,7 @@ def _elsewhere(rng: np.random.Generator, scene: Scene, grade: Grade) -> Camera:
     return look_at(position, tuple(np.array(position) + forward), scene.camera.fov, np.deg2rad(rng.normal(0, 2.5)))
 
 
-def _is_free(scene: Scene, camera: Camera) -> bool:
+def is_free(scene: Scene, camera: Camera) -> bool:
     """Whether a camera is inside the room and clear of everything in it."""
     low, high = (np.array(corner) for corner in (scene.room.low, scene.room.high))
     inside = (np.array(camera.position) > low + _CLEARANCE / 2) & (np.array(camera.position) < high - _CLEARANCE / 2)
@@ -217,7 +217,7 @@ def _encoded_room(seed: int, size: int, family: str, index: int) -> tuple[tuple,
     """A query's box, and the room's JPEG files by name."""
     room = render_room(seed, index, size, family)
     images = dict(zip(_names(index), [room.query, *(i for found in room.graded.values() for i in found)], strict=True))
-    return room.box, {name: _jpeg(image) for name, image in images.items()}
+    return room.box, {name: jpeg_bytes(image) for name, image in images.items()}
 
 
 def _names(index: int) -> list[str]:
@@ -227,7 +227,7 @@ def _names(index: int) -> list[str]:
     ]
 
 
-def _jpeg(image: UInt8[np.ndarray, "S S 3"]) -> bytes:
+def jpeg_bytes(image: UInt8[np.ndarray, "S S 3"]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, **JPEG)
     return buffer.getvalue()

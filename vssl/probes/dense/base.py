@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vssl.learner import TimmBackbone
 from vssl.probes.base import Probe
 from vssl.probes.decoded_images import DenseSplit, ProbeData, require_disjoint, source_card, transform_names
-from vssl.probes.dense.heads import DenseHead
+from vssl.probes.dense.heads import LabeledHead
 from vssl.probes.dense.inference import DepthSegmentor, Segmentor, inference_settings
 from vssl.probes.dense.padding import MeanPadding
 from vssl.probes.dense.runner_fit import fit_runner
@@ -45,8 +45,9 @@ class DenseProbe(Probe):
         checkpoint_interval: steps of the Runner between two checkpoints.
     """
 
+    corruptible = True
     segmentor: type[Segmentor] | type[DepthSegmentor]
-    head_type: type[DenseHead]
+    head_type: type[LabeledHead]
     label_fill: int  # padded label pixels: 255 is ignored as a class, but is a valid number of metres
 
     def __init__(
@@ -82,14 +83,13 @@ class DenseProbe(Probe):
             raise ValueError("FullBatch solves linear heads; a head with hidden layers needs a Schedule")
         check_settings(self.head_type, self.head, f"head of the {self.task} probe")
         self.look = dict(layers=layers, final_norm=final_norm, class_token=class_token, precision=precision)
-        self.inference, self.path = inference_settings(inference), path
+        self.inference, self.path, self.keep = inference_settings(inference), path, path == "cached"
         self.batch_size, self.num_workers, self.pictures = batch_size, num_workers, pictures
         self.checkpoint_interval = checkpoint_interval
 
     def load(self, data: ProbeData) -> tuple[DenseSplit, DenseSplit]:
         """Read (and check) both splits; every error about data comes from here, before any training."""
-        keep = self.path == "cached"
-        splits = data.dense(self.train, keep, self.num_workers), data.dense(self.val, keep, self.num_workers)
+        splits = data.dense(self.train, self.keep, self.num_workers), data.dense(self.val, self.keep, self.num_workers)
         require_disjoint(*splits)
         sizes = {tuple(item["inputs"].shape[1:]) for item in splits[0].items or []} - {self.size}
         if sizes:
@@ -115,8 +115,8 @@ class DenseProbe(Probe):
         metric = self.metric()
         pictures = self.score(model, val, metric)
         values = metric.evaluate(len(val))
-        scores = {name: value for name, value in values.items() if isinstance(value, float)}
-        more = {"counts": {name: value for name, value in values.items() if isinstance(value, int)}}
+        scores, corruptions = self.under_corruptions(floats(values), val, lambda split: self.judge(model, split))
+        more = {**corruptions, "counts": {name: value for name, value in values.items() if isinstance(value, int)}}
         if hasattr(metric, "per_class"):
             more["per_class"] = metric.per_class
         return self.outcome(scores, self.card(train, val, run), start, pictures, **more)
@@ -167,6 +167,11 @@ class DenseProbe(Probe):
         else:
             self.schedule.fit(head, loss, features, targets, run.seed)
 
+    def judge(self, model: nn.Module, split: DenseSplit) -> dict[str, float]:
+        metric = self.metric()
+        self.score(model, split, metric)
+        return floats(metric.evaluate(len(split)))
+
     @torch.no_grad()
     def score(self, model: nn.Module, val: DenseSplit, metric: BaseMetric) -> dict[str, np.ndarray]:
         """Feed the metric with every validation image; returns the first few for pictures."""
@@ -190,9 +195,7 @@ class DenseProbe(Probe):
             "train_pipeline": transform_names(self.train),
             "val_pipeline": transform_names(self.val),
             **self.look,
-            "head": {"type": self.head_type.__name__, "norm_cfg": {"type": "BN", "affine": False}, **plain(self.head)},
-            **self.schedule.card(),
-            "features": "computed once" if self.path == "cached" else "per step (mmengine Runner)",
+            **self.fitting_card(),
             "inference": {k: v for k, v in self.inference.items() if k not in looks},
             "test_time_augmentation": looks if self.inference["flip"] or self.inference["scales"] != [1.0] else None,
             "scored_at": "the label files' own resolution",
@@ -200,6 +203,14 @@ class DenseProbe(Probe):
             **run.card(),
             "precision": "fp32" if self.look["precision"] == "fp32" else "bf16 backbone, fp32 head and loss",
             **self.scoring(),
+        }
+
+    def fitting_card(self) -> dict:
+        """The card's lines about the head and how it comes by its weights."""
+        return {
+            "head": {"type": self.head_type.__name__, "norm_cfg": {"type": "BN", "affine": False}, **plain(self.head)},
+            **self.schedule.card(),
+            "features": "computed once" if self.path == "cached" else "per step (mmengine Runner)",
         }
 
     def head_settings(self, train: DenseSplit) -> dict:
@@ -220,6 +231,11 @@ class DenseProbe(Probe):
     @abstractmethod
     def draw(self, shown: list[tuple[Tensor, dict]], val: DenseSplit) -> dict[str, np.ndarray]:
         """Arrays for pictures, keyed as in the npz file, from images of one size and mmseg's samples of them."""
+
+
+def floats(values: dict) -> dict[str, float]:
+    """The scores among what a metric gives; its integers are counts."""
+    return {name: value for name, value in values.items() if isinstance(value, float)}
 
 
 def rgb(shown: list[tuple[Tensor, dict]]) -> np.ndarray:

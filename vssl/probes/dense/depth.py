@@ -11,7 +11,7 @@ from vssl.datasets.conventions import Convention
 from vssl.datasets.label_checks import DepthValues
 from vssl.probes.decoded_images import DenseSplit, ProbeData, transform_names
 from vssl.probes.dense.base import DenseProbe, rgb
-from vssl.probes.dense.heads import LinearDepthHead
+from vssl.probes.dense.heads import LabeledHead, LinearDepthHead
 from vssl.probes.dense.inference import DepthSegmentor
 from vssl.probes.dense.losses import DepthLoss, SigLoss, ValidDepthLoss
 from vssl.probes.dense.scoring import DepthErrors
@@ -26,11 +26,12 @@ class DepthProbe(DenseProbe):
     Args:
         min_depth, max_depth: valid range in metres, for head, losses and score.
         losses: configs of `DepthLoss`es, added up (default: L1); see vssl/probes/dense/losses.py.
-        eigen_crop: score Eigen's region of NYUv2 only.
+        eigen_crop: score Eigen's region of NYUv2 only. garg_crop: score Garg's region of KITTI only.
         open_range: do not score labels at exactly `min_depth` or `max_depth`, see `DepthErrors`.
     """
 
-    task, segmentor, head_type, label_fill = "depth", DepthSegmentor, LinearDepthHead, 0
+    task, segmentor, label_fill = "depth", DepthSegmentor, 0
+    head_type: type[LabeledHead] = LinearDepthHead
 
     def __init__(
         self,
@@ -39,10 +40,12 @@ class DepthProbe(DenseProbe):
         max_depth: float = 10.0,
         losses: Sequence[dict] = (dict(type=ValidDepthLoss),),
         eigen_crop: bool = False,
+        garg_crop: bool = False,
         open_range: bool = False,
         **settings,
     ):
         super().__init__(**settings)
+        self.garg_crop = garg_crop
         self.range, self.eigen_crop = dict(min_depth=min_depth, max_depth=max_depth), eigen_crop
         self.open_range = open_range
         self.losses = [{**loss, **self.range} for loss in losses]
@@ -93,7 +96,8 @@ class DepthProbe(DenseProbe):
         return dict(loss_decode=self.losses, **{k: v for k, v in self.range.items() if k in takes})
 
     def metric(self) -> DepthErrors:
-        return DepthErrors(eigen_crop=self.eigen_crop, open_range=self.open_range, **self.range)
+        crops = dict(eigen_crop=self.eigen_crop, garg_crop=self.garg_crop)
+        return DepthErrors(open_range=self.open_range, **crops, **self.range)
 
     def scoring(self) -> dict:
         return {
@@ -101,6 +105,7 @@ class DepthProbe(DenseProbe):
             "valid_depth_m": list(self.range.values()),
             "valid_depth_ends": "not scored" if self.open_range else "scored",
             "eigen_crop": self.eigen_crop,
+            "garg_crop": self.garg_crop,
             "averaging": "per image (RMSE, AbsRel, delta), pooled over pixels (RMSE_pooled)",
         }
 

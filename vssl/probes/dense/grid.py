@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from vssl.probes.base import Probe
 from vssl.probes.decoded_images import DenseSplit, ProbeData
-from vssl.probes.dense.base import DenseProbe
+from vssl.probes.dense.base import DenseProbe, floats
 from vssl.probes.dense.runner_fit import ScheduledBatches, SeededDraws
 from vssl.probes.frozen_backbone import FrozenBackbone
 from vssl.probes.head_grid import (
@@ -50,6 +50,8 @@ class DenseGrid(Probe):
         select: ``"held-out"``, a part of train, or ``"val"``; holdout: the share of train. With ``"val"`` nothing is
             held out.
     """
+
+    corruptible = True
 
     def __init__(
         self,
@@ -109,7 +111,10 @@ class DenseGrid(Probe):
         if on_val[best].per_class is not None:
             more["per_class"] = on_val[best].per_class
         pictures = self.pictures(models[best], shared, val)
-        return self.outcome(on_val[best].floats(), self.card(train, val, held, run), start, pictures, **more)
+        scores, corruptions = self.under_corruptions(
+            on_val[best].floats(), val, lambda split: self.score([models[best]], shared, split)[0].floats()
+        )
+        return self.outcome(scores, self.card(train, val, held, run), start, pictures, **more, **corruptions)
 
     def build(self, run: ProbeRun, train: DenseSplit, shared: "SharedLook") -> tuple[list[Member], list[nn.Module]]:
         """A member and its segmentor for every combination; all segmentors look through `shared`."""
@@ -204,7 +209,7 @@ class Scored:
         self.per_class = getattr(metric, "per_class", None)
 
     def floats(self) -> dict[str, float]:
-        return {name: value for name, value in self.evaluated.items() if isinstance(value, float)}
+        return floats(self.evaluated)
 
     def counts(self) -> dict[str, int]:
         return {name: value for name, value in self.evaluated.items() if isinstance(value, int)}

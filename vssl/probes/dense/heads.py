@@ -20,7 +20,13 @@ from torch.nn import functional as F
 from vssl.probes.dense.losses import ValidDepthLoss
 
 
-class DenseHead(BaseDecodeHead):
+class LabeledHead(BaseDecodeHead):
+    """A head that says which of a sample's labels it predicts, ``"gt_sem_seg"`` or ``"gt_depth_map"``."""
+
+    label_field: str
+
+
+class DenseHead(LabeledHead):
     """What both tasks share: layers concatenated → norm → (channel dropout) → 1×1 convolution.
 
     Args:
@@ -38,8 +44,6 @@ class DenseHead(BaseDecodeHead):
         label_stride: the loss looks at every n-th label pixel in both directions (scores always use all of them).
             Neighbours see nearly the same bilinearly enlarged output, so that the loss changes little, its cost by n².
     """
-
-    label_field: str
 
     def __init__(
         self,

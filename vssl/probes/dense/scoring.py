@@ -65,6 +65,8 @@ class DepthErrors(BaseMetric):
         min_depth, max_depth: valid range of labels, metres; labels outside it (0 = invalid) are ignored.
         eigen_crop: score only the region of Eigen et al., rows 45:471 and columns 41:601 of 480×640, scaled with the
             label's size and cut to whole pixels (mmseg's is in absolute pixels, wrong at every other size).
+        garg_crop: score only the region of Garg et al. that KITTI's numbers are about: rows 0.408 to 0.992 and columns
+            0.036 to 0.964 of the image, cut to whole pixels.
         open_range: labels at exactly `min_depth` or `max_depth` are ignored too, as in the code of DINOv2 and DINOv3.
     """
 
@@ -75,10 +77,12 @@ class DepthErrors(BaseMetric):
         min_depth: float = 1e-3,
         max_depth: float = 10.0,
         eigen_crop: bool = False,
+        garg_crop: bool = False,
         open_range: bool = False,
         **settings,
     ):
         super().__init__(**settings)
+        self.garg_crop = garg_crop
         self.min_depth, self.max_depth = min_depth, max_depth
         self.eigen_crop, self.open_range = eigen_crop, open_range
 
@@ -90,6 +94,11 @@ class DepthErrors(BaseMetric):
         if self.eigen_crop:
             (height, width), inside = target.shape, torch.zeros_like(valid)
             inside[45 * height // 480 : 471 * height // 480, 41 * width // 640 : 601 * width // 640] = True
+            valid &= inside
+        if self.garg_crop:
+            (height, width), inside = target.shape, torch.zeros_like(valid)
+            rows = slice(int(0.40810811 * height), int(0.99189189 * height))
+            inside[rows, int(0.03594771 * width) : int(0.96405229 * width)] = True
             valid &= inside
         return valid
 

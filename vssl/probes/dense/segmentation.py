@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vssl.probes.decoded_images import DenseSplit
 from vssl.probes.dense.base import DenseProbe, rgb
-from vssl.probes.dense.heads import LinearSegHead
+from vssl.probes.dense.heads import LabeledHead, LinearSegHead
 from vssl.probes.dense.inference import Segmentor
 from vssl.probes.dense.scoring import ClassIoU
 from vssl.scores import Score
@@ -14,7 +14,8 @@ from vssl.scores import Score
 class SegmentationProbe(DenseProbe):
     """mIoU of a linear head on frozen patch features."""
 
-    task, segmentor, head_type, label_fill = "segmentation", Segmentor, LinearSegHead, 255
+    task, segmentor, label_fill = "segmentation", Segmentor, 255
+    head_type: type[LabeledHead] = LinearSegHead
 
     def score_info(self) -> dict[str, Score]:
         titles = {"mIoU": "mIoU", "aAcc": "pixel accuracy", "mAcc": "class accuracy"}

@@ -28,6 +28,25 @@ class NYUCrop(BaseTransform):
         return results
 
 
+class KITTICrop(BaseTransform):
+    """The lower middle of KITTI's images, 352 rows and 1216 columns, where the laser measures. Crops every label too.
+
+    Of smaller images all is kept in that direction.
+    """
+
+    height, width = 352, 1216
+
+    def transform(self, results: dict) -> dict:
+        height, width = results["img"].shape[:2]
+        rows = slice(max(height - self.height, 0), height)
+        left = max(width - self.width, 0) // 2
+        columns = slice(left, left + min(self.width, width))
+        for key in ("img", *results.get("seg_fields", [])):
+            results[key] = results[key][rows, columns]
+        results["img_shape"] = results["img"].shape[:2]
+        return results
+
+
 class ColorAug(BaseTransform):
     """Gamma, brightness, and a factor for each channel, of the depth probes of DINOv2 and DINOv3 (after AdaBins).
 

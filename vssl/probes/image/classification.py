@@ -67,21 +67,31 @@ class FolderProbe(Probe):
         require_disjoint(train, val)
         return train, val
 
-    @torch.no_grad()
     def features(self, split: FolderSplit, run: ProbeRun) -> Float[Tensor, "images dim"]:
-        """One vector per image, computed once per run for all probes that pool alike."""
+        """One vector per image, computed once per run for all probes that pool alike.
+
+        Those of corrupted images are not kept: of all corruptions they would be dozens of times as many.
+        """
+        if split.corruption is not None:
+            return self.look_at(split, run)
         key = (split.root, len(split), *self.reading.values(), self.pool, self.final_norm)
         if key not in run.pooled:
-            frozen = FrozenBackbone(run.backbone, final_norm=self.final_norm).to(run.device)
-            protocol = {**self.look_at_images(), "pool": self.pool, "final_norm": self.final_norm}
-            batches = (images.to(run.device).float() / 255 for images in split.batches(self.batch_size))
-            looks = ([frozen.pooled(images, self.pool)] for images in batches)
-            (found,) = run.features(protocol, split.files(), len(split), looks)
-            run.pooled[key] = found.to(run.device, torch.float32)
+            run.pooled[key] = self.look_at(split, run)
         return run.pooled[key]
 
-    def look_at_images(self) -> dict:
-        return {name: self.reading[name] for name in ("size", "resize", "interpolation")}
+    @torch.no_grad()
+    def look_at(self, split: FolderSplit, run: ProbeRun) -> Float[Tensor, "images dim"]:
+        frozen = FrozenBackbone(run.backbone, final_norm=self.final_norm).to(run.device)
+        protocol = {**self.protocol_of_images(split), "pool": self.pool, "final_norm": self.final_norm}
+        batches = (images.to(run.device).float() / 255 for images in split.batches(self.batch_size))
+        looks = ([frozen.pooled(images, self.pool)] for images in batches)
+        (found,) = run.features(protocol, split.files(), len(split), looks)
+        return found.to(run.device, torch.float32)
+
+    def protocol_of_images(self, split: FolderSplit) -> dict:
+        """What of the protocol the pixels of a split depend on."""
+        corruption = {} if split.corruption is None else {"corruption": split.corruption}
+        return {name: self.reading[name] for name in ("size", "resize", "interpolation")} | corruption
 
     def card(self, train: FolderSplit, val: FolderSplit, run: ProbeRun) -> dict:
         return {
@@ -106,6 +116,7 @@ class FolderProbe(Probe):
 class LinearProbe(FolderProbe):
     """Top-1 of batch norm and a linear classifier on frozen features."""
 
+    corruptible = True
     task = "classification"
 
     def __init__(self, schedule: dict | None = None, init_std: float = 0.01, **settings):
@@ -121,8 +132,13 @@ class LinearProbe(FolderProbe):
         features, labels = self.features(train, run), train.targets.to(run.device)
         head = self.build(features.shape[1], len(train.classes), run.seed).to(run.device)
         loss = self.schedule.fit(head, lambda x, y: F.cross_entropy(head(x[0]), y), [features], labels, run.seed)
-        with torch.no_grad():
-            predicted = head(self.features(val, run)).argmax(dim=1).cpu()
+
+        @torch.no_grad()
+        def predicted(split: FolderSplit) -> Tensor:
+            return head(self.features(split, run)).argmax(dim=1).cpu()
+
+        clean = {"top1": top1(predicted(val), val.targets)}
+        scores, more = self.under_corruptions(clean, val, lambda split: {"top1": top1(predicted(split), split.targets)})
         card = {
             **self.card(train, val, run),
             "head": "BatchNorm → linear",
@@ -130,8 +146,7 @@ class LinearProbe(FolderProbe):
             "final_training_loss": loss,
             **self.schedule.card(),
         }
-        scores = {"top1": top1(predicted, val.targets)}
-        return self.outcome(scores, card, start, per_class=accuracy_per_class(predicted, val))
+        return self.outcome(scores, card, start, per_class=accuracy_per_class(predicted(val), val), **more)
 
     def build(self, dim: int, classes: int, seed: int) -> nn.Module:
         return nn.Sequential(nn.BatchNorm1d(dim, affine=False), linear_classifier(dim, classes, self.init_std, seed))
@@ -153,6 +168,7 @@ class KNNProbe(FolderProbe):
         temperature: T.
     """
 
+    corruptible = True
     task = "knn"
 
     def __init__(self, k: Sequence[int] = (20, 10), temperature: float = 0.07, **settings):
@@ -171,19 +187,18 @@ class KNNProbe(FolderProbe):
     def run(self, run: ProbeRun) -> Outcome:
         train, val = self.load(run.data)
         start = perf_counter()
-        votes = knn_votes(
-            self.features(train, run),
-            train.targets.to(run.device),
-            self.features(val, run),
-            len(train.classes),
-            self.k,
-            self.temperature,
-        )
-        accuracy = {f"knn_top1@{k}": top1(v.argmax(dim=1).cpu(), val.targets) for k, v in votes.items()}
-        scores = {"knn_top1": accuracy[f"knn_top1@{self.k[0]}"], **accuracy}
+        memory, labels = self.features(train, run), train.targets.to(run.device)
+
+        def judge(split: FolderSplit) -> dict[str, float]:
+            queries = self.features(split, run)
+            votes = knn_votes(memory, labels, queries, len(train.classes), self.k, self.temperature)
+            accuracy = {f"knn_top1@{k}": top1(v.argmax(dim=1).cpu(), split.targets) for k, v in votes.items()}
+            return {"knn_top1": accuracy[f"knn_top1@{self.k[0]}"], **accuracy}
+
+        scores, more = self.under_corruptions(judge(val), val, judge)
         card = {**self.card(train, val, run), "head": "none", "k": self.k, "temperature": self.temperature}
         card |= {"features": "L2-normalised", "seed_matters": False}
-        return self.outcome(scores, card, start)
+        return self.outcome(scores, card, start, **more)
 
 
 def knn_votes(

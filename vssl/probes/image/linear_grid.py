@@ -56,6 +56,7 @@ class LinearGridProbe(FolderProbe):
             nothing is held out.
     """
 
+    corruptible = True
     task = "classification"
 
     def __init__(
@@ -108,13 +109,20 @@ class LinearGridProbe(FolderProbe):
             | ({"held_out_top1": j} if held else {})
             for m, a, j in zip(members, accuracy, judged, strict=True)
         ]
+
+        def judge(split: FolderSplit) -> dict[str, float]:
+            (found,) = predict([members[best]], self.summaries(split, range(len(split)), look, run), run.device)
+            return {"top1": top1(found, split.targets)}
+
+        scores, corruptions = self.under_corruptions({"top1": accuracy[best]}, val, judge)
         return self.outcome(
-            {"top1": accuracy[best]},
+            scores,
             self.grid_card(train, val, run, len(kept), len(held)),
             start,
             chosen=reported[best],
             members=reported,
             per_class=accuracy_per_class(on_val[best], val),
+            **corruptions,
         )
 
     def build(self, run: ProbeRun, classes: int) -> list[Member]:
@@ -133,7 +141,7 @@ class LinearGridProbe(FolderProbe):
             norm = nn.BatchNorm1d(dim, affine=False) if self.batch_norm else nn.Identity()
             head = nn.Sequential(Columns(columns), norm, linear).to(run.device)
             about = {"lr": lr, "last_layers": layers, "pool": pool, "seed": run.seed + seed}
-            members.append(Member(about, head, with_learning_rate(self.schedule, lr), _loss_of(head)))
+            members.append(Member(about, head, with_learning_rate(self.schedule, lr), loss_of(head)))
         return members
 
     def looker(self, run: ProbeRun) -> Look:
@@ -175,7 +183,7 @@ class LinearGridProbe(FolderProbe):
         """`look` at the centre crops of some of a split's images."""
         files = split.files()
         looks = ([look(images)] for images in split.batches(self.batch_size, rows))
-        return run.features(self._protocol(), [files[i] for i in rows], len(rows), looks)[0]
+        return run.features(self.protocol(split), [files[i] for i in rows], len(rows), looks)[0]
 
     def augmented(
         self, train: FolderSplit, kept: list[int], look: Look, run: ProbeRun
@@ -186,7 +194,7 @@ class LinearGridProbe(FolderProbe):
         for epoch in range(self.cached_epochs):
             views = RandomCrops(train, kept, self.reading["size"], self.crop_scale, run.seed, epoch)
             loader = DataLoader(views, self.batch_size, num_workers=self.reading["num_workers"])
-            protocol = {**self._protocol(), "crops": list(self.crop_scale), "seed": run.seed, "epoch": epoch}
+            protocol = {**self.protocol(train), "crops": list(self.crop_scale), "seed": run.seed, "epoch": epoch}
             looks = ([look(images)] for images, _ in loader)
             epochs += run.features(protocol, files, len(kept), looks)
         return epochs
@@ -209,8 +217,8 @@ class LinearGridProbe(FolderProbe):
             **selection_card(self.select, self.holdout, kept, held),
         }
 
-    def _protocol(self) -> dict:
-        return {**self.look_at_images(), "summaries": max(self.last_layers), "final_norm": self.final_norm}
+    def protocol(self, split: FolderSplit) -> dict:
+        return {**self.protocol_of_images(split), "summaries": max(self.last_layers), "final_norm": self.final_norm}
 
 
 class Columns(nn.Module):
@@ -267,5 +275,5 @@ def predict(
     return [torch.cat(parts) for parts in zip(*found, strict=True)]
 
 
-def _loss_of(head: nn.Module):
+def loss_of(head: nn.Module):
     return lambda features, targets: F.cross_entropy(head(features[0]), targets)
