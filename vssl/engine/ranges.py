@@ -86,6 +86,7 @@ RANGES: dict[str, Range] = {
     **_all("designer_optimizer.lr weight_decay lr_decay", NOT_NEGATIVE),
     **_all("betas alpha dampening rho", BELOW_1),
     "eps": POSITIVE,
+    "lr": POSITIVE,
     "memory": BELOW_1,
     "level": INSIDE,
     # sizes
