@@ -16,8 +16,6 @@ with read_base():
 from vssl.designers import Garrote, GlobalPolicy
 
 recipe.update(extra="space")
-designer = dict(type=GlobalPolicy, gates="straight_through")
+designer = dict(type=GlobalPolicy, centres=False, gates="straight_through")
 designer_optimizer = dict(type=Garrote, lr=0.3)
-# Cheap meta steps, and many: certainty comes with their number. docs/value.md, "What a run costs".
-backbone.update(aligned_blocks=1)
-value.update(batch_size=16, g_down_every=15, burn_in=20, freeze_after=140)
+value.update(period=3, burn_in=20, freeze_after=140)

@@ -2,7 +2,7 @@
 
 worlds_rooms.py and worlds_colours.py are the same comparison in worlds where other things tell the class.
 
-Command:  python tools/prepare_data.py scenes --seed 2 --out data/benchmark
+Command:  python tools/prepare_data.py scenes --seed 4 --out data/worlds
           python tools/compare.py configs/scenes/worlds.py
 Expected: docs/benchmark.md, "The whole space in three worlds"
 """
@@ -16,8 +16,12 @@ from torch.optim import AdamW
 
 title = "The whole space: hue and shape tell the class, exposure varies"
 work_dir = "runs/worlds"
-cfg_options, feedback_options = _test, _test_feedback
-probes = "configs/probes/benchmark.py"
+cfg_options = {**_every_run, "unlabeled.root": "data/worlds/imagenet/train"}
+feedback_options = {
+    "feedback.pools.segmentation.dataset.root": "data/worlds/ade20k",
+    "feedback.pools.depth.dataset.root": "data/worlds/nyuv2",
+}
+probes = "configs/probes/worlds.py"
 baseline, candidate = "fixed", "whole"
 correction = None
 budget = dict(baseline_steps=400, clock="processor")
