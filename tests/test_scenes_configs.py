@@ -28,6 +28,9 @@ NOT_TRAINING = {
     "targets",
     "verdict",
     "verdict_mae",
+    "worlds",
+    "worlds_colours",
+    "worlds_rooms",
     "verdict_long",
 }
 SWEEPS = {"sweep_mae"}

@@ -14,6 +14,7 @@ from vssl.engine.config import ConfigError
 from vssl.engine.one_step import OneStepHook, _Batches, _Probed
 from vssl.engine.training import build_runner, train
 from vssl.feedback.feedback import patch_grid
+from vssl.feedback.pool import Part
 
 
 @pytest.fixture
@@ -113,6 +114,25 @@ def probe(probed_config, tmp_path):
     feedback = loop.designer_update.feedback
     feedback.tasks.eval()
     return runner, _Probed(loop, runner.optim_wrapper.optimizer, _Batches.of(loop, feedback, 8, 1), feedback)
+
+
+@pytest.mark.slow
+def test_every_image_of_a_part_is_looked_at_unless_batches_says_fewer(probed_config, tmp_path, monkeypatch):
+    for pool in probed_config.feedback.pools.values():
+        pool.update(train=6, meta=3, heldout=5, meta_batch_size=2)
+    loop = build_runner(probed_config, tmp_path / "run", seed=0).train_loop
+    loop.step = 7
+    feedback, seen = loop.designer_update.feedback, {}
+
+    def remember(part, key, plain=Part.__getitem__):
+        seen.setdefault(id(part), set()).add(key[0])
+        return plain(part, key)
+
+    monkeypatch.setattr(Part, "__getitem__", remember)
+    _Batches.of(loop, feedback, 8, None)
+    for pool in feedback.pools.values():
+        assert seen[id(pool.meta.dataset)] == set(range(3)) and seen[id(pool.heldout)] == set(range(5))
+    assert [len(of) for of in _Batches.of(loop, feedback, 8, 1).meta.values()] == [1] * len(feedback.pools)
 
 
 @pytest.mark.slow

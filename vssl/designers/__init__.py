@@ -4,6 +4,7 @@ from vssl.designers.base import Construction, Designer, Identity
 from vssl.designers.candidates import CandidateDesigner
 from vssl.designers.choice import Choice
 from vssl.designers.dit import DiTMask
+from vssl.designers.garrote import Garrote
 from vssl.designers.image_weights import ImageWeights
 from vssl.designers.loss_weights import LossWeights
 from vssl.designers.mask_ratio import MaskRatio
@@ -20,6 +21,7 @@ __all__ = [
     "Construction",
     "Designer",
     "DiTMask",
+    "Garrote",
     "GlobalPolicy",
     "Identity",
     "ImageWeights",

@@ -10,6 +10,7 @@ part of the training loop knows of it.
 """
 
 import copy
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,16 +50,22 @@ class OneStepHook(Hook):
     Args:
         interval: learner steps between probes.
         batch_size: unlabeled images per probe and rank; None for as many as a learner step has.
-        batches: labeled batches for g_down, and as many for the realised drop.
+        batches: labeled batches for g_down, and as many for the realised drop; None for so many that every image of
+            either part is in them. Few images make the drops noise (docs/benchmark.md, "Does the predicted drop
+            happen?").
         feedback: for measuring alone, in a run that has no designer update; its heads are fitted anew at every probe.
     """
 
     priority = "LOW"
 
     def __init__(
-        self, interval: int, batch_size: int | None = None, batches: int = 1, feedback: Feedback | None = None
+        self,
+        interval: int,
+        batch_size: int | None = None,
+        batches: int | None = None,
+        feedback: Feedback | None = None,
     ):
-        if interval < 1 or batches < 1 or (batch_size is not None and batch_size < 1):
+        if interval < 1 or any(given is not None and given < 1 for given in (batches, batch_size)):
             raise ConfigError(
                 f"one_step_probe: interval={interval}, batch_size={batch_size}, batches={batches} must be at least 1"
             )
@@ -181,14 +188,18 @@ class _Batches(NamedTuple):
     heldout: dict[str, list[tuple[Tensor, ...]]]
 
     @classmethod
-    def of(cls, loop, feedback: Feedback, batch_size: int, count: int) -> "_Batches":
+    def of(cls, loop, feedback: Feedback, batch_size: int, count: int | None) -> "_Batches":
         rank, world_size = rank_and_size()
         place = dict(rank=rank, world_size=world_size, device=loop.device)
 
-        def draw(dataset, size: int, stream: int, count: int) -> list[tuple[Tensor, ...]]:
+        def draw(dataset, size: int, stream: int, count: int | None) -> list[tuple[Tensor, ...]]:
             # Streams of its own, placed by the step: those of the run stay where they are, and a resumed run agrees.
+            position = loop.step
+            if count is None:
+                size, position = min(size, math.ceil(len(dataset) / world_size)), 0
+                count = math.ceil(len(dataset) / (size * world_size))
             source = Stream(dataset, size, seed=loop.seed + stream, **place)
-            source.load_state_dict({"position": loop.step * size * count * world_size})
+            source.load_state_dict({"position": position * size * count * world_size})
             return [source.next() for _ in range(count)]
 
         pools = feedback.pools

@@ -86,6 +86,9 @@ RANGES: dict[str, Range] = {
     **_all("designer_optimizer.lr weight_decay lr_decay", NOT_NEGATIVE),
     **_all("betas alpha dampening rho", BELOW_1),
     "eps": POSITIVE,
+    "lr": POSITIVE,
+    "memory": BELOW_1,
+    "level": INSIDE,
     # sizes
     **_all("size img_size global_size local_size input_size patch_size width dim embed_dim hidden_dim out_dim", COUNT),
     **_all("bottleneck_dim decoder_dim decoder_depth decoder_heads depth heads num_heads levels stem", COUNT),

@@ -10,7 +10,8 @@ MAE, one crop and a flip: ``MultiCrop(224, n_global=1, global_scale=(0.2, 1.0), 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -22,6 +23,7 @@ from vssl.views.ops.filtering import BLUR
 from vssl.views.ops.photometric import BRIGHTNESS, CONTRAST, GRAYSCALE, HUE, SATURATION
 from vssl.views.ops.relaxed import SOLARIZE
 from vssl.views.render import box, render
+from vssl.views.space import SPACE
 from vssl.views.view_plan import Distribution, GatedOp, Numbers, ViewPlan
 
 # DINO's and torchvision's values.
@@ -95,6 +97,7 @@ class MultiCrop(Recipe):
         blur: sigma, its range in pixels; p, probability. None for no blur.
         solarize: threshold, in image values; p, probability. None for no solarizing.
         extra: further ops after these, in every view. A policy can learn to use ops that have probability 0 here.
+            "space": all that the space has and that are not in the recipe, with probability 0; see `closed_ops`.
 
     Raises:
         ValueError: a number outside its range, an unknown key, a wrong number of probabilities.
@@ -123,7 +126,7 @@ class MultiCrop(Recipe):
         grayscale: PerView = 0.2,
         blur: Mapping | None = BLURRING,
         solarize: Mapping | None = None,
-        extra: Sequence[GatedOp] = (),
+        extra: Sequence[GatedOp] | Literal["space"] = (),
         interpolation: str = "bilinear",
         redraw: bool = False,
     ):
@@ -141,8 +144,8 @@ class MultiCrop(Recipe):
                 *_always(GRAYSCALE, chance(grayscale, "grayscale")),
                 *_blur(blur, chance),
                 *_solarize(solarize, chance),
-                *extra,
             ]
+            ops += closed_ops({gated.op.name for gated in ops}) if extra == "space" else extra
             crop = dict(area=tuple(scale), log_ratio=shapes, interpolation=interpolation, redraw=redraw)
             return ViewPlan(size, tuple(ops), flip=chance(flip, "flip"), **crop)
 
@@ -150,6 +153,20 @@ class MultiCrop(Recipe):
             [plan(view, global_size, global_scale) for view in range(n_global)],
             [plan(n_global, local_size, local_scale) for _ in range(n_local)],
         )
+
+
+def closed_ops(but: Collection[str] = ()) -> list[GatedOp]:
+    """Every op of the space but those named, with probability 0: what a policy may open.
+
+    One rule gives all of them a range to begin with: a quarter of the way from the identity to each end of the op's own
+    range, rotations of ±45° for example.
+    """
+    ops = []
+    for op in SPACE:
+        if op.name not in but:
+            low, high = (op.identity + (end - op.identity) / 4 for end in (op.low, op.high))
+            ops.append(GatedOp(op, low, high, 0.0))
+    return ops
 
 
 def _stack(tensors: Sequence[Tensor | None]) -> Tensor | None:
