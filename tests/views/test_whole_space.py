@@ -26,11 +26,10 @@ def test_every_op_of_the_space_is_there_once_and_those_that_the_recipe_lacks_nev
 
 def test_the_views_are_the_recipes_for_the_same_random_numbers():
     plain, whole = _recipes()
-    images, columns = torch.rand(4, 3, 20, 20), len(WINDOW) + len(plain.plans[0].ops)
+    images = torch.rand(4, 3, 20, 20)
     drawn = whole.plans[0].draw(4, Draws(0, "views"))
-    same = Numbers(
-        drawn.magnitudes[:, :columns], drawn.gates[:, : len(plain.plans[0].gates)], drawn.noise[: len(plain.plans[0].ops)]
-    )
+    ops, gates = len(plain.plans[0].ops), len(plain.plans[0].gates)
+    same = Numbers(drawn.magnitudes[:, : len(WINDOW) + ops], drawn.gates[:, :gates], drawn.noise[:ops])
     made = [
         recipe.make(images, [numbers], [recipe.plans[0].distribution()]).global_crops
         for recipe, numbers in ((plain, same), (whole, drawn))
