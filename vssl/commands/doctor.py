@@ -40,7 +40,7 @@ def execute(options: argparse.Namespace) -> None:
 
 
 def _versions() -> Iterator[str]:
-    from vssl.comparison.environment import describe_environment
+    from vssl.environment import describe_environment
 
     about = describe_environment()
     commit = f" ({about['commit']})" if about["commit"] else ""
@@ -62,7 +62,7 @@ def _name(requirement: str) -> str:
 def _machine() -> Iterator[str]:
     import torch
 
-    from vssl.comparison.environment import describe_environment
+    from vssl.environment import describe_environment
 
     yield describe_environment()["machine"]
     yield f"kernels of the processor: {torch.backends.cpu.get_cpu_capability()}"

@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from vssl.comparison.environment import describe_environment
 from vssl.comparison.execute import execute
 from vssl.comparison.jobs import execute_in_jobs
 from vssl.comparison.key_checks import check_arm
@@ -12,6 +11,7 @@ from vssl.comparison.plan import Comparison, read_comparison
 from vssl.comparison.workers import Workers, default_workers
 from vssl.compat import add_note
 from vssl.config_files import read_config
+from vssl.environment import describe_environment
 from vssl.reports import collect, format_table, write_page, write_results
 
 
