@@ -32,14 +32,16 @@ MAY_IMPORT = {
     "export": {"files", "learner", "reports", "scores"},
     "comparison": {
         "compat", "config_files", "engine", "environment", "files", "probes", "processes", "progress", "reports",
+        "results",
     },
     "sweep": {
         "comparison", "compat", "config_files", "engine", "environment", "files", "parts", "probes", "progress",
         "reports", "scores",
     },
+    "results": {"compat", "config_files", "engine", "files", "parts", "reports", "scores"},
     "commands": {
         "benchmarks", "comparison", "config_files", "datasets", "engine", "environment", "export", "files", "learner",
-        "options", "probes", "reports", "sweep",
+        "options", "probes", "reports", "results", "sweep",
     },
     "benchmarks": {
         "config_files", "datasets", "designers", "draws", "engine", "feedback", "files", "learner", "objectives",

@@ -14,6 +14,7 @@ from vssl.config_files import CONFIGS
 _OPTIONAL = {
     "lightly": "JointEmbedding and its losses",
     "onnxruntime": "vssl export --format onnx, which checks what it wrote",
+    "sqlalchemy": "vssl results, and runs with VSSL_RESULTS",
     "tensorboard": "visualizer=dict(type=…Tensorboard…)",
     "webdataset": "nothing: shards are read without it",
     "playwright": "make test-browser",
