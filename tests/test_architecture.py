@@ -40,8 +40,8 @@ MAY_IMPORT = {
     },
     "results": {"compat", "config_files", "engine", "files", "parts", "reports", "scores"},
     "commands": {
-        "benchmarks", "comparison", "config_files", "datasets", "engine", "environment", "export", "files", "learner",
-        "options", "probes", "reports", "results", "sweep",
+        "benchmarks", "comparison", "compat", "config_files", "datasets", "engine", "environment", "export", "files",
+        "learner", "options", "probes", "reports", "results", "sweep",
     },
     "benchmarks": {
         "config_files", "datasets", "designers", "draws", "engine", "feedback", "files", "learner", "objectives",
