@@ -36,7 +36,7 @@ def test_a_store_that_is_named_gets_every_run_and_probe_result(config_file, fake
     assert [(run["arm"], run["seed"]) for run in store.runs()] == [
         (arm, seed) for arm in ("fixed", "fixed_steps", "vpretraining") for seed in range(3)
     ]
-    assert {run["about"]["label"] for run in store.runs()} == {"fixed recipe", "V-Pretraining", "fixed_steps"}
+    assert {run["about"]["label"] for run in store.runs()} == {"fixed recipe", "V-Pretraining", "fixed steps"}
     assert [result["run"] is None for result in store.probes()].count(True) == 1  # of the start
 
 
