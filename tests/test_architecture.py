@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "vssl"
 
 # room -> the rooms of vssl that it may import from. Modules of their own: "config_files", "draws", "distributed",
-# "files", "options", "parts", "processes", "progress" and "scores".
+# "environment", "files", "options", "parts", "processes", "progress" and "scores".
 MAY_IMPORT = {
     "datasets": {"compat", "files", "parts", "processes", "progress"},
     "views": {"draws"},
@@ -24,19 +24,24 @@ MAY_IMPORT = {
         "probes", "scores",
     },
     "engine": {
-        "compat", "config_files", "datasets", "designers", "distributed", "draws", "feedback", "files", "learner",
-        "objectives", "options", "parts", "probes", "progress", "value", "views",
+        "compat", "config_files", "datasets", "designers", "distributed", "draws", "environment", "feedback", "files",
+        "learner", "objectives", "options", "parts", "probes", "progress", "value", "views",
     },
     "probes": {"compat", "datasets", "files", "learner", "scores"},
     "reports": {"files", "scores"},
     "export": {"files", "learner", "reports", "scores"},
-    "comparison": {"compat", "config_files", "engine", "files", "probes", "processes", "progress", "reports"},
-    "sweep": {
-        "comparison", "compat", "config_files", "engine", "files", "parts", "probes", "progress", "reports", "scores",
+    "comparison": {
+        "compat", "config_files", "engine", "environment", "files", "probes", "processes", "progress", "reports",
+        "results",
     },
+    "sweep": {
+        "comparison", "compat", "config_files", "engine", "environment", "files", "parts", "probes", "progress",
+        "reports", "scores",
+    },
+    "results": {"compat", "config_files", "engine", "files", "parts", "reports", "scores"},
     "commands": {
-        "benchmarks", "comparison", "config_files", "datasets", "engine", "export", "files", "learner", "options",
-        "probes", "reports", "sweep",
+        "benchmarks", "comparison", "compat", "config_files", "datasets", "engine", "environment", "export", "files",
+        "learner", "options", "probes", "reports", "results", "sweep",
     },
     "benchmarks": {
         "config_files", "datasets", "designers", "draws", "engine", "feedback", "files", "learner", "objectives",

@@ -68,12 +68,13 @@ def test_a_wheel_has_every_config_and_trains_outside_the_clone(tmp_path):
         names = set(archive.namelist())
         archive.extractall(tmp_path / "installed")
     configs = {f"vssl/configs/{path.relative_to(CONFIGS).as_posix()}" for path in CONFIGS.rglob("*.py")}
-    assert configs <= names
+    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "vssl").rglob("templates/*")}
+    assert configs <= names and templates and templates <= names
     assert any(name.endswith("entry_points.txt") for name in names)
 
     def vssl(*arguments: str) -> subprocess.CompletedProcess:
         code = f"import sys; sys.argv[1:] = {arguments!r}; from vssl.commands.main import main; sys.exit(main())"
-        env = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+        env = os.environ | {"PYTHONPATH": str(tmp_path / "installed"), "VSSL_RESULTS": "results.sqlite"}
         return subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
 
     rendered = vssl("data", "scenes", "--size", "32", "--counts", *(f"{name}=12" for name in SPLITS))
@@ -81,3 +82,4 @@ def test_a_wheel_has_every_config_and_trains_outside_the_clone(tmp_path):
     trained = vssl("train", "scenes/mae_start", "--cfg-options", "budget.steps=2", "batch_size=4")
     assert trained.returncode == 0, trained.stderr
     assert (tmp_path / "runs/mae_start/seed0/backbone.safetensors").is_file()
+    assert "recorded in results.sqlite: 1 new" in trained.stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vssl.commands import benchmark, compare, data, doctor, export, new, policy, probe, sweep, train
+from vssl.commands import benchmark, compare, data, doctor, export, new, policy, probe, results, sweep, train
 from vssl.engine import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +23,7 @@ PARSERS = {
     "new": lambda argv: new.parser(),
     "prepare_data": data.parser,
     "probe": lambda argv: probe.parser(),
+    "results": lambda argv: results.parser(),
     "sweep": lambda argv: sweep.parser(),
     "train": lambda argv: train.parser(),
     "visualize_policy": lambda argv: policy.parser(),

@@ -23,7 +23,9 @@ def _module(path: Path):
     return module
 
 
-_runs, _policy = _module(REPORTS / "conftest.py"), _module(REPORTS / "policy/test_page.py")
+_runs, _policy = _module(REPORTS / "conftest.py"), _module(REPORTS / "policy/test_policy_page.py")
+_results = _module(REPORTS.parent / "results/conftest.py")
+comparison, store = _results.comparison, _results.store
 folder, layout, environment, run = _runs.folder, _runs.layout, _runs.environment, _policy.run
 
 

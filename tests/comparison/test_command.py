@@ -5,6 +5,7 @@ import pytest
 
 from vssl.commands.compare import main
 from vssl.comparison.listing import format_plan
+from vssl.results.store import Store
 
 
 @pytest.fixture
@@ -25,6 +26,18 @@ def test_run_writes_results_page_and_table(config_file, fakes, capsys, compare):
     assert results["command"] == "python tools/compare.py compare.py"
     assert "+1.10 [0.85, 1.35]" in out and "+1.10 [0.85, 1.35]" in Path("runs/index.html").read_text()
     assert out.rstrip().endswith("runs/index.html")
+
+
+@pytest.mark.slow
+def test_a_store_that_is_named_gets_every_run_and_probe_result(config_file, fakes, compare, monkeypatch):
+    monkeypatch.setenv("VSSL_RESULTS", "team.sqlite")
+    compare([config_file], fakes.workers())
+    store = Store("team.sqlite")
+    assert [(run["arm"], run["seed"]) for run in store.runs()] == [
+        (arm, seed) for arm in ("fixed", "fixed_steps", "vpretraining") for seed in range(3)
+    ]
+    assert {run["about"]["label"] for run in store.runs()} == {"fixed recipe", "V-Pretraining", "fixed steps"}
+    assert [result["run"] is None for result in store.probes()].count(True) == 1  # of the start
 
 
 @pytest.mark.slow

@@ -3,10 +3,10 @@ import math
 
 from mmengine import Config
 
-from vssl.comparison.environment import describe_environment
 from vssl.compat import file_digest
 from vssl.designers.base import Identity
 from vssl.engine.settings import flat_settings
+from vssl.environment import describe_environment
 
 
 def test_nested_settings_become_dotted_keys_of_plain_values():

@@ -39,14 +39,14 @@ def options(scenes) -> list[str]:
 @pytest.mark.slow
 def test_one_command_scores_a_backbone_with_every_probe(backbone_file, options):
     command = [sys.executable, "tools/probe.py", "configs/probes/scenes.py", "--backbone", str(backbone_file), *options]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "VSSL_RESULTS": str(backbone_file.parent / "results.sqlite")}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     out = backbone_file.parent / "probes/scenes.json"
     results = {r["name"]: r for r in json.loads(out.read_text())}
     assert list(results) == ["segmentation", "depth", "classification", "knn"]
     assert [next(iter(r["scores"])) for r in results.values()] == ["mIoU", "RMSE", "top1", "knn_top1"]
     assert all(r["backbone"] == str(backbone_file) and r["card"]["seed"] == 0 for r in results.values())
-    assert all(line in done.stdout for line in ("mIoU", "RMSE", "top1", "knn_top1", str(out)))
+    assert all(line in done.stdout for line in ("mIoU", "RMSE", "top1", "knn_top1", str(out), "results.sqlite: 4 new"))
     assert {"image", "seg_label", "seg_pred", "depth_image", "depth_label", "depth_pred"} <= set(
         np.load(out.with_suffix(".npz"))
     )

@@ -14,6 +14,7 @@ from vssl.config_files import CONFIGS
 _OPTIONAL = {
     "lightly": "JointEmbedding and its losses",
     "onnxruntime": "vssl export --format onnx, which checks what it wrote",
+    "sqlalchemy": "vssl results, and runs with VSSL_RESULTS",
     "tensorboard": "visualizer=dict(type=…Tensorboard…)",
     "webdataset": "nothing: shards are read without it",
     "playwright": "make test-browser",
@@ -40,7 +41,7 @@ def execute(options: argparse.Namespace) -> None:
 
 
 def _versions() -> Iterator[str]:
-    from vssl.comparison.environment import describe_environment
+    from vssl.environment import describe_environment
 
     about = describe_environment()
     commit = f" ({about['commit']})" if about["commit"] else ""
@@ -62,7 +63,7 @@ def _name(requirement: str) -> str:
 def _machine() -> Iterator[str]:
     import torch
 
-    from vssl.comparison.environment import describe_environment
+    from vssl.environment import describe_environment
 
     yield describe_environment()["machine"]
     yield f"kernels of the processor: {torch.backends.cpu.get_cpu_capability()}"

@@ -12,6 +12,7 @@ COMMANDS = {
     "probe": "score a frozen backbone",
     "compare": "arms × seeds at matched cost, probed and reported",
     "sweep": "search over settings by Optuna, the search's cost counted",
+    "results": "keep results of many runs and probes; best, compare, leaderboard",
     "policy": "write the page that shows what a run's designer learned",
     "data": "render or prepare data",
     "export": "a run's backbone for timm, Hugging Face, torch.hub or ONNX",

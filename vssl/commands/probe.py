@@ -50,6 +50,7 @@ def execute(args: argparse.Namespace) -> None:
     from vssl.learner import open_backbone
     from vssl.probes.result_lines import table
     from vssl.probes.spread import run_seeds
+    from vssl.results.automatic import recorded
 
     out = args.out or Path(args.backbone or "backbone").parent / "probes" / f"{Path(args.config).stem}.json"
     cfg = read_config(args.config)
@@ -67,9 +68,10 @@ def execute(args: argparse.Namespace) -> None:
         raise ValueError("--model-args needs --model")
     label = None if plain_file else _label(args)
     about = dict(out=out, only=args.only, label=label)
-    results = run_seeds(
-        backbone, cfg, args.seed, **about, cache=args.cache, cache_half=args.cache_half, resume=args.resume
-    )
+    with recorded(out):
+        results = run_seeds(
+            backbone, cfg, args.seed, **about, cache=args.cache, cache_half=args.cache_half, resume=args.resume
+        )
     for name, labels in {r["name"]: r["card"]["labels"] for r in results if "labels" in r.get("card", {})}.items():
         print(f"{name}: {labels}")
     print(table(results))

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def execute(options: argparse.Namespace) -> None:
     path = config_file(options.config)
     from vssl.engine import load_config, train
     from vssl.engine.checkpoint import candidates
+    from vssl.results.automatic import recorded
 
     config = load_config(path, options.cfg_options)
     seed = config.get("seed", 0) if options.seed is None else options.seed
@@ -39,12 +41,19 @@ def execute(options: argparse.Namespace) -> None:
         return _check(config, work_dir, seed, options.launcher)
     if options.resume and not candidates(work_dir):
         print(f"no checkpoint in {work_dir}: starting from step 0")
-    train(config, work_dir, seed, options.resume, options.launcher, options.overwrite)
+    with recorded(*([work_dir] if _is_first(options.launcher) else [])):
+        train(config, work_dir, seed, options.resume, options.launcher, options.overwrite)
     said = [warning["text"] for warning in json.loads((work_dir / "run.json").read_text())["warnings"]]
     more = [f"and {len(said) - 5} more in run.json"] if len(said) > 5 else []
     written = [name for name in ("backbone.safetensors", "metrics.jsonl", "views.npz") if (work_dir / name).is_file()]
     files = f"{work_dir} ({', '.join(written)})"
     print(f"finished, with warnings: {files}: {'; '.join(said[:5] + more)}" if said else f"finished: {files}")
+
+
+def _is_first(launcher: str) -> bool:
+    """Whether this process is the first of those that train the run together."""
+    ranks = {"pytorch": "RANK", "slurm": "SLURM_PROCID"}
+    return launcher == "none" or os.environ.get(ranks[launcher], "0") == "0"
 
 
 def _check(config, work_dir: Path, seed: int, launcher: str) -> None:

@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from vssl.comparison.environment import describe_environment
 from vssl.comparison.execute import execute
 from vssl.comparison.jobs import execute_in_jobs
 from vssl.comparison.key_checks import check_arm
@@ -12,7 +11,9 @@ from vssl.comparison.plan import Comparison, read_comparison
 from vssl.comparison.workers import Workers, default_workers
 from vssl.compat import add_note
 from vssl.config_files import read_config
+from vssl.environment import describe_environment
 from vssl.reports import collect, format_table, write_page, write_results
+from vssl.results.automatic import recorded
 
 
 def run_command(options: argparse.Namespace, command: str, workers: Workers | None = None) -> None:
@@ -29,9 +30,10 @@ def run_command(options: argparse.Namespace, command: str, workers: Workers | No
     if options.list:
         print(format_plan(comparison, options.arms))
         return
-    if not options.collect_only:
-        _run(comparison, options, workers or default_workers(), command)
-    print(format_table(report(comparison, command)))
+    with recorded(*([] if options.collect_only else [comparison.work_dir])):
+        if not options.collect_only:
+            _run(comparison, options, workers or default_workers(), command)
+        print(format_table(report(comparison, command)))
     print(f"\nreport: {(comparison.work_dir / 'index.html').resolve()}")
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from vssl import progress
 from vssl.comparison.calibration import Calibration, budget_of, needs_calibration
-from vssl.comparison.environment import describe_environment
 from vssl.comparison.plan import Arm, Comparison, run_order
 from vssl.comparison.refusal import refuse_other_settings
 from vssl.comparison.state import PROBED_FILE, is_trained, state_of
@@ -17,6 +16,7 @@ from vssl.comparison.workers import Workers
 from vssl.compat import add_note, file_digest
 from vssl.engine.config import ConfigError, resolve
 from vssl.engine.settings import flat_settings
+from vssl.environment import describe_environment
 from vssl.files import write_json
 from vssl.reports import ORIGIN_FILE, START, different_keys, read_json, run_directory
 

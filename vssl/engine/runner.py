@@ -10,6 +10,7 @@ What is replaced is in this file and nowhere else. A runner of our own would sav
 import importlib.util
 import uuid
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from vssl.engine.hooks import CheckpointHook, MetricsHook, ProgressHook, SampleV
 from vssl.engine.loop import PretrainLoop
 from vssl.engine.one_step import one_step_hooks
 from vssl.engine.online_probes import online_probe_hooks
+from vssl.engine.provenance import provenance
 from vssl.engine.run_directory import check_free, claimed, clear
 from vssl.engine.snapshots import SnapshotHook
 from vssl.feedback import Feedback
@@ -218,8 +220,13 @@ class PretrainRunner(Runner):
             "finished": finished,
             "warnings": self.warnings,
             "vssl_version": __version__,
+            **self._provenance,
         }
         write_json(Path(self.work_dir) / "run.json", summary)
+
+    @cached_property
+    def _provenance(self) -> dict[str, Any]:
+        return provenance(self.cfg)
 
     def export(self) -> None:
         """``backbone.safetensors``: the weights that probes and users load."""

@@ -79,8 +79,8 @@ def run_probes(
         if out is not None:
             run.checkpoint = Path(out).parent / "checkpoints" / f"{name}-{protocols[name]}.pth"
         outcome = probe.run(run)
-        about = {"name": name, "position": list(configs).index(name), "backbone": label, "protocol": protocols[name]}
-        results.append({**about, **outcome.result})
+        about = {"name": name, "position": list(configs).index(name), "backbone": label, "weights": run.weights}
+        results.append({**about, "protocol": protocols[name], **outcome.result})
         if out is not None:
             if outcome.pictures:
                 save_pictures(outcome.pictures, pictures_path(out))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from vssl.comparison.environment import describe_environment
+from vssl.environment import describe_environment
 from vssl.reports import CALIBRATION_FILE, START, read_json, run_directory
 from vssl.reports.runs import read_metrics, read_probes
 from vssl.scores import Score

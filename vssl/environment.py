@@ -55,7 +55,7 @@ def _processor() -> str:
 
 def _commit() -> str | None:
     """Commit of the source tree, with ``+changes`` when files differ from it; None outside a git checkout."""
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
     git = ["git", "-C", str(root)]
