@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,13 @@ def imports(room: str) -> set[tuple[str, str]]:
 def test_every_room_is_in_the_table():
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py"))}
     assert rooms == set(MAY_IMPORT)
+
+
+def test_a_module_is_told_by_its_name_alone():
+    """But those that every room may have."""
+    names = [path.name for path in PACKAGE.rglob("*.py") if "configs" not in path.relative_to(PACKAGE).parts]
+    shared = {name for name, times in Counter(names).items() if times > 1}
+    assert shared == {"__init__.py", "base.py", "command.py"}
 
 
 @pytest.mark.slow

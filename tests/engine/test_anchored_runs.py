@@ -7,7 +7,7 @@ import torch
 
 from vssl.engine import ConfigError
 from vssl.engine.config import check_training_config
-from vssl.engine.train import build_runner
+from vssl.engine.training import build_runner
 
 
 def built(config, work_dir, resume=False, **anchor):

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from vssl.engine import ConfigError
 from vssl.engine.config import check_training_config
-from vssl.engine.train import build_runner
+from vssl.engine.training import build_runner
 
 pytest.importorskip("peft")  # the extra "lora"
 

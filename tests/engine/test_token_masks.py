@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from vssl.engine.train import build_runner
+from vssl.engine.training import build_runner
 
 SMALL_HEAD = dict(n_local_crops=0, out_dim=16, hidden_dim=16, bottleneck_dim=8, mask_probability=1.0)
 OBJECTIVES = {

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from vssl.draws import Draws
 from vssl.learner import TimmBackbone
-from vssl.learner.export import load_backbone
+from vssl.learner.backbone_file import load_backbone
 from vssl.learner.learner import Learner
 from vssl.objectives import DINO, MAE
 from vssl.value import Dot, central_difference, double_backward, functional_tail

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from vssl.comparison.budget import check_baseline_steps, check_budget, check_start_budget
+from vssl.comparison.arm_budget import check_baseline_steps, check_budget, check_start_budget
 from vssl.config_files import config_file
 from vssl.engine.config import ConfigError
 from vssl.reports import START

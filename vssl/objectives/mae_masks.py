@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vssl.draws import Draws
-from vssl.objectives.masks import BlockMasks, check_scores
+from vssl.objectives.patch_masks import BlockMasks, check_scores
 
 Scores = Float[Tensor, "batch patches"] | None
 Indices = Int[Tensor, "batch some"]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vssl.distributed import gather
 from vssl.draws import Draws
-from vssl.objectives.masks import check_scores
+from vssl.objectives.patch_masks import check_scores
 
 TRIES = 20
 """At a context, before one target fewer is cut out of it; the authors'."""
