@@ -52,12 +52,16 @@ class ImageWeights(Designer):
                 "give another designer or objective"
             )
 
-    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+    def answers(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, " batch"]:
+        """The logarithms of the images' weights, up to a constant of the batch."""
         small = F.adaptive_avg_pool2d(images, self.input_size)
         answers = self.head(self.network((small - 0.5) / 0.25).mean(dim=(2, 3))).squeeze(1)
+        return self.limit * torch.tanh(answers)
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         # A batch that only this rank looks at (a panel of images) is whole by itself.
         over_ranks = total if draws.world_size > 1 else torch.clone
-        answers, n = self.limit * torch.tanh(answers), len(images) * draws.world_size
+        answers, n = self.answers(images), len(images) * draws.world_size
         log_share = answers - over_ranks(answers.exp().sum()).log()
         weights = log_share.exp() * n
         return Construction(

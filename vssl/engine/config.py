@@ -18,7 +18,6 @@ from vssl.config_files import read_config
 from vssl.engine import ranges
 from vssl.engine.budget import Budget
 from vssl.engine.collapse import ACTIONS
-from vssl.learner.lora import add_lora
 from vssl.options import read_option
 from vssl.parts import install_hint
 
@@ -109,7 +108,7 @@ def check_training_config(config: Config) -> None:
     if config.get("anchor") and "weight" not in config.anchor:
         raise ConfigError(f"{name}: anchor has no weight; give anchor=dict(weight=0.1), or leave it out")
     for key in config.backbone.get("lora") or {}:
-        if key not in (known := [name for name in _arguments(add_lora) or () if name != "vit"]):
+        if key not in (known := lora_keys()):
             raise ConfigError(f"{name}: unknown key 'backbone.lora.{key}'{_suggest(key, known)}")
     checked = {key: node for key, node in config.to_dict().items() if key != "probes"}  # probes check their own
     for key, node in _typed(checked, ""):
@@ -162,6 +161,12 @@ def value_keys() -> list[str]:
     built = {"learner", "learner_step", "learner_optimizer", "designer", "feedback", "optimizer", "budget", "weights"}
     arguments = [*(_arguments(DesignerUpdate) or ()), *(_arguments(HorizonUpdate) or ()), "batch_size"]
     return [argument for argument in dict.fromkeys(arguments) if argument not in built]
+
+
+def lora_keys() -> list[str]:
+    from vssl.learner.lora import add_lora
+
+    return [key for key in _arguments(add_lora) or () if key != "vit"]
 
 
 def anchor_keys() -> list[str]:
