@@ -198,6 +198,9 @@ def test_what_does_not_suit_is_refused(designer, learner):
         objective.begin(student, None, made(TokenMask(MultiCrop(**RECIPE), patch_size=8)).views, Draws(0, "o"))
     with pytest.raises(ValueError, match="MAE does not ask for scores"):
         designer.check(MAE(student, mask="grid"))
+    with pytest.raises(ValueError, match=r"set designer\.patch_size"):
+        counted = TokenMask(MultiCrop(**RECIPE), patch_size=2, learns=("counted",))
+        objective.begin(student, None, made(counted).views, Draws(0, "o"))
     wrong = ({"bound": 1.0}, {"entropy": -1.0}, {"learns": ("seen",)}, {"adversarial": True, "learns": ("counted",)})
     for settings in wrong:
         with pytest.raises(ValueError, match="TokenMask"):

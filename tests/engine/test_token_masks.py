@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 
+from vssl.engine import ConfigError
 from vssl.engine.training import build_runner
 
 SMALL_HEAD = dict(n_local_crops=0, out_dim=16, hidden_dim=16, bottleneck_dim=8, mask_probability=1.0)
@@ -108,3 +109,11 @@ def test_an_adversary_hides_what_is_lost_most(designed_config, tmp_path):
     lost = runner.learner.objective.losses(runner.learner.student, state)["pixels"].detach()
     above = (lost - lost.mean(1, keepdim=True)) / lost.numel()
     torch.testing.assert_close(-scores.grad[0].gather(1, state["hidden"]), above, rtol=1e-3, atol=1e-7)
+
+
+def test_an_adversary_has_no_rollouts(designed_config, tmp_path):
+    config = masked(designed_config, "mae", adversarial=True)
+    config.feedback.evaluator = "ridge"
+    config["value"].update(horizon=2, halvings=0)
+    with pytest.raises(ConfigError, match="adversarial=True follows the loss of one step"):
+        build_runner(config, tmp_path / "run", seed=0)

@@ -69,6 +69,10 @@ def _horizon_update(
     optimizer: Optimizer | None,
 ) -> HorizonUpdate:
     horizon = settings["horizon"]
+    if designer.adversarial:
+        raise ConfigError(
+            f"designer: adversarial=True follows the loss of one step, not value.horizon={horizon}; set 0"
+        )
     if penalties := [key for key in ("recognisability", "norm_growth") if settings.get(key)]:
         raise ConfigError(f"value.{penalties[0]} is a penalty on one step, value.horizon={horizon}; set it to 0")
     still = learner_step.head_share * (budget.steps or 0)

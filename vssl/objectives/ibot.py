@@ -139,7 +139,7 @@ class IBOT(DINO):
             "teacher_patch_sum": patch_logits.detach().sum(0),
         }
         if views.patch_weights is not None:
-            state["patch_weights"] = relative_weights(views.patch_weights.flatten(0, 1), hidden)
+            state["patch_weights"] = relative_weights(views.patch_weights.flatten(0, 1), hidden, mask.shape[1])
         return state
 
     def hide(self, mask_ratio: float | None) -> None:

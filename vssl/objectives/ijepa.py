@@ -103,7 +103,7 @@ class IJEPA(Objective):
             "features": of_targets.unflatten(1, targets.shape[1:]),
         }
         if views.patch_weights is not None:
-            weights = relative_weights(views.patch_weights[0], self.predicted_patches(state))
+            weights = relative_weights(views.patch_weights[0], self.predicted_patches(state), grid[0] * grid[1])
             state["patch_weights"] = weights.view_as(targets)
         return state
 

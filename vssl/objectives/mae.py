@@ -116,7 +116,7 @@ class MAE(Objective):
             **observed,
         }
         if views.patch_weights is not None:
-            weights = relative_weights(views.patch_weights[0], self.predicted_patches(state))
+            weights = relative_weights(views.patch_weights[0], self.predicted_patches(state), rows * columns)
             state["patch_weights"] = weights.view_as(hidden)
         return state
 

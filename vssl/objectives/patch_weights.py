@@ -3,16 +3,23 @@
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vssl.objectives.patch_masks import check_scores
+
 
 def relative_weights(
-    weights: Float[Tensor, "rows patches"], predicted: Int[Tensor, " predictions"]
+    weights: Float[Tensor, "rows patches"], predicted: Int[Tensor, " predictions"], patches: int
 ) -> Float[Tensor, " predictions"]:
     """The weights of what is predicted, each over their mean in its row; equal weights give 1 to the last bit.
 
     Args:
         weights: positive.
         predicted: indices in ``weights.flatten()``.
+        patches: how many the backbone has.
+
+    Raises:
+        ValueError: not one weight for each patch.
     """
+    check_scores(weights, patches)
     given, row = weights.flatten()[predicted], predicted // weights.shape[1]
     return given / row_means(given, row, len(weights))[row]
 

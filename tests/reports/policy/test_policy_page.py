@@ -352,13 +352,10 @@ def test_a_damaged_analysis_is_named(run):
 
 
 def test_the_page_shows_which_images_and_sources_count(run):
-    ends = {
-        end: [{"name": f"{end}<{i}>.jpg", "weight": w} for i in range(2)] for end, w in (("most", 2.5), ("least", 0.4))
-    }
-    sources = [
-        {"name": "streets", "mean": 1.2, "se": 0.1, "images": 9},
-        {"name": "web", "mean": 0.7, "se": None, "images": 1},
-    ]
+    weights = {"most": 2.5, "least": 0.4}
+    ends = {end: [{"name": f"{end}<{i}>.jpg", "weight": w} for i in range(2)] for end, w in weights.items()}
+    sources = [{"name": "streets", "mean": 1.2, "se": 0.1, "images": 9}]
+    sources += [{"name": "web", "mean": 0.7, "se": None, "images": 1}]
     told = {"step": 100, "images": 10, "sources": sources} | ends
     (run / "image_worth.json").write_text(json.dumps(told))
     np.savez(run / "image_worth.npz", **{end: np.zeros((2, 8, 8, 3), np.uint8) for end in ends})

@@ -20,8 +20,8 @@ def image_worth_section(record: Record) -> str:
         ]
         rows.append([f"count {end}", *tiles])
     note = absent(
-        f"Weights at step {told['step']} of {told['images']} images, spread evenly over the unlabeled set; their mean is 1. "
-        "A weight says what the designer chose, within its bound, not how sure one can be of it."
+        f"Weights at step {told['step']} of {told['images']} images, spread evenly over the unlabeled set; their mean "
+        "is 1. A weight says what the designer chose, within its bound, not how sure one can be of it."
     )
     return table([], rows, "tiles") + _sources(told["sources"]) + note
 
