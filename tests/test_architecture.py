@@ -103,3 +103,14 @@ def test_optuna_which_is_an_extra_is_in_one_file():
 def test_the_value_room_imports_torch_alone():
     strangers = {module.split(".")[0] for _, module in imports("value")} - sys.stdlib_module_names
     assert strangers <= {"torch", "jaxtyping", "vssl"}
+
+
+def test_a_config_is_data_without_functions():
+    """mmengine cannot call in a config what it imports lazily, so a function there could only be copied."""
+    functions = ast.FunctionDef | ast.Lambda
+    found = {
+        path.name
+        for path in (PACKAGE.parent / "configs").rglob("*.py")
+        if any(isinstance(node, functions) for node in ast.walk(ast.parse(path.read_text())))
+    }
+    assert not found

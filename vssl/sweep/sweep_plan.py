@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from vssl.comparison import Comparison, read_comparison
-from vssl.comparison.plan import check_keys
+from vssl.comparison.key_checks import check_keys
+from vssl.comparison.shared_settings import options_of
 from vssl.engine.config import ConfigError
 from vssl.sweep.search_space import OF_THE_SWEEP, Parameter, TrialConfigs, read_space
 
 BASELINE = "baseline"
 SAMPLERS = ("tpe", "random")
 
-_SHARED = {"title", "start", "budget", "seeds", "probes", "work_dir"}  # as in comparisons
+_SHARED = {"title", "start", "budget", "seeds", "probes", "work_dir", "configs", "cfg_options"}  # as in comparisons
 _OWN = {"trial", "space", "scores", "sampler", "trials", "seed", "pruning"}
 _PRUNING_KEYS = {"count", "reduction"}
 
@@ -109,8 +110,9 @@ def read_sweep(
     config |= {key: value for key, value in instead.items() if value is not None}
     trial = config["trial"]
     check_keys(trial, {"config", "cfg_options", "continues"}, required={"config"}, where=f"{source}: trial")
-    if taken := sorted(key for key in trial.get("cfg_options") or {} if key.split(".")[0] in OF_THE_SWEEP):
-        raise ConfigError(f"{source}: trial: cfg_options: {taken[0]} is set by the sweep itself; leave it out")
+    for where, holder in ((f"{source}: trial", trial), (source, config)):
+        if taken := sorted(key for key in options_of(holder, where) if key.split(".")[0] in OF_THE_SWEEP):
+            raise ConfigError(f"{where}: cfg_options: {taken[0]} is set by the sweep itself; leave it out")
     if not isinstance(config["budget"], Mapping) or "baseline_steps" not in config["budget"]:
         raise ConfigError(
             f"{source}: budget={config['budget']!r}; give dict(baseline_steps=N, clock=…), the steps that `trial` "
@@ -119,9 +121,10 @@ def read_sweep(
     shared = {key: config[key] for key in _SHARED & config.keys()}
     shared |= {"seeds": config.get("seeds", [0]), "title": config.get("title", "Search over recipes")}
     arms = {"arms": {BASELINE: trial}, "baseline": BASELINE, "candidate": BASELINE}
+    template = read_comparison({**shared, **arms}, source, work_dir=work_dir)
     return Sweep(
-        template=read_comparison({**shared, **arms}, source, work_dir=work_dir),
-        options=dict(trial.get("cfg_options") or {}),
+        template=template,
+        options=template.arms[BASELINE].cfg_options,
         space=read_space(config["space"], source),
         scores=_scores(config["scores"], source),
         sampler=_choice(config.get("sampler", "tpe"), f"{source}: sampler"),
