@@ -102,3 +102,7 @@ def test_what_cannot_be_adapted_is_refused():
     ]:
         with pytest.raises(ValueError, match=told):
             built(**settings)
+    with pytest.raises(
+        ValueError, match=r"does not call the layer of blocks\.0\.attn\.qkv"
+    ):  # it has a bias of its own
+        built("vit_small_patch16_dinov3", DINOV3 | dict(qkv_bias=True))
