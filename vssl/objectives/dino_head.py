@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class DINOHead(nn.Module):
     """Three-layer MLP to a bottleneck on the unit sphere, then cosine similarities to `out_dim` prototypes.
 
-    The last layer is weight-normalised with its gain fixed at 1 (the authors' ``norm_last_layer=True``): the rows of
-    the weight are normalised in every pass, by the kernel behind torch's `weight_norm`, which reads them once.
+    The last layer is weight-normalised with its gain fixed at 1 (the authors' ``norm_last_layer=True``), written out:
+    the rows of the weight are normalised in every pass.
     """
 
     def __init__(self, in_dim: int, out_dim: int, hidden_dim: int = 2048, bottleneck_dim: int = 256):
@@ -23,16 +23,13 @@ class DINOHead(nn.Module):
             nn.Linear(hidden_dim, bottleneck_dim),
         )
         self.last = nn.Linear(bottleneck_dim, out_dim, bias=False)
-        self.gain: Tensor
-        self.register_buffer("gain", torch.ones(out_dim, 1), persistent=False)
         for layer in self.mlp:
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
                 nn.init.zeros_(layer.bias)
 
     def forward(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prototypes"]:
-        # The kernel's second derivative is wrong (torch 2.15). Nobody needs it: this weight is not in S, nor made by φ.
-        return F.linear(F.normalize(self.mlp(x), dim=-1), torch._weight_norm(self.last.weight, self.gain, 0))
+        return F.linear(F.normalize(self.mlp(x), dim=-1), F.normalize(self.last.weight, dim=-1))
 
 
 def full_precision(logits: Tensor) -> Tensor:
