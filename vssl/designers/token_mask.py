@@ -94,7 +94,8 @@ class TokenMask(Designer):
         maps = dict(zip(self.learns, (self.limit * torch.tanh(rows)).unbind(1), strict=True))
         log_shares = [of.log_softmax(1) for of in maps.values()]
         divergence = sum((log.exp() * (log + math.log(log.shape[1]))).sum(1).mean() for log in log_shares)
-        statistics, made, shape = {}, {}, views.global_crops.shape[:2]
+        statistics: dict[str, Tensor] = {}
+        made, shape = {}, views.global_crops.shape[:2]
         if "hidden" in maps:
             made["patch_scores"] = maps["hidden"].unflatten(0, shape)
             statistics |= _ends("patch_score", maps["hidden"])
