@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "vssl"
 MAY_IMPORT = {
     "datasets": {"compat", "files", "parts", "processes", "progress"},
     "views": {"draws"},
-    "designers": {"draws", "parts", "views"},
-    "learner": {"draws", "files", "objectives", "views"},  # objectives: for type annotations only
+    "designers": {"distributed", "draws", "parts", "views"},
+    "learner": {"draws", "files", "objectives", "parts", "views"},  # objectives: for type annotations only
     "objectives": {"distributed", "draws", "learner", "parts", "views"},
     "feedback": {"datasets", "distributed", "draws", "learner"},
     "value": set(),

@@ -8,7 +8,7 @@ from typing import Any
 
 EXTRAS = {
     "lightly": "lightly", "transformers": "language", "tokenizers": "language", "optuna": "sweep", "sklearn": "sweep",
-    "sqlalchemy": "results",
+    "sqlalchemy": "results", "peft": "lora",
 }  # fmt: skip
 """Optional packages, and the extra in pyproject.toml that installs each."""
 

@@ -382,17 +382,3 @@ def test_the_learner_is_the_recipes_until_image_weights_move(designed_config, tm
     with torch.no_grad():
         designer.head.weight.normal_()
     assert not torch.equal(loss(designer), fixed)
-
-
-def test_a_token_mask_follows_the_credit_of_patches_and_is_resumed(designed_config, tmp_path):
-    designed_config.merge_from_dict(copy.deepcopy(WEIGHED))
-    patch_size = designed_config.backbone.patch_size
-    designed_config.designer = dict(type="vssl.designers.TokenMask", patch_size=patch_size, width=4)
-    runner = build_runner(designed_config, tmp_path / "run", seed=0)
-    assert not runner.train_loop.designer.head.weight.any()
-    runner.train()
-    assert runner.train_loop.designer.head.weight.any()
-    last = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
-    assert last["patch_score/min"] < last["patch_score/max"]
-    resumed = build_runner(designed_config, tmp_path / "run", seed=0, resume=True)
-    assert torch.equal(phi(runner), phi(resumed))

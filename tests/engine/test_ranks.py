@@ -91,3 +91,18 @@ def test_two_ranks_equal_one_with_twice_the_batch(which, compiling, request, tmp
         assert abs(log_one[-1]["value"] - log_two[-1]["value"]) < 1e-3
     start = load_file(one / "backbone.safetensors")
     assert start.keys() == load_file(two / "backbone.safetensors").keys()
+
+
+@pytest.mark.slow
+def test_two_ranks_weigh_the_images_of_the_whole_batch(designed_config, tmp_path):
+    config = copy.deepcopy(designed_config)
+    config.designer = dict(type="vssl.designers.ImageWeights", width=4, entropy=0.1)
+    config.optimizer = dict(type="torch.optim.SGD", lr=0.1, momentum=0.9)
+    config.designer_optimizer = dict(type="torch.optim.SGD", lr=1.0)
+    one = launch(config, tmp_path / "one", 1, tmp_path)
+    two = launch(halved(config), tmp_path / "two", 2, tmp_path)
+    a, b = (torch.load(run / "checkpoint.pth", weights_only=True) for run in (one, two))
+    assert a["designer"]["head.weight"].any()
+    for part in ("learner", "designer"):
+        for name, value in a[part].items():
+            torch.testing.assert_close(b[part][name], value, atol=2e-5, rtol=1e-4, msg=f"{part} {name}")

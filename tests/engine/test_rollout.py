@@ -176,10 +176,12 @@ def test_a_learner_that_diverges_explains_nothing(designed_config, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("designer", ["GlobalPolicy", "CandidateSearch", "ImageWeights"])
+@pytest.mark.parametrize("designer", ["GlobalPolicy", "persistent GlobalPolicy", "CandidateSearch", "ImageWeights"])
 def test_designers_learn_by_rollouts_and_resume_exactly(designed_config, tmp_path, designer):
     config = with_horizon(designed_config, pairs=2, rollouts=2, candidates=3)
-    config.designer = dict(type=f"vssl.designers.{designer}")
+    if designer.startswith("persistent"):  # meta steps at 1, 3 and 5; the checkpoint of step 4 is in the midst of them
+        config["value"].update(rollouts=1, unrolls=3)
+    config.designer = dict(type=f"vssl.designers.{designer.split()[-1]}")
     if designer == "CandidateSearch":
         config.designer_optimizer = None
     whole = build_runner(copy.deepcopy(config), tmp_path / "whole", seed=0)
@@ -336,3 +338,29 @@ def test_the_share_of_hidden_patches_is_learned_by_rollouts_and_resumes(designed
     config["value"].horizon = 0
     with pytest.raises(ConfigError, match="MaskRatio has no gradient: set value"):
         build_runner(config, tmp_path / "other", seed=0)
+
+
+@pytest.mark.slow
+def test_persistent_pairs_go_on_and_begin_anew(designed_config, tmp_path):
+    """Unperturbed learners of a persistent pair are where as many more steps of the run's own kind would bring them."""
+    config = with_horizon(designed_config, pairs=1, unrolls=2, sigma=1e-30, period=1, burn_in=0)
+    config.designer = dict(type="vssl.designers.GlobalPolicy")
+    update = (loop := build_runner(config, tmp_path / "run", seed=0).train_loop).designer_update
+    loop.learner.train()
+    update.designer.requires_grad_(True)
+    start = copy.deepcopy(loop.learner.state_dict())
+    distances = []
+    for _ in range(3):
+        loop.update_designer()
+        one, two = (trial.student.state_dict() for trial in update.persistent._trials.values())
+        assert all(torch.equal(one[name], two[name]) for name in one)
+        distances.append(sum((one[n] - start[f"student.{n}"]).abs().sum().item() for n in one))
+    assert distances[1] > 1.2 * distances[0] and distances[2] < distances[1]
+    assert all(torch.equal(start[name], now) for name, now in loop.learner.state_dict().items())
+
+
+def test_persistent_pairs_need_pairs(designed_config, tmp_path):
+    config = with_horizon(designed_config, unrolls=2, rollouts=2)
+    config.designer = dict(type="vssl.designers.GlobalPolicy")
+    with pytest.raises(ValueError, match="above 1 rollouts=1"):
+        build_runner(config, tmp_path / "run", seed=0)

@@ -24,7 +24,8 @@ def whole():
     boxes = {
         name: corners + 0.1 * torch.rand(views, 6, 4).double() for name, views in (("boxes", 2), ("local_boxes", 1))
     }
-    return {name: torch.randn(6, 5).double() for name in names} | crops | boxes
+    maps = {"patch_scores": torch.randn(2, 6, 16).double(), "patch_weights": 0.5 + torch.rand(2, 6, 16).double()}
+    return {name: torch.randn(6, 5).double() for name in names} | crops | boxes | maps
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ Each rank holds half of the rows in FOLDER/whole.pt and writes what it computes 
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,7 +30,11 @@ def one_step(name: str, whole: dict, rank: int = 0, world_size: int = 1) -> dict
     crops = crops[: learner.objective.n_global_crops]
     draws = Draws(0, "objective", 0, rank, world_size)
     boxes = [whole[name][:, rank::world_size] for name in ("boxes", "local_boxes")]
-    loss, state = learner(Views(crops, small if local else None, *(boxes if local else boxes[:1])), draws)
+    views = Views(crops, small if local else None, *(boxes if local else boxes[:1]))
+    if kind.takes_patch_scores:  # a designer says which patches are hidden and which count
+        maps = (whole[name][: len(crops), rank::world_size] for name in ("patch_scores", "patch_weights"))
+        views = replace(views, **dict(zip(("patch_scores", "patch_weights"), maps, strict=True)))
+    loss, state = learner(views, draws)
     parameters = [p for p in learner.parameters() if p.requires_grad]
     gradient = torch.autograd.grad(loss, parameters, materialize_grads=True, allow_unused=True)
     learner.update_teacher(state, progress=0.0)

@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from vssl.value.horizon import antithetic_gradient, halve, standing, weighted_mean
+from vssl.value.horizon import Unroll, antithetic_gradient, halve, standing, weighted_mean
 
 
 def valued(function, phi, directions, sigma):
@@ -52,3 +53,41 @@ def test_of_equals_the_first_goes_on():
 def test_drops_count_by_their_weights():
     drops = {"depth": torch.tensor(1.0), "segmentation": torch.tensor(4.0)}
     assert weighted_mean(drops, {"segmentation": 1.0, "depth": 3.0}) == 7 / 4
+
+
+def carried_on(persistent, stretches=4, pairs=20_000, sigma=0.5):
+    """Estimates of ∂V/∂φ at the end of each stretch of x ← decay·x + φ, with V = x, and the exact derivatives.
+
+    Each stretch is one step. Plain pairs begin it from where the unperturbed learner stands.
+    """
+    decay, phi, generator = 0.9, torch.tensor([0.3], dtype=torch.float64), torch.Generator().manual_seed(0)
+    unroll, x, unperturbed = Unroll(stretches), torch.zeros(pairs, 2).double(), torch.zeros(()).double()
+    found, exact, slope = [], [], 0.0
+    for _ in range(stretches):
+        directions = torch.randn(pairs, 1, generator=generator, dtype=torch.float64)
+        perturbed = phi + sigma * torch.cat([directions, -directions], dim=1)
+        x = decay * (x if persistent else unperturbed.expand_as(x)) + perturbed
+        unperturbed = decay * unperturbed + phi[0]
+        found.append(float(antithetic_gradient(x, unroll.through(directions) if persistent else directions, sigma)))
+        slope = decay * slope + 1
+        exact.append(slope)
+    return found, exact
+
+
+def test_persistent_pairs_see_the_whole_way_and_plain_ones_its_last_stretch():
+    found, exact = carried_on(persistent=True)
+    torch.testing.assert_close(torch.tensor(found), torch.tensor(exact), rtol=0.05, atol=0)
+    truncated, _ = carried_on(persistent=False)
+    torch.testing.assert_close(torch.tensor(truncated), torch.ones(4), rtol=0.05, atol=0)
+    assert exact[-1] == pytest.approx(1 + 0.9 + 0.81 + 0.729)
+
+
+def test_an_unroll_begins_anew_and_is_saved():
+    unroll, ones = Unroll(2), torch.ones(3, 1)
+    sums = [float(unroll.through(ones)[0]) for _ in range(3)]
+    again = Unroll(2)
+    again.load_state_dict(unroll.state_dict())
+    sums += [float(u.through(ones)[0]) for u in (unroll, again)]
+    assert sums == [1, 2, 1, 2, 2]
+    with pytest.raises(ValueError, match="stretches=0"):
+        Unroll(0)

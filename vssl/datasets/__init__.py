@@ -3,6 +3,7 @@
 from vssl.datasets.image_files import UnreadableImage
 from vssl.datasets.joint import JointTransform, joint_transform
 from vssl.datasets.labeled import AnnotatedImages, DepthImages, SegmentationImages
+from vssl.datasets.mixture import UnlabeledMixture
 from vssl.datasets.sampler import PositionSampler, disjoint_splits, third_split
 from vssl.datasets.unlabeled import UnlabeledImages, UnlabeledShards
 
@@ -13,6 +14,7 @@ __all__ = [
     "PositionSampler",
     "SegmentationImages",
     "UnlabeledImages",
+    "UnlabeledMixture",
     "UnlabeledShards",
     "UnreadableImage",
     "disjoint_splits",

@@ -59,6 +59,8 @@ class Designer(nn.Module):
 
     by_rollouts_alone: bool = False
     """Whether φ has no gradient, so that only the value of H learner steps (``value.horizon``) can move it."""
+    adversarial: bool = False
+    """Whether patch scores follow the loss of the patches, not their credit: a rival that asks no labels."""
 
     def __init__(self, recipe: Recipe):
         super().__init__()

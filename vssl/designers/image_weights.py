@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vssl.designers.base import Construction, Designer
+from vssl.distributed import total
 from vssl.draws import Draws
 from vssl.views.recipes import Recipe
 
@@ -16,7 +17,7 @@ from vssl.views.recipes import Recipe
 class ImageWeights(Designer):
     """The recipe's views, and a learned weight for each image of a batch.
 
-    A small convolutional network looks at each image. The weights of a batch (of one rank) are a softmax over its
+    A small convolutional network looks at each image. The weights of a batch, on all ranks, are a softmax over its
     answers times the number of images, so their mean is 1. Its last layer starts at 0: all images count alike, and
     until φ moves the learner's step is the recipe's to the last bit.
 
@@ -51,14 +52,21 @@ class ImageWeights(Designer):
                 "give another designer or objective"
             )
 
-    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+    def answers(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, " batch"]:
+        """The logarithms of the images' weights, up to a constant of the batch."""
         small = F.adaptive_avg_pool2d(images, self.input_size)
         answers = self.head(self.network((small - 0.5) / 0.25).mean(dim=(2, 3))).squeeze(1)
-        log_share, n = (self.limit * torch.tanh(answers)).log_softmax(0), len(images)
+        return self.limit * torch.tanh(answers)
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+        # A batch that only this rank looks at (a panel of images) is whole by itself.
+        over_ranks = total if draws.world_size > 1 else torch.clone
+        answers, n = self.answers(images), len(images) * draws.world_size
+        log_share = answers - over_ranks(answers.exp().sum()).log()
         weights = log_share.exp() * n
         return Construction(
             views=self.recipe(images, draws),
-            penalty=self.entropy * (log_share.exp() * (log_share + math.log(n))).sum(),
+            penalty=self.entropy * over_ranks((log_share.exp() * (log_share + math.log(n))).sum()),
             statistics={"image_weight/min": weights.detach().min(), "image_weight/max": weights.detach().max()},
             weights=weights,
             image_weights=weights.detach() if bool(self.head.weight.any()) else None,

@@ -24,7 +24,7 @@ from vssl.parts import install_hint
 # What a training config may hold at its top level, and what is needed.
 REQUIRED = ("backbone", "objective", "recipe", "designer", "optimizer", "unlabeled", "batch_size", "budget")
 OPTIONAL = (
-    "schedule", "clip_grad", "decay_tokens", "layer_decay", "continue_run", "export", "feedback", "value",
+    "schedule", "clip_grad", "anchor", "decay_tokens", "layer_decay", "continue_run", "export", "feedback", "value",
     "designer_optimizer", "designer_learning_rates", "designer_checkpoint",
     "seed", "num_workers", "precision", "compile", "threads", "device", "find_unused_parameters",
     "log_interval", "checkpoint_interval", "checkpoint_keep", "rankme_interval", "sample_views", "custom_hooks",
@@ -102,6 +102,14 @@ def check_training_config(config: Config) -> None:
     for key in config.get("value") or {}:
         if key not in (known := value_keys()):
             raise ConfigError(f"{name}: unknown key 'value.{key}'{_suggest(key, known)}")
+    for key in config.get("anchor") or {}:
+        if key not in (known := anchor_keys()):
+            raise ConfigError(f"{name}: unknown key 'anchor.{key}'{_suggest(key, known)}")
+    if config.get("anchor") and "weight" not in config.anchor:
+        raise ConfigError(f"{name}: anchor has no weight; give anchor=dict(weight=0.1), or leave it out")
+    for key in config.backbone.get("lora") or {}:
+        if key not in (known := lora_keys()):
+            raise ConfigError(f"{name}: unknown key 'backbone.lora.{key}'{_suggest(key, known)}")
     checked = {key: node for key, node in config.to_dict().items() if key != "probes"}  # probes check their own
     for key, node in _typed(checked, ""):
         kind = resolve(node["type"], key)
@@ -155,6 +163,18 @@ def value_keys() -> list[str]:
     return [argument for argument in dict.fromkeys(arguments) if argument not in built]
 
 
+def lora_keys() -> list[str]:
+    from vssl.learner.lora import add_lora
+
+    return [key for key in _arguments(add_lora) or () if key != "vit"]
+
+
+def anchor_keys() -> list[str]:
+    from vssl.learner.anchor import Anchor
+
+    return [key for key in _arguments(Anchor) or () if key != "student"]
+
+
 def _typed(node: Any, where: str) -> Iterator[tuple[str, dict]]:
     """All dicts with a ``type``, and their dotted keys."""
     if isinstance(node, dict):
@@ -203,6 +223,8 @@ def _check_option(config: Config, key: str, value: Any) -> None:
             known = _arguments(Budget) or []
         elif parts[:depth] == ["value"]:
             known = value_keys()
+        elif parts[:depth] == ["anchor"]:
+            known = anchor_keys()
         elif "type" in node:
             known = _arguments(resolve(node["type"], where)) or [part]
         if part not in known:

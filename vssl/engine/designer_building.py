@@ -19,7 +19,7 @@ from vssl.feedback import Feedback, FeedbackTask
 from vssl.value.metagradient import central_difference
 
 # Keys of ``value`` that only rollouts read, and those that only the value of one step does.
-OF_ROLLOUTS = ("horizon", "halvings", "rollouts", "pairs", "sigma", "directions")
+OF_ROLLOUTS = ("horizon", "halvings", "rollouts", "pairs", "sigma", "directions", "unrolls")
 OF_ONE_STEP = ("rule", "combine", "average_g_down", "g_down_every", "estimator", "recognisability", "norm_growth")
 
 
@@ -69,6 +69,10 @@ def _horizon_update(
     optimizer: Optimizer | None,
 ) -> HorizonUpdate:
     horizon = settings["horizon"]
+    if designer.adversarial:
+        raise ConfigError(
+            f"designer: adversarial=True follows the loss of one step, not value.horizon={horizon}; set 0"
+        )
     if penalties := [key for key in ("recognisability", "norm_growth") if settings.get(key)]:
         raise ConfigError(f"value.{penalties[0]} is a penalty on one step, value.horizon={horizon}; set it to 0")
     still = learner_step.head_share * (budget.steps or 0)

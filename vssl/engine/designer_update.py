@@ -5,6 +5,7 @@ from functools import partial
 from itertools import combinations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vssl.designers.base import Construction, Designer
@@ -22,6 +23,7 @@ from vssl.value.metagradient import (
     MetaGradient,
     central_difference,
     functional_components,
+    functional_patch_losses,
     functional_tail,
     parameter_gradient,
 )
@@ -92,6 +94,7 @@ class DesignerUpdate(MetaSchedule):
         self._downstream: tuple[list[Tensor], dict[str, list[Tensor]]] | None = None
         self.tail = functional_tail(learner.objective, learner.student)
         self.components = functional_components(learner.objective, learner.student)
+        self.patch_losses = functional_patch_losses(learner.objective, learner.student)
         self.credit: dict[str, Tensor] = {}
         self.preconditioner = AdamPreconditioner(learner_optimizer, learner.student.aligned_parameters())
 
@@ -227,12 +230,20 @@ class DesignerUpdate(MetaSchedule):
             ]
             penalty = penalty - torch.stack(earned).sum()
         if (scores := construction.views.patch_scores) is not None and scores.requires_grad:
-            counted = self.learner.objective.component_weights()
-            of_all = credit(partial(self.components, whole), aligned, meta.v)
-            worth = torch.stack([counted[name] * losses for name, losses in of_all.items()]).sum(0)
-            penalty = penalty - worth_of_scores(scores[0], worth, whole["hidden"])
+            worth = self._worth_of_patches(whole, aligned, meta.v)
+            predicted = self.learner.objective.predicted_patches(whole)
+            penalty = penalty - worth_of_scores(scores.flatten(0, 1), worth, predicted)
         meta.backward(state, self.designer.parameters(), penalty)
         return meta
+
+    def _worth_of_patches(
+        self, state: dict[str, Tensor], aligned: dict[str, nn.Parameter], v: list[Tensor]
+    ) -> Float[Tensor, " predictions"]:
+        """What each predicted patch earns: its credit, or its loss where the designer is an adversary."""
+        if self.designer.adversarial:
+            with torch.no_grad():
+                return self.patch_losses(state, {name: p.detach() for name, p in aligned.items()})["patches"]
+        return credit(partial(self.patch_losses, state), aligned, v)["patches"]
 
     def _credit(self, state: dict[str, Tensor], aligned: dict[str, nn.Parameter], v: list[Tensor]) -> dict[str, Tensor]:
         """∂value/∂weight of each component of the loss, averaged over ranks."""

@@ -21,6 +21,7 @@ from vssl.engine.budget import Budget
 from vssl.engine.clock import PhaseClock
 from vssl.engine.learner_step import LearnerStep
 from vssl.engine.meta_schedule import MetaSchedule
+from vssl.engine.persistent_pairs import PersistentPairs
 from vssl.engine.rollout import Course, Rollouts, Valuation, progress_ahead
 from vssl.feedback import Feedback
 from vssl.value.horizon import antithetic_gradient, halve, standing
@@ -46,6 +47,8 @@ class HorizonUpdate(MetaSchedule):
         pairs: of perturbed φ in each meta step; each pair costs 2·H·rollouts learner steps.
         sigma: how far φ is moved for them.
         directions: ``"gaussian"`` (evolution strategies) or ``"signs"`` (SPSA).
+        unrolls: meta steps over which the learners of the pairs go on, each from where it stood (`PersistentPairs`);
+            1: each meta step begins where the run stands.
         period, burn_in, warmup, freeze_after: see `MetaSchedule`. Make meta steps rare.
 
     Raises:
@@ -67,6 +70,7 @@ class HorizonUpdate(MetaSchedule):
         pairs: int = 4,
         sigma: float = 0.1,
         directions: Literal["gaussian", "signs"] = "gaussian",
+        unrolls: int = 1,
         period: int = 100,
         burn_in: int = 0,
         warmup: int = 0,
@@ -92,7 +96,13 @@ class HorizonUpdate(MetaSchedule):
         self.learner_step, self.budget, self.designer, self.feedback = learner_step, budget, designer, feedback
         self.weights, self.rollouts, self.candidates = dict(weights), rollouts, candidates
         self.horizons = [horizon >> halving for halving in range(halvings, -1, -1)]
+        if unrolls < 1 or (unrolls > 1 and (rollouts > 1 or isinstance(designer, CandidateDesigner))):
+            raise ValueError(
+                f"value: unrolls={unrolls} with rollouts={rollouts} and {type(designer).__name__}: give 1 or more, and "
+                "above 1 rollouts=1 and a designer that follows pairs of perturbed parameters"
+            )
         self.pairs, self.sigma, self.directions = pairs, sigma, directions
+        self.persistent = PersistentPairs(unrolls) if unrolls > 1 else None
 
     def learner_steps(self) -> int:
         """How many the rollouts of one meta step take."""
@@ -167,9 +177,14 @@ class HorizonUpdate(MetaSchedule):
             for pair, direction in enumerate(directions):
                 for side, sign in enumerate((1, -1)):
                     _set(parameters, phi + sign * self.sigma * direction)
-                    values[pair, side] = rollouts.value(self.designer, horizon)
+                    if self.persistent is None:
+                        values[pair, side] = rollouts.value(self.designer, horizon)
+                    else:
+                        values[pair, side] = self.persistent.value(rollouts, self.designer, horizon, (pair, side))
         finally:
             _set(parameters, phi)
+        if self.persistent is not None:
+            directions = self.persistent.unroll.through(directions)
         values = self.feedback.controlled_values(values.flatten(), step, f"after {horizon}").view_as(values)
         self.optimizer.zero_grad(set_to_none=True)
         penalty = self._penalty(rollouts.courses[0], parameters)
@@ -194,12 +209,15 @@ class HorizonUpdate(MetaSchedule):
         return {
             "feedback": self.feedback.extra_state(),
             "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
+            "persistent": None if self.persistent is None else self.persistent.state_dict(),
         }
 
     def load_state_dict(self, state: dict) -> None:
         self.feedback.load_extra_state(state["feedback"])
         if self.optimizer is not None:
             self.optimizer.load_state_dict(state["optimizer"])
+        if self.persistent is not None:
+            self.persistent.load_state_dict(state["persistent"])
 
 
 def _draws_of(course: int, draws: Callable[[str], Draws]) -> Callable[[str, int], Draws]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from vssl.designers.base import Construction
 from vssl.distributed import average
 from vssl.draws import Draws
+from vssl.learner.anchor import Anchor
 from vssl.learner.learner import Learner
 
 
@@ -36,6 +37,7 @@ class LearnerStep:
             cost a trained backbone more than it brings. The backbone's schedule covers the rest.
         clip_grad: largest gradient norm of the learner, or None.
         autocast: context of the forward pass.
+        anchor: what the backbone is pulled back to, or None.
     """
 
     learner: Learner
@@ -44,6 +46,7 @@ class LearnerStep:
     head_share: float = 0.0
     clip_grad: float | None = None
     autocast: Callable = nullcontext
+    anchor: Anchor | None = None
 
     def __post_init__(self):
         if not 0 <= self.head_share < 1:
@@ -81,15 +84,22 @@ class LearnerStep:
         parameters = [p for p in learner.parameters() if p.grad is not None]
         if model is None:
             average([p.grad for p in parameters if p.grad is not None])
+        if self.anchor is not None:
+            self.anchor.add_gradient(learner.student)
         gradient_norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_grad or float("inf"))
         # the step's one device synchronisation: weights are never moved by a gradient that is not finite
         if not torch.isfinite(loss.detach() + gradient_norm):
             raise FloatingPointError(f"loss {loss.item():.4g}, gradient norm {gradient_norm.item():.4g}")
+        if self.anchor is not None:
+            self.anchor.pull(learner.student, optimizer)
         optimizer.step()
+        if self.anchor is not None:
+            self.anchor.follow(learner.student)
         learner.update_teacher(state, progress)
         return StepTaken(loss.detach(), gradient_norm, learner.objective.targets_of(state))
 
     def copied(self) -> "LearnerStep":
         """The same step of a copy of learner, teacher and optimizer: nothing that it does reaches this one."""
         learner, optimizer = copy.deepcopy((self.learner, self.optimizer))  # together, so that weights stay shared
-        return replace(self, learner=learner, optimizer=optimizer)
+        anchor = None if self.anchor is None else self.anchor.copied()
+        return replace(self, learner=learner, optimizer=optimizer, anchor=anchor)

@@ -71,9 +71,13 @@ RANGES: dict[str, Range] = {
     **_all("clip_grad budget.seconds", POSITIVE),
     **_all("schedule.warmup_share schedule.final_ratio schedule.head_share", SHARE),
     "layer_decay": POSITIVE_SHARE,
+    "anchor.momentum": SHARE,
+    "lora.rank": COUNT,
+    "lora.alpha": POSITIVE,
+    "lora.dropout": BELOW_1,
     **_all("value.period value.g_down_every one_step_probe.interval one_step_probe.batches", COUNT),
     **_all("value.burn_in value.warmup value.horizon value.halvings", COUNT_OR_0),
-    **_all("value.rollouts value.pairs", COUNT),
+    **_all("value.rollouts value.pairs value.unrolls", COUNT),
     "value.sigma": POSITIVE,
     "candidates": COUNT,
     "most": POSITIVE_SHARE,
@@ -144,6 +148,7 @@ ANY_NUMBER = {
     "weights": "a task may count against another",
     "loss_weights": "by component; the objective checks them",
     "components": "by component; the designer checks them against the objective",
+    "shares": "by source; the dataset checks them",
 }
 # Pairs of arguments of one node, where the first must stay below the second.
 _BELOW = (("min_depth", "max_depth"),)

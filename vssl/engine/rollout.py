@@ -8,6 +8,7 @@ constructions have equal values, and most of what a batch does cancels in their 
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -70,6 +71,28 @@ class Trial:
     @property
     def student(self) -> TimmBackbone:
         return self._learner_step.learner.student
+
+    def go_on(self, course: Course, construct: Construct) -> "Trial":
+        """From where it stands, along another course with another construction."""
+        self._course, self._construct, self.steps = course, construct, 0
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        step = self._learner_step
+        return {
+            "learner": step.learner.state_dict(),
+            "optimizer": step.optimizer.state_dict(),
+            "anchor": None if step.anchor is None else step.anchor.state_dict(),
+            "diverged": self.diverged,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> "Trial":
+        step, self.diverged = self._learner_step, state["diverged"]
+        step.learner.load_state_dict(state["learner"])
+        step.optimizer.load_state_dict(state["optimizer"])
+        if step.anchor is not None:
+            step.anchor.load_state_dict(state["anchor"])
+        return self
 
     def advance(self, to: int) -> "Trial":
         """Go on until it has taken `to` steps; IndexError beyond the course's batches."""
@@ -143,10 +166,14 @@ class Rollouts:
         """
         with same_random_state():
             trials = self._halfway.pop(key, None) or [Trial(course, construct) for course in self.courses]
-            worth = torch.stack([self._valuation.value(trial.advance(horizon)) for trial in trials]).mean()
         if keep:
             self._halfway[key] = trials
-        return worth
+        return self.value_of(trials, horizon)
+
+    def value_of(self, trials: Sequence[Trial], horizon: int) -> Float[Tensor, ""]:
+        """The mean drop of L_down when they have taken `horizon` steps of their courses."""
+        with same_random_state():
+            return torch.stack([self._valuation.value(trial.advance(horizon)) for trial in trials]).mean()
 
 
 def progress_ahead(budget: Budget, step: int, count: int) -> list[float]:

@@ -178,6 +178,7 @@ class PretrainRunner(Runner):
             "budget": loop.budget.state_dict(),
             "learner": self.learner.state_dict(),
             "optimizer": self.optim_wrapper.optimizer.state_dict(),
+            "anchor": None if loop.learner_step.anchor is None else loop.learner_step.anchor.state_dict(),
             "stream": loop.stream.state_dict(),
             "designer": loop.designer.state_dict(),
             "meta_stream": None if loop.meta_stream is None else loop.meta_stream.state_dict(),

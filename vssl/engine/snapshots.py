@@ -23,6 +23,7 @@ from vssl.engine.checkpoint import same_random_state
 from vssl.engine.config import ConfigError
 from vssl.engine.designer_parts import describe_policy, matched_random
 from vssl.engine.gradient_record import GradientRecord
+from vssl.engine.image_worth import record_image_worth
 from vssl.engine.mask_analysis import analyse_masks, write_mask_analysis
 from vssl.engine.record_files import append_line, forget_lines_after, pixels, save_arrays
 from vssl.engine.record_images import panel_images
@@ -98,6 +99,7 @@ class SnapshotHook(Hook):
             analysis = analyse_masks(loop.designer, loop.designer_update)
             if analysis is not None:
                 write_mask_analysis(self.work_dir, analysis | {"step": loop.step})
+            record_image_worth(loop, self.work_dir)
 
     def _take(self, loop) -> None:
         with undisturbed(loop), torch.no_grad():

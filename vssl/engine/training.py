@@ -29,6 +29,7 @@ from vssl.engine.learner_step import LearnerStep
 from vssl.engine.optimizer import continue_run, parameter_groups
 from vssl.engine.runner import PretrainRunner
 from vssl.feedback import Feedback
+from vssl.learner.anchor import Anchor
 from vssl.learner.learner import Learner
 from vssl.learner.schedules import warmup_cosine
 from vssl.progress import say
@@ -125,7 +126,13 @@ def build_runner(
     _try_out(learner, designer, feedback, dataset, device)
     if compiling is not None:
         compile_learner(learner, compiling, device)
-    parts = dict(learner=learner, designer=designer, optimizer=optimizer, designer_update=designer_update)
+    parts = dict(
+        learner=learner,
+        designer=designer,
+        optimizer=optimizer,
+        designer_update=designer_update,
+        anchor=learner_step.anchor,
+    )
     saved = _restored(work_dir, seed, parts) if resume else None
     return PretrainRunner(
         learner=learner,
@@ -210,7 +217,8 @@ def _learner_step(config: Config, learner: Learner, optimizer: Optimizer, device
     schedule = dict(warmup_share=0.0, final_ratio=1.0) | dict(config.get("schedule", {}))
     head_share = schedule.pop("head_share", 0.0)
     rate, clip_grad = partial(warmup_cosine, **schedule), config.get("clip_grad")
-    return LearnerStep(learner, optimizer, rate, head_share, clip_grad, _autocast(config, device))
+    anchor = Anchor(learner.student, **config.anchor) if config.get("anchor") else None
+    return LearnerStep(learner, optimizer, rate, head_share, clip_grad, _autocast(config, device), anchor)
 
 
 def load_designer(run: str | Path) -> Designer:

@@ -28,6 +28,7 @@ class TokenViews:
     # Of images, which the meta step asks for: text has neither.
     local_crops: ClassVar[None] = None
     patch_scores: ClassVar[None] = None
+    patch_weights: ClassVar[None] = None
 
     def detach(self) -> "TokenViews":
         """The same views without a graph: what the learner is trained on."""

@@ -4,9 +4,10 @@ The tail (last K blocks and the final norm) holds the aligned parameters S. Only
 meta-gradient runs the trunk once (see vssl/value/metagradient.py).
 """
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -16,6 +17,7 @@ from timm.models import Eva, VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
+from vssl.learner.lora import add_lora
 from vssl.learner.weights import ViT, load_weights
 
 
@@ -37,6 +39,8 @@ class TimmBackbone(nn.Module):
         checkpoint_key: which of several networks in that file, e.g. ``"teacher"``.
         aligned_blocks: K, how many of the last blocks belong to S; 1..depth.
         grad_checkpointing: recompute blocks in the backward pass to save memory.
+        lora: train low-rank additions alone, with these settings of `vssl.learner.lora.add_lora`; None: all weights. S
+            is then what is trained in the last K blocks, and exports have the additions merged in.
         **model_args: anything `timm.create_model` takes, e.g. ``embed_dim=96, depth=4`` for a small model.
 
     Raises:
@@ -54,6 +58,7 @@ class TimmBackbone(nn.Module):
         checkpoint_key: str | None = None,
         aligned_blocks: int = 2,
         grad_checkpointing: bool = False,
+        lora: Mapping[str, Any] | None = None,
         **model_args,
     ):
         super().__init__()
@@ -71,6 +76,8 @@ class TimmBackbone(nn.Module):
             load_weights(vit, checkpoint, checkpoint_key)
         elif checkpoint_key:
             raise ValueError(f"backbone {name}: checkpoint_key={checkpoint_key!r} needs a checkpoint beside it")
+        if lora is not None:
+            add_lora(vit, **lora)
         self.depth, self.embed_dim = len(self.vit.blocks), self.vit.embed_dim
         self.patch_size = self.vit.patch_embed.patch_size[0]
         self.num_prefix_tokens = self.vit.num_prefix_tokens

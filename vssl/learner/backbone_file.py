@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vssl.files import exported_file, whole
 from vssl.learner.backbone import TimmBackbone
+from vssl.learner.lora import merged_weights
 
 METADATA_KEY = "vssl"
 OTHER_KINDS = {"causal_lm": "vssl.language.causal_lm:load_causal_lm"}
@@ -33,8 +34,8 @@ def export_backbone(backbone: TimmBackbone, path: str | Path, card: dict | None 
 
 
 def weights_of(backbone: TimmBackbone) -> dict[str, Tensor]:
-    """The weights by timm's names, each in memory of its own, on the CPU."""
-    return {name: value.detach().contiguous().cpu() for name, value in backbone.vit.state_dict().items()}
+    """The weights by timm's names, adapters merged in, each in memory of its own, on the CPU."""
+    return {name: value.detach().contiguous().cpu() for name, value in merged_weights(backbone.vit).items()}
 
 
 def sort_metadata(path: Path) -> None:

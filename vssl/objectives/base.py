@@ -8,9 +8,10 @@ meta-gradient calls `begin` once and differentiates `finish` only (vssl/value).
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vssl.distributed import rank_and_size, total
 from vssl.draws import Draws
 from vssl.learner.backbone import TimmBackbone, Tokens
 from vssl.views.crops import Views
@@ -46,8 +47,8 @@ class Objective(nn.Module):
     weighs_images: bool = True
     """Whether `finish` takes weights of images; False where the loss is one number for the whole batch."""
     takes_patch_scores: bool = False
-    """Whether masks are drawn by the views' `patch_scores`; then every component is (batch, hidden) and a state has the
-    indices ``hidden`` of the same shape."""
+    """Whether masks are drawn by the views' `patch_scores`, and hidden patches count by their `patch_weights`; then
+    there are `patch_losses` and `predicted_patches`."""
 
     # For the table in docs/objectives.md (vssl/objectives/catalogue.py).
     paper: str = ""
@@ -87,6 +88,17 @@ class Objective(nn.Module):
         Where the loss is one number for the whole batch, the only component has no axes.
         """
         raise TypeError(f"{type(self).__name__} does not say what its loss consists of")
+
+    def patch_losses(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, " predictions"]]:
+        """What is lost at each of `predicted_patches`, as ``"patches"``; only with `takes_patch_scores`.
+
+        A view's part of the loss is their mean over the view.
+        """
+        raise TypeError(f"{type(self).__name__} has no losses of single patches")
+
+    def predicted_patches(self, state: State) -> Int[Tensor, " predictions"]:
+        """Indices in the flattened ``(views · batch, patches)``; a patch may be predicted more than once."""
+        raise TypeError(f"{type(self).__name__} has no losses of single patches")
 
     def component_weights(self) -> dict[str, float]:
         """How much each component counts at present; see `weigh`."""
@@ -192,11 +204,11 @@ class Objective(nn.Module):
 def mean_over_images(losses: Float[Tensor, " batch"], state: State) -> Float[Tensor, ""]:
     """The loss of a batch. Designers that draw for each image weight it: what they learn is each image's share.
 
-    The weights are normalised, so that an image is compared with the batch: the derivative by a weight of 1 is
-    (its loss − the mean) / batch.
+    The weights are normalised over the batch of all ranks, so that an image is compared with it: the derivative by a
+    weight of 1 is (its loss − the mean) / batch. The mean of this over ranks is the loss of the whole batch.
     """
     weights = state.get(WEIGHTS)
-    return losses.mean() if weights is None else (weights * losses).sum() / weights.sum()
+    return losses.mean() if weights is None else (weights * losses).sum() / total(weights.sum()) * rank_and_size()[1]
 
 
 def pack(tokens: Tokens, name: str) -> State:

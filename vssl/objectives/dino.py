@@ -100,7 +100,7 @@ class DINO(Objective):
     def begin(  # type: ignore[override]  # `uses_teacher`: it gets one
         self, student: TimmBackbone, teacher: EMATeacher, views: Views, draws: Draws
     ) -> State:
-        state = self._begin_global(student, teacher, self.crops_of(views), draws)
+        state = self._begin_global(student, teacher, views, draws)
         if views.local_crops is not None:
             self._check_local_crops(views.local_crops)
             state |= pack(student.trunk(views.local_crops.flatten(0, 1)), "local")
@@ -110,10 +110,11 @@ class DINO(Objective):
         self,
         student: TimmBackbone,
         teacher: EMATeacher,
-        crops: Float[Tensor, "views batch 3 height width"],
+        views: Views,
         draws: Draws,
     ) -> State:
         """What the global crops give: the student's trunk and the teacher's targets."""
+        crops = self.crops_of(views)
         rows = crops.flatten(0, 1)
         with self._graph_of_teacher():
             logits = self._class_logits(teacher, teacher.backbone(rows))

@@ -18,6 +18,7 @@ from vssl.learner.weights import load_weights
 from vssl.objectives.base import State
 from vssl.objectives.dinov2 import DINOv2
 from vssl.objectives.gram import enlarged_patches, gram
+from vssl.views.crops import Views
 
 
 class DINOv3(DINOv2):
@@ -87,13 +88,13 @@ class DINOv3(DINOv2):
         self,
         student: TimmBackbone,
         teacher: EMATeacher,
-        crops: Float[Tensor, "views batch 3 height width"],
+        views: Views,
         draws: Draws,
     ) -> State:
-        state = super()._begin_global(student, teacher, crops, draws)
+        state = super()._begin_global(student, teacher, views, draws)
         if self.gram_weight and self.step >= self.gram_start:
             with self._graph_of_teacher():
-                rows = crops.flatten(0, 1)
+                rows = views.global_crops.flatten(0, 1)
                 state["gram"] = gram(enlarged_patches(self.gram_teacher.backbone, rows, self.gram_scale))
         return state
 

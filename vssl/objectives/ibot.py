@@ -7,18 +7,20 @@ arXiv 2111.07832, section 3; defaults from the command for ViT-S/16 in the READM
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vssl.draws import Draws
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.schedules import linear, warmup
 from vssl.learner.teacher import EMATeacher
-from vssl.objectives.base import State, pack
+from vssl.objectives.base import State, pack, unpack
 from vssl.objectives.centring import move_centre
 from vssl.objectives.dino import DINO
 from vssl.objectives.dino_head import DINOHead, full_precision
 from vssl.objectives.patch_masks import BlockMasks, RandomMasks
+from vssl.objectives.patch_weights import relative_weights
+from vssl.views.crops import Views
 
 
 class IBOT(DINO):
@@ -44,6 +46,7 @@ class IBOT(DINO):
         ValueError: the backbone has no class token, or a setting is out of range.
     """
 
+    takes_patch_scores = True
     paper = "Zhou et al. 2022, arXiv 2111.07832, and its code"
     works_on = "class token, hidden patches"
 
@@ -110,11 +113,12 @@ class IBOT(DINO):
         self,
         student: TimmBackbone,
         teacher: EMATeacher,
-        crops: Float[Tensor, "views batch 3 height width"],
+        views: Views,
         draws: Draws,
     ) -> State:
+        crops = self.crops_of(views)
         rows = crops.flatten(0, 1)
-        mask, hidden = self.masks(draws, crops.shape[1], len(crops), student.grid(rows))
+        mask, hidden = self.masks(draws, crops.shape[1], len(crops), student.grid(rows), views.patch_scores)
         with self._graph_of_teacher():
             tokens = teacher.backbone(rows)
             logits = self._class_logits(teacher, tokens)
@@ -125,7 +129,7 @@ class IBOT(DINO):
             patch_logits = full_precision(patch_head(patches))
             targets = self._targets(logits, self.center, self.teacher_temperature).unflatten(0, crops.shape[:2])
             patch_targets = self._targets(patch_logits, self.patch_center, self.patch_temperature)
-        return {
+        state = {
             **pack(student.trunk(rows, mask=mask, mask_token=self.mask_token), "global"),
             "targets": targets,
             "patch_targets": patch_targets,
@@ -134,6 +138,9 @@ class IBOT(DINO):
             "teacher_mean": logits.detach().mean(0),
             "teacher_patch_sum": patch_logits.detach().sum(0),
         }
+        if views.patch_weights is not None:
+            state["patch_weights"] = relative_weights(views.patch_weights.flatten(0, 1), hidden, mask.shape[1])
+        return state
 
     def hide(self, mask_ratio: float | None) -> None:
         """The mean of a masked view. Both ends of the constructor's range are multiplied by one factor; where the upper
@@ -159,15 +166,30 @@ class IBOT(DINO):
             losses["patch"] = self.patch_weight * self._patch_losses(student.patch_tokens(tokens["global"]), state)
         return losses
 
+    def patch_losses(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, " predictions"]]:
+        patches = student.patch_tokens(student.tail(unpack(state, "global")))
+        weight = self.patch_weight * self.component_weights()["patch"]
+        return {"patches": weight * self._losses_of_hidden(patches, state)}
+
+    def predicted_patches(self, state: State) -> Int[Tensor, " predictions"]:
+        return state["hidden"]
+
     def _patch_losses(self, patches: Float[Tensor, "rows patches dim"], state: State) -> Float[Tensor, " batch"]:
         mask, hidden = state["mask"], state["hidden"]
+        losses = self._losses_of_hidden(patches, state)
+        of_patch = losses.new_zeros(mask.numel()).index_copy(0, hidden, losses).view_as(mask)
+        of_crop = of_patch.sum(1) / mask.sum(1).clamp(min=1)
+        return of_crop.unflatten(0, (self.n_global_crops, -1)).mean(0)
+
+    def _losses_of_hidden(
+        self, patches: Float[Tensor, "rows patches dim"], state: State
+    ) -> Float[Tensor, " predictions"]:
+        hidden = state["hidden"]
         logits = full_precision(self.patch_head(patches.flatten(0, 1).index_select(0, hidden)))
         logits = logits / self.student_temperature
         # The cross-entropy, without a table of log-probabilities: the targets sum to 1.
         entropy = logits.logsumexp(-1) - (state["patch_targets"] * logits).sum(-1)
-        of_patch = entropy.new_zeros(mask.numel()).index_copy(0, hidden, entropy).view_as(mask)
-        of_crop = of_patch.sum(1) / mask.sum(1).clamp(min=1)
-        return of_crop.unflatten(0, (self.n_global_crops, -1)).mean(0)
+        return state["patch_weights"] * entropy if "patch_weights" in state else entropy
 
     def teacher_modules(self) -> dict[str, nn.Module]:
         own = {} if self.own_patch_head is None else {"patch_head": self.own_patch_head}

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vssl.draws import Draws
@@ -21,6 +21,7 @@ from vssl.objectives.base import Objective, State, mean_over_images, pack, unpac
 from vssl.objectives.decoder import TokenDecoder
 from vssl.objectives.dino_head import full_precision
 from vssl.objectives.multiblock import MultiBlockMasks
+from vssl.objectives.patch_weights import relative_weights
 from vssl.views.crops import Views
 
 
@@ -48,6 +49,7 @@ class IJEPA(Objective):
 
     n_global_crops = 1
     uses_teacher = True
+    takes_patch_scores = True
     paper = "Assran et al. 2023, arXiv 2301.08243, and its code"
     works_on = "patches of the context block"
 
@@ -87,18 +89,23 @@ class IJEPA(Objective):
     ) -> State:
         images = self.crops_of(views)[0]
         grid = student.grid(images)
-        context, targets = self.masks(draws, len(images), grid)
+        scores = None if views.patch_scores is None else views.patch_scores[0]
+        context, targets = self.masks(draws, len(images), grid, scores)
         with nullcontext() if self.flow_through_teacher else torch.no_grad():
             patches = full_precision(teacher.backbone.patch_tokens(teacher.backbone(images)))
             patches = F.layer_norm(patches, patches.shape[-1:])
             of_targets = patches.gather(1, targets.flatten(1).unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
-        return {
+        state = {
             **pack(student.trunk(images, context), "context"),
             "context": context,
             "targets": targets,
             "positions": self.predictor.positions(grid, images),
             "features": of_targets.unflatten(1, targets.shape[1:]),
         }
+        if views.patch_weights is not None:
+            weights = relative_weights(views.patch_weights[0], self.predicted_patches(state), grid[0] * grid[1])
+            state["patch_weights"] = weights.view_as(targets)
+        return state
 
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
         return mean_over_images(self.losses(student, state).mean(dim=(1, 2)), state)
@@ -113,7 +120,15 @@ class IJEPA(Objective):
         """The loss of each patch of each target."""
         tokens = student.tail(unpack(state, "context"))
         predicted = self.predictor(tokens, state["context"], state["targets"], state["positions"])
-        return F.smooth_l1_loss(full_precision(predicted), state["features"], reduction="none").mean(-1)
+        losses = F.smooth_l1_loss(full_precision(predicted), state["features"], reduction="none").mean(-1)
+        return state["patch_weights"] * losses if "patch_weights" in state else losses
+
+    def patch_losses(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, " predictions"]]:
+        return {"patches": self.losses(student, state).flatten()}
+
+    def predicted_patches(self, state: State) -> Int[Tensor, " predictions"]:
+        targets, patches = state["targets"].flatten(1), len(state["positions"])
+        return (targets + patches * torch.arange(len(targets), device=targets.device).unsqueeze(1)).flatten()
 
     def teacher_momentum(self, progress: float) -> float:
         return linear(self.momentum_start, self.momentum_end, progress)

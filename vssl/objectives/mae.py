@@ -5,10 +5,10 @@ Polarity: `keep` are the indices of patches that the backbone sees, `hidden` the
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vssl.draws import Draws
@@ -17,7 +17,8 @@ from vssl.learner.schedules import cosine
 from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
 from vssl.objectives.decoder import TokenDecoder
-from vssl.objectives.patch_masks import random_mask
+from vssl.objectives.mae_masks import KINDS, mae_mask
+from vssl.objectives.patch_weights import relative_weights
 from vssl.objectives.targets import Pixels, Target
 from vssl.parts import build_part
 from vssl.views.crops import Views
@@ -40,6 +41,7 @@ class MAE(Objective):
             predicted together. ``dict(type=Pixels)``, the default, is the paper's.
         target_graph: whether a gradient reaches the views through the target too. The target is made of the view, so
             leaving this path out makes the gradient to φ inexact; it does not change the learner's gradient.
+        mask: which patches are hidden: ``"random"`` (the paper's), ``"block"`` or ``"grid"``, see `mae_mask`.
         teacher_momentum_start, teacher_momentum_end: for targets of the EMA teacher; its momentum follows a cosine
             between the two.
 
@@ -68,8 +70,12 @@ class MAE(Objective):
         target_graph: bool = True,
         teacher_momentum_start: float = 0.996,
         teacher_momentum_end: float = 1.0,
+        mask: Literal["random", "block", "grid"] = "random",
     ):
         super().__init__()
+        if mask not in KINDS:
+            raise ValueError(f"MAE mask={mask!r}; give one of {', '.join(map(repr, KINDS))}")
+        self.mask, self.takes_patch_scores = mask, mask != "grid"  # a grid leaves nothing to choose
         self._mask_ratio, self.target_graph = mask_ratio, target_graph
         self.hide(mask_ratio)
         self.momentum_start, self.momentum_end = teacher_momentum_start, teacher_momentum_end
@@ -91,7 +97,7 @@ class MAE(Objective):
         images = self.crops_of(views)[0]
         rows, columns = student.grid(images)
         scores = None if views.patch_scores is None else views.patch_scores[0]
-        keep, hidden = random_mask(draws, len(images), rows * columns, self.mask_ratio, scores)
+        keep, hidden = mae_mask(self.mask, draws, len(images), (rows, columns), self.mask_ratio, scores)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.target_graph):
             whole = [target(student, teacher, images) for target in self.targets]
             observed = {
@@ -101,7 +107,7 @@ class MAE(Objective):
             }
             values = torch.cat(whole, dim=-1)
             values = values.gather(1, hidden.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
-        return {
+        state = {
             **pack(student.trunk(images, keep), "visible"),
             "keep": keep,
             "hidden": hidden,
@@ -109,6 +115,10 @@ class MAE(Objective):
             "target": values,
             **observed,
         }
+        if views.patch_weights is not None:
+            weights = relative_weights(views.patch_weights[0], self.predicted_patches(state), rows * columns)
+            state["patch_weights"] = weights.view_as(hidden)
+        return state
 
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
         errors = self.squared_errors(student, state).items()
@@ -128,10 +138,21 @@ class MAE(Objective):
     def component_weights(self) -> dict[str, float]:
         return dict(self.weights)
 
+    def patch_losses(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, " predictions"]]:
+        losses = [self.weights[name] * of for name, of in self.losses(student, state).items()]
+        return {"patches": torch.stack(losses).sum(0).flatten()}
+
+    def predicted_patches(self, state: State) -> Int[Tensor, " predictions"]:
+        hidden = state["hidden"]
+        patches = state["keep"].shape[1] + hidden.shape[1]
+        return (hidden + patches * torch.arange(len(hidden), device=hidden.device).unsqueeze(1)).flatten()
+
     def _all_errors(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch hidden values"]]:
         tokens = student.tail(unpack(state, "visible"))
         predicted = self.decoder(tokens, state["keep"], state["hidden"].unsqueeze(1), state["positions"]).squeeze(1)
         errors = (predicted.to(state["target"].dtype) - state["target"]).square()
+        if "patch_weights" in state:
+            errors = state["patch_weights"].unsqueeze(-1) * errors
         parts = errors.split(list(self.components.values()), dim=-1)
         return dict(zip(self.components, parts, strict=True))
 

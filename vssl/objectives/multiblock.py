@@ -4,10 +4,13 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from vssl.distributed import gather
 from vssl.draws import Draws
+from vssl.objectives.patch_masks import check_scores
 
 TRIES = 20
 """At a context, before one target fewer is cut out of it; the authors'."""
@@ -59,11 +62,17 @@ class MultiBlockMasks:
         self.context_scale, self.target_scale, self.target_aspect = context_scale, target_scale, target_aspect
         self.n_targets, self.min_keep = n_targets, min_keep
 
-    def __call__(self, draws: Draws, batch: int, grid: tuple[int, int]) -> Blocks:
+    def __call__(
+        self, draws: Draws, batch: int, grid: tuple[int, int], scores: Float[Tensor, "batch patches"] | None = None
+    ) -> Blocks:
         """Blocks for `batch` images with `grid` = (rows, columns) patches.
 
+        With `scores`, a target's place has as odds the exponential of the mean score of its patches. Where an image's
+        scores are equal, nothing changes, to the last bit. Several ranks exchange their scores.
+
         Raises:
-            ValueError: targets or context can't have more than `min_keep` patches on so small a grid.
+            ValueError: targets or context can't have more than `min_keep` patches on so small a grid, or not one score
+                for each patch.
         """
         # For the whole batch on every rank: the smallest context of all ranks must be known.
         numbers, images = draws.on("cpu").whole(), batch * draws.world_size
@@ -71,7 +80,11 @@ class MultiBlockMasks:
         self._check(grid)
         target = _size(for_target, self.target_scale, self.target_aspect, grid)
         context = _size(for_context, self.context_scale, (1.0, 1.0), grid)
-        targets = _block(numbers.uniform(images, self.n_targets, 2), target, grid)
+        places = numbers.uniform(images, self.n_targets, 2)
+        if scores is not None:
+            check_scores(scores, grid[0] * grid[1])
+            places = _by_odds(places, _of_all_ranks(scores, draws.world_size), target, grid)
+        targets = _block(places, target, grid)
         seen = self._contexts(numbers.uniform(images, self.n_targets + 1, TRIES, 2), context, targets, grid)
         kept = int(seen.sum(1).min())
         indices = seen.int().argsort(dim=1, descending=True, stable=True)[:, :kept]
@@ -124,6 +137,36 @@ def _size(
     area = int(grid[0] * grid[1] * (scale[0] + number * (scale[1] - scale[0])))
     ratio = aspect[0] + number * (aspect[1] - aspect[0])
     return min(round(math.sqrt(area * ratio)), grid[0] - 1), min(round(math.sqrt(area / ratio)), grid[1] - 1)
+
+
+def _by_odds(
+    places: Float[Tensor, "images targets 2"],
+    scores: Float[Tensor, "images patches"],
+    size: tuple[int, int],
+    grid: tuple[int, int],
+) -> Float[Tensor, "images targets 2"]:
+    """The places moved so that uniform ones become draws by the odds: the row first, then the column in it."""
+    odds = F.avg_pool2d(scores.double().unflatten(1, grid).unsqueeze(1), size, stride=1).squeeze(1).exp()
+    row = _inverse(odds.sum(2), places[..., 0])
+    in_row = odds.gather(1, row.unsqueeze(2).expand(-1, -1, odds.shape[2]))
+    column = _inverse(in_row, places[..., 1:]).squeeze(2)
+    moved = torch.stack([(row + 0.5) / odds.shape[1], (column + 0.5) / odds.shape[2]], dim=-1).to(places)
+    lowest, highest = scores.aminmax(dim=1)
+    return torch.where((lowest == highest)[:, None, None], places, moved)
+
+
+def _inverse(odds: Float[Tensor, "... n"], numbers: Float[Tensor, "... k"]) -> Int[Tensor, "... k"]:
+    """The choice that each number in [0, 1) stands for, where choices have these odds."""
+    upto = odds.cumsum(-1) / odds.sum(-1, keepdim=True)
+    return torch.searchsorted(upto, numbers.to(odds).contiguous(), right=True).clamp(max=odds.shape[-1] - 1)
+
+
+def _of_all_ranks(scores: Float[Tensor, "batch patches"], world_size: int) -> Float[Tensor, "images patches"]:
+    """On the CPU, in the order of the whole batch: row i of rank r is row i · world_size + r (`Draws`)."""
+    if world_size == 1:
+        return scores.detach().cpu()
+    every, _ = gather(scores.detach())
+    return every.unflatten(0, (world_size, -1)).transpose(0, 1).flatten(0, 1).cpu()
 
 
 def _block(places: Float[Tensor, "... 2"], size: tuple[int, int], grid: tuple[int, int]) -> Int[Tensor, "... patches"]:

@@ -8,10 +8,13 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from vssl.draws import Draws
+
+Scores = Float[Tensor, "batch views patches"] | None
+"""Logarithms of the patches' odds to be hidden; None where all have the same."""
 
 BLOCKS, TRIES = 16, 10
 """The most blocks of one mask, and the tries at each; ten are the authors'. Their blocks have no limit."""
@@ -50,11 +53,28 @@ class RandomMasks:
             raise ValueError(f"mask probability={probability} must be in [0, 1], the share of masked views, e.g. 0.5")
         self.ratio, self.probability = (low, high), probability
 
-    def __call__(self, draws: Draws, batch: int, views: int, grid: tuple[int, int]) -> Masks:
-        """Masks for `views` views of each of `batch` images, all with `grid` = (rows, columns) patches."""
+    def __call__(
+        self,
+        draws: Draws,
+        batch: int,
+        views: int,
+        grid: tuple[int, int],
+        scores: Float[Tensor, "views batch patches"] | None = None,
+    ) -> Masks:
+        """Masks for `views` views of each of `batch` images, all with `grid` = (rows, columns) patches.
+
+        `scores` are logarithms of the patches' odds to be hidden. Which views are masked, and how much of each, does
+        not depend on them, and scores of 0 change nothing, to the last bit.
+
+        Raises:
+            ValueError: not one score for each patch.
+        """
         on_cpu = draws.on("cpu")
         wanted = self._wanted(on_cpu.stratified(batch, views), grid[0] * grid[1])
-        mask = self._draw(on_cpu, wanted, grid)
+        if scores is not None:
+            check_scores(scores, grid[0] * grid[1])
+            scores = scores.detach().transpose(0, 1).cpu()
+        mask = self.drawn(on_cpu, wanted, grid, scores)
         mask = mask.transpose(0, 1).flatten(0, 1)
         hidden = mask.flatten().nonzero().squeeze(1)
         return Masks(mask.to(draws.device, non_blocking=True), hidden.to(draws.device, non_blocking=True))
@@ -65,10 +85,11 @@ class RandomMasks:
         share = low + (high - low) * place / max(self.probability, 1e-12)
         return torch.where(place < self.probability, (patches * share).long(), 0)
 
-    def _draw(
-        self, draws: Draws, wanted: Int[Tensor, "batch views"], grid: tuple[int, int]
+    def drawn(
+        self, draws: Draws, wanted: Int[Tensor, "batch views"], grid: tuple[int, int], scores: Scores = None
     ) -> Bool[Tensor, "batch views patches"]:
-        return _lowest(draws.uniform(*wanted.shape, grid[0] * grid[1]), wanted)
+        """`wanted` patches hidden in each view; on the CPU, as draws and scores must be."""
+        return _lowest(_by_odds(draws.uniform(*wanted.shape, grid[0] * grid[1]), scores), wanted)
 
 
 class BlockMasks(RandomMasks):
@@ -77,6 +98,9 @@ class BlockMasks(RandomMasks):
     Blocks are added until the number of hidden patches is reached or ten tries at a block have failed, so that a mask
     may hide less than it should. A block's area is uniform between `min_patches` and what is missing, the logarithm of
     its height / width is uniform; a try fails where the block does not fit into the grid or would hide too much.
+
+    With scores, a try fails at random too: a block is taken with probability exp(mean score of its patches − the
+    highest mean among its ten tries that fit).
 
     Args:
         ratio, probability: see `RandomMasks`.
@@ -103,84 +127,80 @@ class BlockMasks(RandomMasks):
             raise ValueError(f"mask min_patches={min_patches} must be 1 or more, e.g. 4")
         self.min_patches, self.log_aspect, self.exact = min_patches, -math.log(min_aspect), exact
 
-    def _draw(
-        self, draws: Draws, wanted: Int[Tensor, "batch views"], grid: tuple[int, int]
+    def drawn(
+        self, draws: Draws, wanted: Int[Tensor, "batch views"], grid: tuple[int, int], scores: Scores = None
     ) -> Bool[Tensor, "batch views patches"]:
         # All numbers at once: what is drawn next must not depend on how many blocks this rank's masks have.
         numbers = draws.uniform(*wanted.shape, BLOCKS, TRIES, 4).flatten(0, 1)
         missing, mask = wanted.flatten().clone(), torch.zeros(wanted.numel(), *grid, dtype=torch.bool)
+        of_patches = None if scores is None else scores.reshape(-1, *grid)
         for block in range(BLOCKS):
             open_masks = missing.nonzero().squeeze(1)
             if not len(open_masks):
                 break
-            added = self._block(numbers[open_masks, block], mask[open_masks], missing[open_masks])
+            of_open = None if of_patches is None else of_patches[open_masks]
+            added = self._block(numbers[open_masks, block], mask[open_masks], missing[open_masks], of_open)
             mask[open_masks] |= added
             # As in the authors' code, a mask whose ten tries have failed is done.
             left = wanted.flatten()[open_masks] - mask[open_masks].sum((1, 2))
             missing[open_masks] = torch.where(added.any(2).any(1), left, 0)
         mask = mask.flatten(1).unflatten(0, wanted.shape)
         if self.exact:
-            order = draws.uniform(*mask.shape).masked_fill(mask, 2.0)
+            order = _by_odds(draws.uniform(*mask.shape), scores).masked_fill(mask, 2.0)
             mask = mask | _lowest(order, wanted - mask.sum(-1))
         return mask
 
     def _block(
-        self, numbers: Float[Tensor, "masks tries 4"], mask: Bool[Tensor, "masks rows columns"], missing: Tensor
+        self,
+        numbers: Float[Tensor, "masks tries 4"],
+        mask: Bool[Tensor, "masks rows columns"],
+        missing: Int[Tensor, " masks"],
+        scores: Float[Tensor, "masks rows columns"] | None = None,
     ) -> Bool[Tensor, "masks rows columns"]:
         """The first try of each mask that fits; nothing where none does."""
         rows, columns = mask.shape[1:]
+        chance = numbers[..., 0] * 4096 % 1  # digits of a number that the size of a block is too coarse for
         smallest = (min(rows, columns) // 3) ** 2 if self.min_patches is None else self.min_patches
         area, aspect, top, left = numbers.unbind(-1)
         area = smallest + area * (missing.unsqueeze(1) - smallest)
         aspect = (self.log_aspect * (2 * aspect - 1)).exp()
         height, width = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
         top, left = (top * (rows - height + 1)).floor(), (left * (columns - width + 1)).floor()
-        new = height * width - _hidden_within(mask, top, left, height, width)
+        new = height * width - _sum_within(mask.int(), top, left, height, width)
         fits = (height < rows) & (width < columns) & (new > 0) & (new <= missing.unsqueeze(1))
+        if scores is not None:
+            mean = _sum_within(scores, top, left, height, width) / (height * width).clamp(min=1)
+            highest = mean.masked_fill(~fits, -math.inf).amax(1, keepdim=True)
+            fits &= chance < (mean - highest).exp()
         first = fits.int().argmax(1, keepdim=True)
         top, left, height, width = (side.gather(1, first) for side in (top, left, height, width))
         inside = _between(rows, top, height).unsqueeze(2) & _between(columns, left, width).unsqueeze(1)
         return inside & fits.any(1)[:, None, None]
 
 
-def random_mask(
-    draws: Draws, batch: int, patches: int, mask_ratio: float, scores: Float[Tensor, "batch patches"] | None = None
-) -> tuple[Int[Tensor, "batch kept"], Int[Tensor, "batch hidden"]]:
-    """(keep, hidden): indices of the visible and of the hidden patches, ``int(patches·(1 − mask_ratio))`` visible.
-
-    With `scores`, the hidden patches are drawn one by one without replacement, each with odds exp(score): those with
-    the largest u^(1/odds), u uniform (Efraimidis and Spirakis 2006), which is Gumbel top-k. Scores of 0 change nothing,
-    to the last bit.
-
-    Raises:
-        ValueError: no patch would be visible, or none hidden; or not one score for each patch.
-    """
-    kept = int(patches * (1.0 - mask_ratio))
-    if not 0 < kept < patches:
+def check_scores(scores: Float[Tensor, "... given"], patches: int) -> None:
+    """Raises ValueError unless there is one score for each patch."""
+    if scores.shape[-1] != patches:
         raise ValueError(
-            f"mask_ratio={mask_ratio:.4g} leaves {kept} of {patches} patches visible; change the ratio (or the "
-            "bounds of the designer that moves it), or use larger images"
-        )
-    if scores is None:
-        order = draws.permutation(batch, patches)
-    elif scores.shape == (batch, patches):
-        order = (draws.uniform(batch, patches) ** (-scores.detach()).exp()).argsort(dim=1)
-    else:
-        raise ValueError(
-            f"the designer scores {scores.shape[1]} patches of a view, the backbone has {patches}; "
+            f"the designer scores {scores.shape[-1]} patches of a view, the backbone has {patches}; "
             "set designer.patch_size to the backbone's patch size"
         )
-    return order[:, :kept], order[:, kept:]
 
 
-def _hidden_within(
-    mask: Bool[Tensor, "masks rows columns"], top: Tensor, left: Tensor, height: Tensor, width: Tensor
-) -> Int[Tensor, "masks tries"]:
-    """How many hidden patches each mask has in each rectangle; meaningless where that leaves the grid."""
-    sums = F.pad(mask.int().cumsum(1).cumsum(2), (1, 0, 1, 0))  # of all patches above and to the left
+def _by_odds(uniform: Float[Tensor, "... patches"], scores: Scores) -> Float[Tensor, "... patches"]:
+    """Numbers whose lowest ones are a draw without replacement, each patch with odds exp(score) (Efraimidis and
+    Spirakis 2006). Their order at scores of 0 is that of `uniform`, to the last bit."""
+    return uniform if scores is None else -((1 - uniform) ** (-scores).exp())
+
+
+def _sum_within(
+    values: Shaped[Tensor, "masks rows columns"], top: Tensor, left: Tensor, height: Tensor, width: Tensor
+) -> Shaped[Tensor, "masks tries"]:
+    """Sum of the values in each rectangle; meaningless where that leaves the grid."""
+    sums = F.pad(values.cumsum(1).cumsum(2), (1, 0, 1, 0))  # of all patches above and to the left
 
     def corner(row: Tensor, column: Tensor) -> Tensor:
-        row, column = row.clamp(0, mask.shape[1]), column.clamp(0, mask.shape[2])
+        row, column = row.clamp(0, values.shape[1]), column.clamp(0, values.shape[2])
         return sums.flatten(1).gather(1, (row * sums.shape[2] + column).long())
 
     bottom, right = top + height, left + width

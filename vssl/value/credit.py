@@ -55,9 +55,9 @@ def credit(
 
 
 def worth_of_scores(
-    scores: Float[Tensor, "batch patches"], earned: Float[Tensor, "batch hidden"], hidden: Int[Tensor, "batch hidden"]
+    scores: Float[Tensor, "rows patches"], earned: Float[Tensor, " predictions"], predicted: Int[Tensor, " predictions"]
 ) -> Float[Tensor, ""]:
-    """A scalar whose derivative by the scores is ∂V/∂scores where each hidden patch's share of its image's loss is a
+    """A scalar whose derivative by the scores is ∂V/∂scores where each hidden patch's share of its row's loss is a
     softmax of the hidden patches' scores, at equal shares.
 
     Where scores are odds of being hidden, this is, at equal odds and in expectation over masks, ∂V/∂scores up to a
@@ -66,10 +66,14 @@ def worth_of_scores(
 
     Args:
         scores: with a graph to φ.
-        earned: credit of each hidden patch's loss.
-        hidden: indices of the hidden patches.
+        earned: credit of each prediction's loss.
+        predicted: its index in ``scores.flatten()``. A row without predictions, as iBOT has, counts as 0.
     """
-    return (scores.gather(1, hidden) * (earned - earned.mean(dim=1, keepdim=True))).mean()
+    rows, patches = scores.shape
+    row = predicted // patches
+    count = earned.new_zeros(rows).index_add(0, row, torch.ones_like(earned)).clamp(min=1)
+    mean = earned.new_zeros(rows).index_add(0, row, earned) / count
+    return (scores.flatten()[predicted] * (earned - mean[row]) / count[row]).sum() / rows
 
 
 def _difference(losses, point: dict[str, Tensor], direction: dict[str, Tensor]) -> dict[str, Tensor]:

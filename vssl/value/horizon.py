@@ -4,6 +4,7 @@ They know nothing of learners; vssl/engine/rollout.py makes the values.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -31,6 +32,43 @@ def antithetic_gradient(
     """
     slopes = (values[:, 0] - values[:, 1]) / (2 * sigma)
     return (slopes.to(directions).unsqueeze(1) * directions).mean(0)
+
+
+class Unroll:
+    """Persistent evolution strategies (Vicol et al. 2021, arXiv 2112.13835): what perturbed learners have gone through.
+
+    A value after H steps does not know what φ does later: its gradient is biased for the value of a longer way. Here
+    the learner of each perturbation goes on from where it stood, with a new ε in each stretch of H steps. The sum of
+    its ε takes the place of the last one in `antithetic_gradient`; the expectation is the gradient of the smoothed
+    value over the whole way up to there. Its variance grows with the number of stretches.
+
+    Args:
+        stretches: after this many, all begin anew from where the run stands. 1 or more; 1 is `antithetic_gradient`
+            alone.
+    """
+
+    def __init__(self, stretches: int):
+        if stretches < 1:
+            raise ValueError(f"stretches={stretches} must be 1 or more")
+        self.stretches, self.age = stretches, 0
+        self.total: Float[Tensor, "pairs parameters"] | None = None
+
+    @property
+    def begins(self) -> bool:
+        """Whether the next stretch is a first one."""
+        return self.age % self.stretches == 0
+
+    def through(self, directions: Float[Tensor, "pairs parameters"]) -> Float[Tensor, "pairs parameters"]:
+        """The sums of ε with those of the next stretch."""
+        self.total = directions if self.begins or self.total is None else self.total + directions
+        self.age += 1
+        return self.total
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"age": self.age, "total": self.total}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.age, self.total = state["age"], state["total"]
 
 
 def halve(

@@ -254,6 +254,11 @@ def functional_components(objective: nn.Module, student: nn.Module) -> Callable[
     return _functional(_Method(objective, student, "loss_components"))
 
 
+def functional_patch_losses(objective: nn.Module, student: nn.Module) -> Callable[..., dict[str, Tensor]]:
+    """``objective.patch_losses(student, state)`` as a function of state and θ_S."""
+    return _functional(_Method(objective, student, "patch_losses"))
+
+
 def _functional(whole: "_Method") -> Callable:
     def tail(state: dict[str, Tensor], params: dict[str, Tensor]) -> Any:
         weights = {f"student.{name}": p for name, p in params.items()}

@@ -17,7 +17,8 @@ class Views:
     whoever made the views does not say.
 
     `patch_scores` are the logarithms of each patch's odds to be hidden, in the order of the patches, row by row; None
-    where all have the same.
+    where all have the same. `patch_weights` are positive and in the same order: how much the loss of a hidden patch
+    counts beside that of the other hidden patches of its view; None where all count alike.
     """
 
     global_crops: Float[Tensor, "views batch 3 height width"]
@@ -25,6 +26,7 @@ class Views:
     global_boxes: Float[Tensor, "views batch 4"] | None = None
     local_boxes: Float[Tensor, "local_views batch 4"] | None = None
     patch_scores: Float[Tensor, "views batch patches"] | None = None
+    patch_weights: Float[Tensor, "views batch patches"] | None = None
 
     def detach(self) -> "Views":
         """The same views without a graph: what the learner is trained on."""

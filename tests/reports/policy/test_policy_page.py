@@ -349,3 +349,18 @@ def test_a_damaged_analysis_is_named(run):
     (run / "mask_analysis.json").write_text("{")
     with pytest.raises(ValueError, match=r"mask_analysis\.json is not readable JSON"):
         read_record(run)
+
+
+def test_the_page_shows_which_images_and_sources_count(run):
+    weights = {"most": 2.5, "least": 0.4}
+    ends = {end: [{"name": f"{end}<{i}>.jpg", "weight": w} for i in range(2)] for end, w in weights.items()}
+    sources = [{"name": "streets", "mean": 1.2, "se": 0.1, "images": 9}]
+    sources += [{"name": "web", "mean": 0.7, "se": None, "images": 1}]
+    told = {"step": 100, "images": 10, "sources": sources} | ends
+    (run / "image_worth.json").write_text(json.dumps(told))
+    np.savez(run / "image_worth.npz", **{end: np.zeros((2, 8, 8, 3), np.uint8) for end in ends})
+    html = render_policy_page(read_record(run))
+    assert Page(html).wrong == [] and "most&lt;0&gt;.jpg<br>2.500" in html
+    text = visible(html)
+    assert "Images: weights from 0.40 to 2.50, mean 1; by source streets 1.20, web 0.70." in text
+    assert "Which images count" in text and "1.200 ± 0.100" in text

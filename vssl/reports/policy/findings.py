@@ -2,6 +2,7 @@
 
 from vssl.reports.metrics import format_difference
 from vssl.reports.one_step_figures import MILLI, difference_to_base, format_r, select
+from vssl.reports.policy.image_worth_section import image_worth_findings
 from vssl.reports.policy.ingredients import ingredient_findings
 from vssl.reports.policy.magnitude_figures import largest_moves, views_of
 from vssl.reports.policy.record import Record
@@ -13,7 +14,8 @@ NEARLY_FLAT = 0.02
 
 def findings(record: Record) -> list[str]:
     """What a reader should know before scrolling; only what the record can say."""
-    return [*_moves(record), *ingredient_findings(record.metrics), *_signal(record), *_probe(record), *_mask(record)]
+    ingredients = [*ingredient_findings(record.metrics), *image_worth_findings(record)]
+    return [*_moves(record), *ingredients, *_signal(record), *_probe(record), *_mask(record)]
 
 
 def _moves(record: Record) -> list[str]:

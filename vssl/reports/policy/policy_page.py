@@ -11,6 +11,7 @@ from vssl.reports.markup import absent, document, figure, paragraph, section, ta
 from vssl.reports.metrics import format_number
 from vssl.reports.one_step_figures import one_step_figure, one_step_table
 from vssl.reports.policy.findings import findings
+from vssl.reports.policy.image_worth_section import image_worth_section
 from vssl.reports.policy.ingredients import choices_of, credit_figure, credits_of, weights_of, worth_of
 from vssl.reports.policy.magnitude_figures import (
     gates_figure,
@@ -54,6 +55,7 @@ def render_policy_page(record: Record) -> str:
         section("The panel over training time", panel_section(record)),
         section("What the policy draws from", _policy(record)),
         *([section(_INGREDIENTS, ingredients)] if (ingredients := _ingredients(record)) else []),
+        *([section("Which images count", images)] if (images := image_worth_section(record)) else []),
         section("The value over training time", _value(record)),
         section("∂V/∂parameter: signal or noise?", _gradient(record)),
         section("Does the predicted drop happen?", _one_step(record)),

@@ -30,7 +30,7 @@ class Record:
     """Everything that a run recorded of its designer; what it did not record is empty or None.
 
     info: run.json. metrics: rows of metrics.jsonl. policy: rows of policy.jsonl. sweeps: name → (values, images).
-    one_step: rows of one_step.jsonl. mask_analysis: the file of that name.
+    one_step: rows of one_step.jsonl. mask_analysis, image_worth: the files of that name, the latter's pictures by end.
     """
 
     path: Path
@@ -43,6 +43,8 @@ class Record:
     sweeps: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     one_step: list[dict] = field(default_factory=list)
     mask_analysis: dict | None = None
+    image_worth: dict | None = None
+    image_worth_pictures: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def last(self) -> Snapshot:
@@ -81,6 +83,8 @@ def read_record(run: str | Path) -> Record:
         sweeps=_sweeps(run / _FOLDER / "sweeps.npz"),
         one_step=read_lines(run / "one_step.jsonl"),
         mask_analysis=read_json(run / "mask_analysis.json") if (run / "mask_analysis.json").is_file() else None,
+        image_worth=read_json(worth) if (worth := run / "image_worth.json").is_file() else None,
+        image_worth_pictures=read_arrays(worth.with_suffix(".npz"), ("most", "least")) if worth.is_file() else {},
     )
 
 

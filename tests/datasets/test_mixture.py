@@ -1,0 +1,80 @@
+"""A mixture of folders: its proportions, that no image is left out, that it resumes and is dealt to ranks exactly."""
+
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vssl.datasets import PositionSampler, UnlabeledImages, UnlabeledMixture
+from vssl.datasets.stream import Stream
+
+COUNTS = {"a": 12, "b": 4}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Images of one colour, which says which they are: 0 to 11 in a, 12 to 15 in b."""
+    root = tmp_path_factory.mktemp("mixture")
+    for first, (name, count) in zip((0, 12), COUNTS.items(), strict=True):
+        (root / name).mkdir()
+        for number in range(count):
+            pixels = np.full((8, 8, 3), 10 * (first + number), np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number:02d}.png")
+    return root
+
+
+def mixture(folder, **shares):
+    return UnlabeledMixture({name: folder / name for name in COUNTS}, 8, shares or None)
+
+
+def drawn(dataset, count, **sampler):
+    keys = islice(PositionSampler(len(dataset), seed=3, **sampler), count)
+    return [int(dataset[key][0, 0, 0]) // 10 for key in keys]
+
+
+def test_without_shares_it_is_one_folder(folder):
+    assert drawn(mixture(folder), 40) == drawn(UnlabeledImages(folder, 8), 40)
+
+
+@pytest.mark.parametrize(
+    ("shares", "of_b"), [({"a": 1, "b": 1}, 8), ({"a": 0.75, "b": 0.25}, 4), ({"a": 7, "b": 1}, 2)]
+)
+def test_every_epoch_has_the_shares_and_every_image_of_a_source_comes_as_often(folder, shares, of_b):
+    dataset = mixture(folder, **shares)
+    images = drawn(dataset, 12 * len(dataset))
+    for epoch in range(12):
+        assert sum(image >= 12 for image in images[16 * epoch : 16 * (epoch + 1)]) == of_b
+    times = Counter(images)
+    assert len(times) == 16
+    for source in (range(12), range(12, 16)):
+        assert max(times[i] for i in source) - min(times[i] for i in source) <= 1
+    assert dataset.source_of((15, 0)) == "b" and dataset.path(0).parent.name == "a"
+
+
+def test_a_stream_goes_on_and_is_dealt_to_ranks_exactly(folder):
+    dataset = mixture(folder, a=1, b=2)
+    whole = Stream(dataset, 4, seed=0)
+    batches = [whole.next()[0] for _ in range(9)]
+    resumed = Stream(dataset, 4, seed=0)
+    resumed.load_state_dict({**resumed.state_dict(), "position": 20})
+    assert torch.equal(resumed.next()[0], batches[5])
+    ranks = [Stream(dataset, 2, seed=0, rank=rank, world_size=2) for rank in (0, 1)]
+    for batch in batches:
+        assert torch.equal(torch.stack([rank.next()[0] for rank in ranks], dim=1).flatten(0, 1), batch)
+
+
+def test_what_is_wrong_is_told(folder):
+    roots = {name: folder / name for name in COUNTS}
+    for given, told in [
+        (dict(roots={"a": folder / "a"}), "two or more folders"),
+        (dict(roots=roots, shares={"a": 1.0}), r"shares are of \['a'\]"),
+        (dict(roots=roots, shares={"a": 1.0, "b": 0.0}), "must be above 0"),
+        (dict(roots=roots, shares={"a": 1.0, "b": 0.001}), "b has less than one of the 16 images"),
+    ]:
+        with pytest.raises(ValueError, match=told):
+            UnlabeledMixture(size=8, **given)
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        UnlabeledMixture({"a": folder / "a", "c": folder / "c"}, 8)

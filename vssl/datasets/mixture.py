@@ -1,0 +1,110 @@
+"""A mixture of folders of unlabeled images, in the proportions that a config asks for."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vssl.datasets.sampler import index_and_position
+from vssl.datasets.shards import INDEX
+from vssl.datasets.unlabeled import SKIPPED, UnlabeledImages, UnlabeledShards
+
+
+class UnlabeledMixture(Dataset):
+    """The images of several folders, each a folder tree (`UnlabeledImages`) or shards (`UnlabeledShards`).
+
+    Without `shares` an epoch is all images once, as if they lay in one folder. With them an epoch is as long, and each
+    source has its share of it, to one image. A source then goes through all of its images, in an order drawn once,
+    before any comes again: a small one with a large share comes around several times an epoch, a large one with a
+    small share takes several epochs. Which image stands at a position depends on the position and the seed alone, so
+    runs resume and ranks share exactly. In a config::
+
+        unlabeled = dict(type=UnlabeledMixture, roots=dict(streets="data/streets", web="data/web"), size=224,
+                         shares=dict(streets=0.7, web=0.3))
+
+    Args:
+        roots: by name, the folders.
+        size: pixels.
+        shares: by name, how much of the stream each source is, above 0; they are divided by their sum.
+        skip_corrupt: see `UnlabeledImages`; of each source.
+
+    Raises:
+        FileNotFoundError, ValueError: see `UnlabeledImages` and `UnlabeledShards`; fewer than two sources, other names
+            in `shares`, or a share that is not one image of an epoch.
+        UnreadableImage: (when an item is read) more files of a source are unreadable than `skip_corrupt` tolerates.
+    """
+
+    def __init__(
+        self,
+        roots: Mapping[str, str | Path],
+        size: int,
+        shares: Mapping[str, float] | None = None,
+        skip_corrupt: float = SKIPPED,
+    ):
+        if not isinstance(roots, Mapping) or len(roots) < 2:
+            raise ValueError(f"roots={roots!r}: give two or more folders by name, or UnlabeledImages for one")
+        if shares is not None and shares.keys() != roots.keys():
+            raise ValueError(f"shares are of {sorted(shares)}, roots of {sorted(roots)}; give the same names")
+        if shares is not None and not all(0 < share < math.inf for share in shares.values()):
+            raise ValueError(f"shares={dict(shares)} must be above 0; leave a source out that is not wanted")
+        self.names = sorted(roots)  # a saved config comes back with its keys sorted
+        self.sources = [_opened(Path(roots[name]), size, skip_corrupt) for name in self.names]
+        self.root = ", ".join(str(source.root) for source in self.sources)
+        lengths = [len(source) for source in self.sources]
+        weights = np.array(lengths if shares is None else [shares[name] for name in self.names], dtype=np.float64)
+        ends = np.rint(np.cumsum(weights) / weights.sum() * sum(lengths)).astype(int)
+        self._ends, self.per_epoch = ends, np.diff(ends, prepend=0)
+        """How many images of an epoch are of each source."""
+        if not self.per_epoch.all():
+            name = self.names[int(self.per_epoch.argmin())]
+            raise ValueError(f"shares: {name} has less than one of the {sum(lengths)} images of an epoch; give it more")
+        orders = [np.random.default_rng((0, n)).permutation(n).astype(np.uint32) for n in lengths]
+        self._orders = None if shares is None else orders
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, key: int | tuple[int, int]) -> UInt8[Tensor, "3 size size"]:
+        source, image = self._find(key)
+        return self.sources[source][image]
+
+    def _find(self, key: int | tuple[int, int]) -> tuple[int, int]:
+        """(number of the source, image in it)."""
+        index, position = index_and_position(key)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        index %= len(self)
+        source = int(np.searchsorted(self._ends, index, side="right"))
+        place = index - int(self._ends[source] - self.per_epoch[source])
+        if self._orders is None:
+            return source, place
+        order, earlier = self._orders[source], position // len(self) * int(self.per_epoch[source])
+        return source, int(order[(earlier + place) % len(order)])
+
+    def source_of(self, key: int | tuple[int, int]) -> str:
+        """The name of the source that an image comes from."""
+        return self.names[self._find(key)[0]]
+
+    def path(self, index: int) -> Path:
+        """The file behind an index in the first epoch."""
+        source, image = self._find((index, 0))
+        return self.sources[source].path(image)
+
+    @property
+    def unreadable(self) -> int:
+        """How many images could not be read so far, in all processes of this rank."""
+        return sum(source.unreadable for source in self.sources)
+
+    def list_unreadable(self, file: Path) -> None:
+        """See `UnlabeledImages`; numbers are those of a source, paths say of which."""
+        for source in self.sources:
+            source.list_unreadable(file)
+
+
+def _opened(root: Path, size: int, skip_corrupt: float) -> UnlabeledImages | UnlabeledShards:
+    kind = UnlabeledShards if (root / INDEX).is_file() else UnlabeledImages
+    return kind(root, size, skip_corrupt)
