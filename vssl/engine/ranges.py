@@ -67,6 +67,7 @@ def _all(names: str, allowed: Range) -> dict[str, Range]:
 RANGES: dict[str, Range] = {
     # top level
     **_all("batch_size log_interval checkpoint_interval checkpoint_keep threads budget.steps", COUNT),
+    **_all("accumulate accumulate.parts", COUNT),
     **_all("num_workers seed rankme_interval sample_views snapshots snapshot_images", COUNT_OR_0),
     **_all("clip_grad budget.seconds", POSITIVE),
     **_all("schedule.warmup_share schedule.final_ratio schedule.head_share", SHARE),
