@@ -13,7 +13,7 @@ from vssl.draws import Draws
 from vssl.engine import ConfigError, load_config
 from vssl.engine.accumulation import Accumulation
 from vssl.engine.learner_step import LearnerStep
-from vssl.engine.train import train
+from vssl.engine.training import train
 from vssl.learner import TimmBackbone
 from vssl.learner.learner import Learner
 from vssl.objectives import OBJECTIVES
