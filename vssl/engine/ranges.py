@@ -129,6 +129,8 @@ RANGES: dict[str, Range] = {
     "head_lr": POSITIVE,
     "depth_scale": POSITIVE,
     "skip_corrupt": NOT_NEGATIVE,
+    **_all("buffer_shards tries", COUNT),
+    "cache_gb": POSITIVE,
     **_all("head_weight_decay ridge_l2 min_depth weight", NOT_NEGATIVE),
     **_all("max_depth relative_step", POSITIVE),
     "momentum": BELOW_1,
