@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "export": {"files", "learner", "reports", "scores"},
     "comparison": {"compat", "config_files", "engine", "files", "probes", "processes", "progress", "reports"},
     "sweep": {
-        "comparison", "compat", "config_files", "engine", "files", "parts", "probes", "progress", "reports", "scores",
+        "comparison", "compat", "config_files", "engine", "files", "parts", "probes", "processes", "progress",
+        "reports", "scores",
     },
     "commands": {
         "benchmarks", "comparison", "config_files", "datasets", "engine", "export", "files", "learner", "options",
