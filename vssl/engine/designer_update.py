@@ -35,10 +35,10 @@ from vssl.views.crops import Views
 
 
 class _OfAllParts(NamedTuple):
-    """Of a meta batch in parts: its g_pre, and with `norm_growth` ‖g_pre‖ of its base views; over all ranks."""
+    """Of a meta batch in parts: its g_pre, and with `norm_growth` ‖g_pre‖ of its base views, else 0; over all ranks."""
 
     g_pre: list[Tensor]
-    reference: Tensor | None
+    reference: Tensor
 
 
 class DesignerUpdate(MetaSchedule):
@@ -198,7 +198,7 @@ class DesignerUpdate(MetaSchedule):
                 with same_random_state():
                     base = self.designer.recipe(images, draws("meta views"))
                     of_base.append(self._gradient_of_base(base, draws, autocast))
-        reference = norm(average(mean_gradient(of_base))) if of_base else None
+        reference = norm(average(mean_gradient(of_base))) if of_base else g_pre[0][0].new_zeros(())
         return _OfAllParts(average(mean_gradient(g_pre)), reference)
 
     def _gradient_of_base(self, base: Views, draws: Callable[[str], Draws], autocast) -> list[Tensor]:
@@ -264,16 +264,16 @@ class DesignerUpdate(MetaSchedule):
         g_down: list[Tensor],
         draws: Callable[[str], Draws],
         autocast,
-        of_all: "_OfAllParts | None" = None,
+        parts: "_OfAllParts | None" = None,
     ) -> MetaGradient:
         """2d: −value + penalties, into the gradients of φ."""
         aligned, rule = self.learner.student.aligned_parameters(), self.rule
         self.learner.objective.adopt(**construction.for_objective)
         if self.norm_growth:
-            if of_all is None:
+            if parts is None:
                 reference = norm(average(self._gradient_of_base(base, draws, autocast)))
             else:
-                reference = of_all.reference
+                reference = parts.reference
             rule = NormGrowth(rule, self.norm_growth, reference)
         whole, state, rest = self._tail_inputs(construction, draws, autocast)
         meta = self.estimator(
@@ -283,7 +283,7 @@ class DesignerUpdate(MetaSchedule):
             partial(rule, g_down, preconditioner=self.preconditioner),
             rest=rest,
             reduce=average,
-            **({} if of_all is None else {"whole": of_all.g_pre}),
+            **({} if parts is None else {"whole": parts.g_pre}),
         )
         penalty = construction.penalty
         if construction.learned_weights is not None:

@@ -60,7 +60,7 @@ def execute(
             after_each()
 
     if jobs > 1:
-        run_in_jobs(sweep, opening, one_trial, jobs, told)  # type: ignore[arg-type]  # there with several jobs
+        run_in_jobs(sweep, opening, one_trial, jobs, told)
         return
     while one_trial(sweep, study, workers, say):
         told()
