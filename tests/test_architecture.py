@@ -35,8 +35,8 @@ MAY_IMPORT = {
         "results",
     },
     "sweep": {
-        "comparison", "compat", "config_files", "engine", "environment", "files", "parts", "probes", "progress",
-        "reports", "scores",
+        "comparison", "compat", "config_files", "engine", "environment", "files", "parts", "probes", "processes",
+        "progress", "reports", "scores",
     },
     "results": {"compat", "config_files", "engine", "files", "parts", "reports", "scores"},
     "commands": {

@@ -42,6 +42,7 @@ class Draws:
     ):
         digest = hashlib.sha256(f"{seed}/{stream}/{step}".encode()).digest()
         self._generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+        self._name = seed, stream, step
         self._rank, self.world_size, self.device = rank, world_size, torch.device(device)
 
     def uniform(self, batch: int, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
@@ -70,6 +71,19 @@ class Draws:
         other = copy(self)
         other.device = torch.device(device)
         return other
+
+    def of_part(self, number: int, parts: int) -> "Draws":
+        """The stream from its beginning, for every `parts`-th row of this rank from row `number` on.
+
+        A part is to a rank what a rank is to the whole batch: it gets the numbers that its rows would have got in one
+        piece.
+        """
+        return Draws(*self._name, number * self.world_size + self._rank, parts * self.world_size, self.device)
+
+    def beside(self, number: int) -> "Draws":
+        """Another stream in the same place, for the `number`-th batch of a step that has several."""
+        seed, stream, step = self._name
+        return Draws(seed, f"{stream}/{number}", step, self._rank, self.world_size, self.device)
 
     def whole(self) -> "Draws":
         """The same stream as one rank draws it: for choices that look at the whole batch, or that all ranks share.

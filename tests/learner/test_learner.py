@@ -35,7 +35,7 @@ def test_the_teacher_follows_with_the_objectives_momentum(dino, views):
         dino.student.vit.norm.weight.add_(1.0)
     dino.update_teacher(state, progress=0.0)
     torch.testing.assert_close(dino.teacher.backbone.vit.norm.weight, start + 0.004, rtol=0, atol=1e-6)
-    torch.testing.assert_close(dino.objective.center, 0.1 * state["teacher_mean"])
+    torch.testing.assert_close(dino.objective.center, 0.1 * state["observed.mean"])
     dino.update_teacher(state, progress=1.0)  # momentum 1: the teacher stands still
     torch.testing.assert_close(dino.teacher.backbone.vit.norm.weight, start + 0.004, rtol=0, atol=1e-6)
 

@@ -109,7 +109,7 @@ def test_the_centre_moves_only_in_update_and_by_its_momentum(dino, backbone, mak
     dino.center.copy_(start)
     for _ in range(3):
         dino.update(state)
-    torch.testing.assert_close(dino.center, 0.9**3 * start + (1 - 0.9**3) * state["teacher_mean"])
+    torch.testing.assert_close(dino.center, 0.9**3 * start + (1 - 0.9**3) * state["observed.mean"])
 
 
 def test_a_shift_of_all_teacher_logits_along_the_centre_changes_nothing(dino, backbone, make_views, make_teacher):

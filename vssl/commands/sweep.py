@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, metavar="N", help="of the sampler, instead of the config's")
     parser.add_argument("--storage", metavar="URL", help="as SQLAlchemy reads it (default: study.db in the work dir)")
     parser.add_argument("--study", metavar="NAME", help="in that storage (default: the work directory's name)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trials side by side, in N processes")
     parser.add_argument("--check", action="store_true", help="check config, space, data and probes; run nothing")
     return parser
 

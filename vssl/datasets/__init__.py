@@ -4,6 +4,7 @@ from vssl.datasets.image_files import UnreadableImage
 from vssl.datasets.joint import JointTransform, joint_transform
 from vssl.datasets.labeled import AnnotatedImages, DepthImages, SegmentationImages
 from vssl.datasets.mixture import UnlabeledMixture
+from vssl.datasets.remote_shards import RemoteShards
 from vssl.datasets.sampler import PositionSampler, disjoint_splits, third_split
 from vssl.datasets.unlabeled import UnlabeledImages, UnlabeledShards
 
@@ -12,6 +13,7 @@ __all__ = [
     "DepthImages",
     "JointTransform",
     "PositionSampler",
+    "RemoteShards",
     "SegmentationImages",
     "UnlabeledImages",
     "UnlabeledMixture",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Int
 from torch.utils.data import Sampler
 
 
@@ -38,9 +39,49 @@ class PositionSampler(Sampler[tuple[int, int]]):
         while True:
             if position // self.length != epoch:
                 epoch = position // self.length
-                order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
+                order = self.order(epoch)
             yield int(order[position % self.length]), position
             position += self.world_size
+
+    def order(self, epoch: int) -> Int[np.ndarray, " length"]:
+        """Every image once."""
+        return np.random.default_rng((self.seed, epoch)).permutation(self.length)
+
+
+class ShardOrder(PositionSampler):
+    """The same for images in shards, so that few shards are in use at a time.
+
+    In each epoch shards have random places 0, 1, 2, …; an image comes at its shard's place plus a random number in
+    [0, buffer). So at any time images come from `buffer` shards, which is what a shuffle buffer of that size does, and
+    a new shard is needed about once in as many images as a shard has.
+
+    Args:
+        shards: the shard of each image.
+        buffer: in shards, 1 or more; 1 mixes the images of neighbours only.
+        seed, rank, world_size, start: see `PositionSampler`.
+    """
+
+    def __init__(
+        self,
+        shards: Int[np.ndarray, " length"],
+        buffer: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        start: int = 0,
+    ):
+        super().__init__(len(shards), seed, rank, world_size, start)
+        self.shards, self.buffer, self.count = np.asarray(shards), buffer, int(shards.max()) + 1
+
+    def order(self, epoch: int) -> Int[np.ndarray, " length"]:
+        numbers = np.random.default_rng((self.seed, epoch))
+        places = np.empty(self.count)
+        places[numbers.permutation(self.count)] = np.arange(self.count)
+        return np.argsort(places[self.shards] + self.buffer * numbers.random(self.length), kind="stable")
+
+    def shards_of(self, epoch: int) -> Int[np.ndarray, " shards"]:
+        """The shards in the order in which they are first needed."""
+        return np.random.default_rng((self.seed, epoch)).permutation(self.count)
 
 
 def index_and_position(key: int | tuple[int, int]) -> tuple[int, int]:

@@ -41,10 +41,15 @@ def open_index(root: Path) -> tuple[list[Path], Shaped[np.ndarray, " images"]]:
             raise FileNotFoundError(f"{root}: shard {name} is missing; copy it again")
         if (there := (root / name).stat().st_size) != size:
             raise ValueError(f"{root / name}: {there} bytes, but {size} when it was indexed; copy it again")
-    index = np.load(root / INDEX, mmap_mode="r")
-    if index.dtype != ROW or not len(index) or index["shard"].max() >= len(sizes):
-        raise ValueError(f"{root / INDEX}: not the index of these {len(sizes)} shards. {NEXT_STEP}")
-    return [root / name for name in sizes], index
+    return [root / name for name in sizes], load_index(root / INDEX, len(sizes))
+
+
+def load_index(file: Path, shards: int) -> Shaped[np.ndarray, " images"]:
+    """The memory-mapped index of this many shards. Raises ValueError when it is none."""
+    index = np.load(file, mmap_mode="r")
+    if index.dtype != ROW or not len(index) or index["shard"].max() >= shards:
+        raise ValueError(f"{file}: not the index of these {shards} shards. {NEXT_STEP}")
+    return index
 
 
 def read_member(shards: Sequence[Path], row: np.void) -> tuple[Path, bytes]:
@@ -57,7 +62,11 @@ def read_member(shards: Sequence[Path], row: np.void) -> tuple[Path, bytes]:
     shard, offset, size = shards[row["shard"]], int(row["offset"]), int(row["size"])
     with shard.open("rb", buffering=0) as file:  # opened anew: thousands of shards, few of them twice in a row
         file.seek(offset - tarfile.BLOCKSIZE)
-        block = file.read(tarfile.BLOCKSIZE + size)
+        return member_of(shard, offset, file.read(tarfile.BLOCKSIZE + size))
+
+
+def member_of(shard: Path, offset: int, block: bytes) -> tuple[Path, bytes]:
+    """As `read_member`, of the member's header and content."""
     try:
         header = tarfile.TarInfo.frombuf(block[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
     except tarfile.HeaderError as error:

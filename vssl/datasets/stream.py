@@ -22,7 +22,8 @@ class Stream:
     `Stream` continues with exactly the batch that would have come next, whatever the workers had prefetched.
 
     Args:
-        dataset: indexed by (index, position), see `PositionSampler`.
+        dataset: indexed by (index, position), see `PositionSampler`. One with `in_order` brings an order of its own
+            (`RemoteShards`).
         batch_size: images per batch on this rank.
         device: where batches are put; uint8 images become float32 in [0, 1] there.
         num_workers: decoding processes; 0 decodes in this process.
@@ -59,9 +60,13 @@ class Stream:
         self.position, self._batches = state["position"], None
 
     def _loader(self) -> DataLoader:
-        sampler = PositionSampler(len(self.dataset), self.seed, self.rank, self.world_size, start=self.position)
+        place = dict(seed=self.seed, rank=self.rank, world_size=self.world_size, start=self.position)
+        if hasattr(self.dataset, "in_order"):
+            dataset, sampler = self.dataset.in_order(**place)
+        else:
+            dataset, sampler = self.dataset, PositionSampler(len(self.dataset), **place)
         return DataLoader(
-            self.dataset,
+            dataset,
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.num_workers,

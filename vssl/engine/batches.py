@@ -6,6 +6,7 @@ import numpy as np
 from mmengine.config import Config
 from torch.utils.data import Dataset
 
+from vssl.engine.accumulation import Accumulation
 from vssl.engine.config import ConfigError
 from vssl.objectives.base import Objective
 
@@ -30,9 +31,11 @@ def check_batches(config: Config, objective: Objective, dataset: Dataset, world_
     sizes = {"batch_size": config.batch_size}
     if config.get("value"):
         sizes["value.batch_size"] = config["value"].get("batch_size", config.batch_size)
+    parts = Accumulation.of(config).parts
     for key, size in sizes.items():
-        if size * world_size < 2:
-            raise ConfigError(f"{key}={size}: {kind} compares the images of a batch; give at least 2")
+        if size // parts * world_size < 2:
+            cut = f" in {parts} parts" if parts > 1 else ""
+            raise ConfigError(f"{key}={size}{cut}: {kind} compares the images of a batch; give at least 2")
         if size * world_size > images:
             copies = f" ({len(dataset)} files, some of them copies)" if images < len(dataset) else ""
             raise ConfigError(

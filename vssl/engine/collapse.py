@@ -106,7 +106,8 @@ def signs_of_collapse(loop, panel: Float[Tensor, "images 3 height width"]) -> li
         )
     elif (rank := rankme(features)) < LEAST_RANK:
         signs.append(Sign("RankMe 1", f"features of {len(panel)} images lie on one line (RankMe {rank:.3f})"))
-    loss, blind = loop.last_loss.item(), loop.learner.objective.blind_loss(loop.stream.batch_size)
+    together = loop.stream.batch_size // loop.learner_step.accumulation.parts  # images that a loss compares
+    loss, blind = loop.last_loss.item(), loop.learner.objective.blind_loss(together)
     if blind is not None and abs(loss - blind) < LEAST_SHARE * blind:
         signs.append(Sign(GUESS, f"the loss, {loss:.4f}, is that of a guess ({blind:.4f}): no view is recognised"))
     if loop.targets is not None:

@@ -69,7 +69,7 @@ def warm_up(loop) -> None:
     Weights, streams and random numbers are afterwards what they were.
     """
     image = on_device(loop.stream.dataset[0, 0], loop.device)
-    images = image.expand(loop.stream.batch_size, *image.shape)
+    images = image.expand(loop.stream.batch_size // loop.learner_step.accumulation.parts, *image.shape)
     with undisturbed(loop), compiled_code():
         with torch.no_grad():
             views = loop.designer(images, loop.draws("views")).views

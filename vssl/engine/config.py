@@ -24,7 +24,8 @@ from vssl.parts import install_hint
 # What a training config may hold at its top level, and what is needed.
 REQUIRED = ("backbone", "objective", "recipe", "designer", "optimizer", "unlabeled", "batch_size", "budget")
 OPTIONAL = (
-    "schedule", "clip_grad", "anchor", "decay_tokens", "layer_decay", "continue_run", "export", "feedback", "value",
+    "schedule", "clip_grad", "accumulate", "anchor", "decay_tokens", "layer_decay", "continue_run", "export", "feedback",
+    "value",
     "designer_optimizer", "designer_learning_rates", "designer_checkpoint",
     "seed", "num_workers", "precision", "compile", "threads", "device", "find_unused_parameters",
     "log_interval", "checkpoint_interval", "checkpoint_keep", "rankme_interval", "sample_views", "custom_hooks",
@@ -158,7 +159,10 @@ def value_keys() -> list[str]:
     from vssl.engine.designer_update import DesignerUpdate
     from vssl.engine.horizon_update import HorizonUpdate
 
-    built = {"learner", "learner_step", "learner_optimizer", "designer", "feedback", "optimizer", "budget", "weights"}
+    built = {
+        "accumulation", "learner", "learner_step", "learner_optimizer", "designer", "feedback", "optimizer", "budget",
+        "weights",
+    }  # fmt: skip
     arguments = [*(_arguments(DesignerUpdate) or ()), *(_arguments(HorizonUpdate) or ()), "batch_size"]
     return [argument for argument in dict.fromkeys(arguments) if argument not in built]
 

@@ -56,6 +56,7 @@ def build_designer_update(
     estimator = dict(settings.get("estimator") or dict(type=central_difference))
     kind = resolve(estimator.pop("type"), "value.estimator")
     settings["estimator"] = partial(kind, **estimator)
+    settings["accumulation"] = learner_step.accumulation
     return DesignerUpdate(learner_step.learner, designer, feedback, optimizer, learner_step.optimizer, **settings)
 
 

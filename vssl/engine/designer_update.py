@@ -1,8 +1,10 @@
 """Step 2 of the algorithm: labels → g_down → φ. Nothing else in the loop touches feedback."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import combinations
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -12,6 +14,8 @@ from vssl.designers.base import Construction, Designer
 from vssl.designers.regularisers import recognisability
 from vssl.distributed import average
 from vssl.draws import Draws
+from vssl.engine.accumulation import WHOLE, Accumulation
+from vssl.engine.checkpoint import same_random_state
 from vssl.engine.clock import PhaseClock
 from vssl.engine.designer_parts import policy_of
 from vssl.engine.meta_schedule import MetaSchedule
@@ -27,9 +31,16 @@ from vssl.value.metagradient import (
     functional_tail,
     parameter_gradient,
 )
-from vssl.value.products import cosine, norm
+from vssl.value.products import cosine, mean_gradient, norm
 from vssl.value.rules import AdamPreconditioner, Bound, NormGrowth, Rule
 from vssl.views.crops import Views
+
+
+class _OfAllParts(NamedTuple):
+    """Of a meta batch in parts: its g_pre, and with `norm_growth` ‖g_pre‖ of its base views, else 0; over all ranks."""
+
+    g_pre: list[Tensor]
+    reference: Tensor
 
 
 class DesignerUpdate(MetaSchedule):
@@ -49,6 +60,8 @@ class DesignerUpdate(MetaSchedule):
         recognisability: weight of the teacher's cross-entropy between designed and base views; needs a teacher.
         norm_growth: weight of the penalty on ‖g_pre‖ above that of the base views of the same batch.
         candidates: constructions that a `CandidateDesigner` values per update.
+        accumulation: how a meta batch is cut into parts. g_pre is that of the whole meta batch: a first pass over the
+            parts takes it, and a second one the designer's gradient, which is the mean over the parts.
     """
 
     def __init__(
@@ -70,6 +83,7 @@ class DesignerUpdate(MetaSchedule):
         recognisability: float = 0.0,
         norm_growth: float = 0.0,
         candidates: int = 8,
+        accumulation: Accumulation = WHOLE,
     ):
         super().__init__(optimizer, period, burn_in, warmup, freeze_after, g_down_every)
         if recognisability < 0 or norm_growth < 0:
@@ -90,7 +104,7 @@ class DesignerUpdate(MetaSchedule):
         self.recognisability, self.norm_growth = recognisability, norm_growth
         self.learner, self.designer, self.feedback = learner, designer, feedback
         self.rule, self.combine, self.average_g_down, self.estimator = rule, combine, average_g_down, estimator
-        self.candidates = candidates
+        self.candidates, self.accumulation = candidates, accumulation
         self._downstream: tuple[list[Tensor], dict[str, list[Tensor]]] | None = None
         self.tail = functional_tail(learner.objective, learner.student)
         self.components = functional_components(learner.objective, learner.student)
@@ -144,31 +158,81 @@ class DesignerUpdate(MetaSchedule):
     def _descend(self, images: Tensor, g_down: list[Tensor], draws, autocast) -> tuple[list[Tensor], dict[str, Tensor]]:
         """2c and 2d by the meta-gradient: an optimizer step of φ on −value + penalties."""
         self.optimizer.zero_grad(set_to_none=True)
-        construction = self.designer(images, draws("meta views"))
-        base = None
-        if self.recognisability or self.norm_growth:
-            base = self.designer.recipe(images, draws("meta views"))
-        if self.recognisability:
-            with autocast():
-                construction.penalty = construction.penalty + self.recognisability * self._unlike(construction, base)
-        meta = self._backward(construction, base, g_down, draws, autocast)
+        parts = list(self.accumulation.meta_parts(images, draws))
+        whole = self._of_all_parts(parts, autocast) if len(parts) > 1 else None
+        penalties, earned = [], []
+        for some_images, some_draws in parts:
+            construction = self.designer(some_images, some_draws("meta views"))
+            base = None
+            if self.recognisability or self.norm_growth:
+                base = self.designer.recipe(some_images, some_draws("meta views"))
+            if self.recognisability:
+                unlike = self._unlike(construction, base, autocast)
+                construction.penalty = construction.penalty + self.recognisability * unlike
+            with same_random_state() if whole else nullcontext():
+                meta = self._backward(construction, base, g_down, some_draws, autocast, whole)
+            penalties.append(construction.penalty.detach())
+            earned.append(self.credit)
         gradients = [p.grad for p in self.designer.parameters() if p.grad is not None]
+        if len(parts) > 1:
+            torch._foreach_div_(gradients, len(parts))
         average(gradients)
         gradient_norm = norm(gradients)
         if not torch.isfinite(gradient_norm):
             raise FloatingPointError("the designer's gradient is not finite")
         self.optimizer.step()
         self.designer.project()
-        penalty = construction.penalty.detach()
-        earned = {f"credit/{name}": value for name, value in self.credit.items()}
-        return meta.g_pre, {"value": meta.value, "designer_gradient_norm": gradient_norm, "penalty": penalty, **earned}
+        self.credit = {name: torch.stack([of_part[name] for of_part in earned]).mean() for name in earned[0]}
+        logged = {f"credit/{name}": value for name, value in self.credit.items()}
+        penalty = torch.stack(penalties).mean()
+        return meta.g_pre, {"value": meta.value, "designer_gradient_norm": gradient_norm, "penalty": penalty, **logged}
+
+    def _of_all_parts(self, parts: Sequence[tuple[Tensor, Callable[[str], Draws]]], autocast) -> "_OfAllParts":
+        """What the designer's gradient on one part must know of the others."""
+        aligned, g_pre, of_base = self.learner.student.aligned_parameters(), [], []
+        for images, draws in parts:
+            construction = self.designer(images, draws("meta views"))
+            self.learner.objective.adopt(**construction.for_objective)
+            with same_random_state():  # the second pass has the same drop-path
+                _, state, rest = self._tail_inputs(construction, draws, autocast)
+                own = parameter_gradient(state, self.tail, aligned)
+            g_pre.append(own if rest is None else [a + b for a, b in zip(own, rest, strict=True)])
+            if self.norm_growth:
+                with same_random_state():
+                    base = self.designer.recipe(images, draws("meta views"))
+                    of_base.append(self._gradient_of_base(base, draws, autocast))
+        reference = norm(average(mean_gradient(of_base))) if of_base else g_pre[0][0].new_zeros(())
+        return _OfAllParts(average(mean_gradient(g_pre)), reference)
+
+    def _gradient_of_base(self, base: Views, draws: Callable[[str], Draws], autocast) -> list[Tensor]:
+        with torch.no_grad():
+            unchanged = self._begin(base, draws("meta objective"), autocast)
+        return parameter_gradient(unchanged, self.tail, self.learner.student.aligned_parameters())
+
+    def _tail_inputs(
+        self, construction: Construction, draws: Callable[[str], Draws], autocast
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], list[Tensor] | None]:
+        """The state of a construction, what of it depends on φ, and the gradient of the rest."""
+        whole, rest = self._begin(construction.views, draws("meta objective"), autocast), None
+        state = whole
+        if construction.weights is not None:
+            state = whole | {WEIGHTS: construction.weights}
+        elif (local_crops := construction.views.local_crops) is None or not local_crops.requires_grad:
+            # a policy makes the local crops too, a mask does not
+            state, rest = self.learner.objective.split(whole)
+        aligned = self.learner.student.aligned_parameters()
+        return whole, state, None if rest is None else parameter_gradient(rest, self.tail, aligned)
 
     def _search(self, images: Tensor, g_down: list[Tensor], draws, autocast) -> tuple[list[Tensor], dict[str, Tensor]]:
         """2c and 2d by trial: value several constructions of the batch, all with the same random numbers."""
         valued = []
         for number in range(self.designer.begin_search(self.candidates)):
-            construction = self.designer.candidate(number, images, draws("meta views"))
-            g_pre = self.step_gradient(construction, draws("meta objective"), autocast)
+            g_pre = mean_gradient(
+                self.step_gradient(
+                    self.designer.candidate(number, some, draws_of("meta views")), draws_of("meta objective"), autocast
+                )
+                for some, draws_of in self.accumulation.meta_parts(images, draws)
+            )
             valued.append((self.rule(g_down, g_pre, self.preconditioner).value, g_pre))
         values = torch.stack([value for value, _ in valued])
         self.designer.update(values)
@@ -196,29 +260,33 @@ class DesignerUpdate(MetaSchedule):
             state = self.learner.objective.begin(self.learner.student, self.learner.teacher, views, draws)
         return {name: t.float() if t.dtype in (torch.bfloat16, torch.float16) else t for name, t in state.items()}
 
-    def _backward(self, construction, base: Views | None, g_down: list[Tensor], draws, autocast) -> MetaGradient:
+    def _backward(
+        self,
+        construction: Construction,
+        base: Views | None,
+        g_down: list[Tensor],
+        draws: Callable[[str], Draws],
+        autocast,
+        parts: "_OfAllParts | None" = None,
+    ) -> MetaGradient:
         """2d: −value + penalties, into the gradients of φ."""
         aligned, rule = self.learner.student.aligned_parameters(), self.rule
         self.learner.objective.adopt(**construction.for_objective)
         if self.norm_growth:
-            with torch.no_grad():
-                unchanged = self._begin(base, draws("meta objective"), autocast)
-            reference = norm(average(parameter_gradient(unchanged, self.tail, aligned)))
+            if parts is None:
+                reference = norm(average(self._gradient_of_base(base, draws, autocast)))
+            else:
+                reference = parts.reference
             rule = NormGrowth(rule, self.norm_growth, reference)
-        whole, rest = self._begin(construction.views, draws("meta objective"), autocast), None
-        state = whole
-        if construction.weights is not None:
-            state = whole | {WEIGHTS: construction.weights}
-        elif (local_crops := construction.views.local_crops) is None or not local_crops.requires_grad:
-            # a policy makes the local crops too, a mask does not
-            state, rest = self.learner.objective.split(whole)
+        whole, state, rest = self._tail_inputs(construction, draws, autocast)
         meta = self.estimator(
             state,
             self.tail,
             aligned,
             partial(rule, g_down, preconditioner=self.preconditioner),
-            rest=None if rest is None else parameter_gradient(rest, self.tail, aligned),
+            rest=rest,
             reduce=average,
+            **({} if parts is None else {"whole": parts.g_pre}),
         )
         penalty = construction.penalty
         if construction.learned_weights is not None:
@@ -252,12 +320,13 @@ class DesignerUpdate(MetaSchedule):
         # a component that is not in the loss yet (DINOv3's Gram before its start) has earned nothing
         return {name: means.get(name, v[0].new_zeros(())) for name in self.learner.objective.component_weights()}
 
-    def _unlike(self, construction, base: Views) -> Tensor:
+    def _unlike(self, construction: Construction, base: Views, autocast) -> Tensor:
         """How little of the base views the teacher recognises in the designed ones."""
         objective, teacher = self.learner.objective, self.learner.teacher
-        with torch.no_grad():
-            expected = objective.answers(teacher, base)
-        return recognisability(expected, objective.answers(teacher, construction.views))
+        with autocast():
+            with torch.no_grad():
+                expected = objective.answers(teacher, base)
+            return recognisability(expected, objective.answers(teacher, construction.views))
 
     def state_dict(self) -> dict:
         """What a resumed run needs: the feedback's heads, the running means, and φ's optimizer."""

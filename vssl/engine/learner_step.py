@@ -9,12 +9,15 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from vssl.designers.base import Construction
 from vssl.distributed import average
 from vssl.draws import Draws
+from vssl.engine.accumulation import WHOLE, Accumulation
 from vssl.learner.anchor import Anchor
 from vssl.learner.learner import Learner
+from vssl.objectives.base import State, joined, observed
 
 
 class StepTaken(NamedTuple):
@@ -37,6 +40,7 @@ class LearnerStep:
             cost a trained backbone more than it brings. The backbone's schedule covers the rest.
         clip_grad: largest gradient norm of the learner, or None.
         autocast: context of the forward pass.
+        accumulation: how the batch is cut into parts, one forward and backward pass each.
         anchor: what the backbone is pulled back to, or None.
     """
 
@@ -46,6 +50,7 @@ class LearnerStep:
     head_share: float = 0.0
     clip_grad: float | None = None
     autocast: Callable = nullcontext
+    accumulation: Accumulation = WHOLE
     anchor: Anchor | None = None
 
     def __post_init__(self):
@@ -74,12 +79,8 @@ class LearnerStep:
         """
         learner, optimizer = self.learner, self.optimizer
         learner.objective.adopt(**construction.for_objective)
-        with self.autocast():
-            loss, state = (learner if model is None else model)(
-                construction.views.detach(), draws, construction.image_weights
-            )
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss, state, targets = self._backward(construction, draws, learner if model is None else model)
         learner.objective.before_optimizer_step()
         parameters = [p for p in learner.parameters() if p.grad is not None]
         if model is None:
@@ -88,7 +89,7 @@ class LearnerStep:
             self.anchor.add_gradient(learner.student)
         gradient_norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_grad or float("inf"))
         # the step's one device synchronisation: weights are never moved by a gradient that is not finite
-        if not torch.isfinite(loss.detach() + gradient_norm):
+        if not torch.isfinite(loss + gradient_norm):
             raise FloatingPointError(f"loss {loss.item():.4g}, gradient norm {gradient_norm.item():.4g}")
         if self.anchor is not None:
             self.anchor.pull(learner.student, optimizer)
@@ -96,7 +97,26 @@ class LearnerStep:
         if self.anchor is not None:
             self.anchor.follow(learner.student)
         learner.update_teacher(state, progress)
-        return StepTaken(loss.detach(), gradient_norm, learner.objective.targets_of(state))
+        return StepTaken(loss, gradient_norm, targets)
+
+    def _backward(
+        self, construction: Construction, draws: Draws, model: Callable
+    ) -> tuple[Float[Tensor, ""], State, Float[Tensor, "rows prototypes"] | None]:
+        """The gradient of all parts into ``.grad``; returns the batch's loss, the state that `update` reads, and the
+        teacher's targets."""
+        losses, states, targets = [], [], []
+        for number, part in enumerate(self.accumulation.cut(construction, draws), start=1):
+            unsynced = number < self.accumulation.parts and isinstance(model, DistributedDataParallel)
+            with model.no_sync() if unsynced else nullcontext():  # type: ignore[attr-defined]  # DDP has it
+                with self.autocast():
+                    loss, state = model(part.views, part.draws, part.image_weights)
+                loss = part.share * loss
+                loss.backward()
+            losses.append(loss.detach())
+            targets.append(self.learner.objective.targets_of(state))
+            states.append(state if number == self.accumulation.parts else observed(state))
+        of_all = None if targets[0] is None else torch.cat(targets)
+        return torch.stack(losses).sum(), joined(states), of_all
 
     def copied(self) -> "LearnerStep":
         """The same step of a copy of learner, teacher and optimizer: nothing that it does reaches this one."""

@@ -67,6 +67,7 @@ def _all(names: str, allowed: Range) -> dict[str, Range]:
 RANGES: dict[str, Range] = {
     # top level
     **_all("batch_size log_interval checkpoint_interval checkpoint_keep threads budget.steps", COUNT),
+    **_all("accumulate accumulate.parts", COUNT),
     **_all("num_workers seed rankme_interval sample_views snapshots snapshot_images", COUNT_OR_0),
     **_all("clip_grad budget.seconds", POSITIVE),
     **_all("schedule.warmup_share schedule.final_ratio schedule.head_share", SHARE),
@@ -135,6 +136,8 @@ RANGES: dict[str, Range] = {
     "head_lr": POSITIVE,
     "depth_scale": POSITIVE,
     "skip_corrupt": NOT_NEGATIVE,
+    **_all("buffer_shards tries", COUNT),
+    "cache_gb": POSITIVE,
     **_all("head_weight_decay ridge_l2 min_depth weight", NOT_NEGATIVE),
     **_all("max_depth relative_step", POSITIVE),
     "momentum": BELOW_1,

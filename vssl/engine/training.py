@@ -20,6 +20,7 @@ from vssl.datasets.stream import Stream, on_device
 from vssl.designers import Designer
 from vssl.draws import Draws
 from vssl.engine import checkpoint, run_directory
+from vssl.engine.accumulation import Accumulation
 from vssl.engine.batches import check_batches
 from vssl.engine.budget import Budget
 from vssl.engine.compiling import compile_learner, compile_options
@@ -218,7 +219,11 @@ def _learner_step(config: Config, learner: Learner, optimizer: Optimizer, device
     head_share = schedule.pop("head_share", 0.0)
     rate, clip_grad = partial(warmup_cosine, **schedule), config.get("clip_grad")
     anchor = Anchor(learner.student, **config.anchor) if config.get("anchor") else None
-    return LearnerStep(learner, optimizer, rate, head_share, clip_grad, _autocast(config, device), anchor)
+    accumulation = Accumulation.of(config)
+    accumulation.check(learner.objective)
+    return LearnerStep(
+        learner, optimizer, rate, head_share, clip_grad, _autocast(config, device), accumulation, anchor
+    )
 
 
 def load_designer(run: str | Path) -> Designer:

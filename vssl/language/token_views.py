@@ -34,6 +34,10 @@ class TokenViews:
         """The same views without a graph: what the learner is trained on."""
         return replace(self, **{name: None if t is None else t.detach() for name, t in vars(self).items()})
 
+    def of_images(self, windows: slice) -> "TokenViews":
+        """The views of some of the windows; see `vssl.views.Views.of_images`."""
+        return replace(self, **{name: None if t is None else t[windows] for name, t in vars(self).items()})
+
 
 class NextTokens(nn.Module):
     """The recipe of text: every token is to be predicted from those before it, as it is."""

@@ -5,9 +5,10 @@ blocks and the final norm): the trunk, the teacher, the targets. `finish` runs t
 meta-gradient calls `begin` once and differentiates `finish` only (vssl/value).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -23,6 +24,9 @@ State = dict[str, Tensor]
 
 WEIGHTS = "weights"
 """The state's entry, absent or (batch,), that weights the images in the loss; see `mean_over_images`."""
+OBSERVED = "observed"
+"""How the names of a state's entries begin that `Objective.update` reads. They are means over the images, so that a
+batch that comes in parts has the mean of its parts' entries; see `joined`."""
 
 
 class Objective(nn.Module):
@@ -185,7 +189,10 @@ class Objective(nn.Module):
         """Called between backward and the learner's optimizer step."""
 
     def update(self, state: State) -> None:
-        """Called once after a learner step with that step's state, never after a meta step."""
+        """Called once after a learner step with that step's state, never after a meta step.
+
+        Of the state's values it reads the entries that are called `OBSERVED`…; see there.
+        """
 
     def follow(self, teacher: "EMATeacher") -> None:
         """Called once after a learner step when the EMA teacher has moved; only for objectives with a teacher."""
@@ -209,6 +216,19 @@ def mean_over_images(losses: Float[Tensor, " batch"], state: State) -> Float[Ten
     """
     weights = state.get(WEIGHTS)
     return losses.mean() if weights is None else (weights * losses).sum() / total(weights.sum()) * rank_and_size()[1]
+
+
+def observed(state: State) -> State:
+    """The entries whose values `Objective.update` reads."""
+    return {name: entry for name, entry in state.items() if name.rpartition("/")[2].startswith(OBSERVED)}
+
+
+def joined(states: Sequence[State]) -> State:
+    """For `Objective.update` after a step in parts: the last part's state, with what was observed in all of them."""
+    if len(states) == 1:
+        return states[0]
+    names = observed(states[-1])
+    return states[-1] | {name: torch.stack([state[name] for state in states]).mean(0) for name in names}
 
 
 def pack(tokens: Tokens, name: str) -> State:

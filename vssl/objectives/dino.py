@@ -122,7 +122,7 @@ class DINO(Objective):
         return {
             **pack(student.trunk(rows), "global"),
             "targets": targets,
-            "teacher_mean": logits.detach().mean(0),
+            "observed.mean": logits.detach().mean(0),
         }
 
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
@@ -221,7 +221,7 @@ class DINO(Objective):
                 f"{type(self).__name__} expects n_local_crops={self.n_local_crops}, but the learner was trained on "
                 "views without any; give the recipe that many local crops or set n_local_crops=0"
             )
-        (mean,) = average([state["teacher_mean"].clone()])
+        (mean,) = average([state["observed.mean"].clone()])
         self.center.lerp_(mean.to(self.center.dtype), 1.0 - self.center_momentum)
 
     def _check_local_crops(self, local_crops: Float[Tensor, "local_views batch 3 height width"]) -> None:

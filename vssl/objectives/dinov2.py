@@ -76,6 +76,9 @@ class DINOv2(IBOT):
         )
         self.koleo_weight, self.centring, self.iterations = koleo_weight, centring, iterations
         self.needs_other_images = koleo_weight > 0
+        meetings = {"shared prototypes (Sinkhorn-Knopp)": centring == "sinkhorn_knopp"}
+        meetings["nearest neighbours (KoLeo)"] = koleo_weight > 0
+        self.couples_images = ", ".join(name for name, there in meetings.items() if there)
 
     def component_names(self) -> tuple[str, ...]:
         return (*super().component_names(), "koleo") if self.koleo_weight else super().component_names()

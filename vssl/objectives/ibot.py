@@ -135,8 +135,9 @@ class IBOT(DINO):
             "patch_targets": patch_targets,
             "mask": mask,
             "hidden": hidden,
-            "teacher_mean": logits.detach().mean(0),
-            "teacher_patch_sum": patch_logits.detach().sum(0),
+            "observed.mean": logits.detach().mean(0),
+            "observed.patch_sum": patch_logits.detach().sum(0),
+            "observed.patch_count": patch_logits.new_tensor(float(len(hidden))),
         }
         if views.patch_weights is not None:
             state["patch_weights"] = relative_weights(views.patch_weights.flatten(0, 1), hidden, mask.shape[1])
@@ -210,5 +211,5 @@ class IBOT(DINO):
     def update(self, state: State) -> None:
         """Move both centres towards this step's mean teacher logits, over all ranks; see `DINO.update`."""
         super().update(state)
-        count = state["teacher_patch_sum"].new_tensor(len(state["hidden"]))
-        move_centre(self.patch_center, state["teacher_patch_sum"], count, self.center_momentum)
+        sums, count = state["observed.patch_sum"], state["observed.patch_count"]
+        move_centre(self.patch_center, sums, count, self.center_momentum)

@@ -18,7 +18,8 @@ from vssl.files import write_json
 from vssl.probes.run import build_probes
 from vssl.reports import read_json
 from vssl.scores import Score
-from vssl.sweep.study import Study, import_optuna, storage_url
+from vssl.sweep.sharing import Opening, one_at_a_time
+from vssl.sweep.study import RUNNING, import_optuna, storage_url
 from vssl.sweep.sweep_files import best_line, cost_line, table, write_report
 from vssl.sweep.sweep_plan import BASELINE, Sweep, read_sweep
 from vssl.sweep.trial_results import collect
@@ -33,6 +34,8 @@ def run_command(options: argparse.Namespace, command: str, workers: Workers | No
         command: how it was called, for the report.
         workers: default to the real engine and probes.
     """
+    if options.jobs < 1:
+        raise ConfigError(f"--jobs {options.jobs}: expected 1 or more")
     import_optuna()
     instead = {"trials": options.trials, "sampler": options.sampler, "seed": options.seed}
     sweep = read_sweep(read_config(options.config).to_dict(), options.config, options.work_dir, **instead)
@@ -49,8 +52,10 @@ def run_command(options: argparse.Namespace, command: str, workers: Workers | No
     sweep.work_dir.mkdir(parents=True, exist_ok=True)
     directions = ["maximize" if meaning.better == "higher" else "minimize" for meaning in info.values()]
     url, name = storage_url(options.storage, sweep.work_dir), options.study or sweep.work_dir.resolve().name
-    study = Study(sweep, directions, _settings(sweep, base, probes), url, name)
-    _belong_together(sweep.work_dir, {"study": name, "storage": options.storage and study.shown_url})
+    opening = Opening(directions, _settings(sweep, base, probes), url, name)
+    with one_at_a_time(sweep.work_dir):
+        study = opening.open(sweep)
+        _belong_together(sweep.work_dir, {"study": name, "storage": options.storage and study.shown_url})
 
     def report() -> dict[str, Any]:
         results = collect(sweep, study, info, command)
@@ -58,16 +63,20 @@ def run_command(options: argparse.Namespace, command: str, workers: Workers | No
         return results
 
     try:
-        execute(sweep, study, workers, after_each=report)
+        execute(sweep, study, workers, after_each=report, jobs=options.jobs, opening=opening)
     except BaseException as error:
         add_note(error, f"Finished trials are kept; the same command goes on from here: {command}")
         raise
-    results = report()
+    with one_at_a_time(sweep.work_dir):
+        results = report()
     print(table(results), cost_line(results), sep="\n\n")
     print(f"report: {(sweep.work_dir / 'results.md').resolve()}")
-    if not results["best"]:
+    if others := results["cost"]["trials"][RUNNING]:
+        print(f"{others} trials are still run by other processes; the one that ends last writes the whole report")
+    elif not results["best"]:
         raise ValueError(f"no trial has finished; {sweep.work_dir / 'trials.csv'} says why")
-    print(best_line(results, sweep.work_dir))
+    if results["best"]:
+        print(best_line(results, sweep.work_dir))
 
 
 def _belong_together(work_dir: Path, now: dict[str, Any]) -> None:

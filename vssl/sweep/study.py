@@ -7,7 +7,7 @@ was stopped.
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -117,16 +117,22 @@ class Study:
         """Optuna's frozen trials, by number."""
         return self._study.get_trials(deepcopy=False)
 
-    def next(self):
-        """The trial to run now: the one that was broken off, else a new one; None when there are enough."""
+    def next(self, claim: Callable[[int], bool] = lambda number: True):
+        """The trial to run now: one that was broken off, else a new one; None when there are enough.
+
+        Args:
+            claim: takes the trial of this number for the caller; False where somebody else runs it.
+        """
         trials, running = self.trials(), self._optuna.trial.TrialState.RUNNING
-        broken = next((trial for trial in trials if trial.state == running), None)
+        broken = next((trial for trial in trials if trial.state == running and claim(trial.number)), None)
         if broken is None and len(trials) >= self._sweep.trials:
             return None
         self._study.sampler = self._sampler(len(trials) if broken is None else broken.number)
         trial = self._study.ask() if broken is None else self._optuna.trial.Trial(self._study, broken._trial_id)
         for parameter in self._sweep.space.values():
             self._draw(trial, parameter)  # what was drawn already stays
+        if broken is None:
+            claim(trial.number)
         return trial
 
     def hopeless(self, trial, share: int, value: float) -> bool:

@@ -47,7 +47,7 @@ def best_config(trial: dict[str, Any], results: dict[str, Any], sweep: Sweep) ->
 def table_csv(results: dict[str, Any]) -> str:
     """One row per trial, with everything that is a number or a word."""
     keys, scores = list(results["space"]), list(results["scores"])
-    numbers = ["steps", "steps_of_budget", "baseline_steps", "training_seconds", "processor_seconds"]
+    numbers = ["steps", "redone_steps", "steps_of_budget", "baseline_steps", "training_seconds", "processor_seconds"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial", "state", *keys, *scores, *numbers, "why"])

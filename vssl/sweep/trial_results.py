@@ -10,7 +10,7 @@ from vssl.reports.runs import read_metrics, read_probes
 from vssl.scores import Score
 from vssl.sweep.study import FAILED, FINISHED, PRUNED, RUNNING, Study
 from vssl.sweep.sweep_plan import Sweep, trial_name
-from vssl.sweep.trials import PROCESSOR_SECONDS, WHY, run_directories
+from vssl.sweep.trials import PROCESSOR_SECONDS, REDONE, WHY, run_directories
 
 
 def collect(sweep: Sweep, study: Study, info: Mapping[str, Score], command: str) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _score(probes: Mapping[str, dict], score: str) -> float | None:
 def _trial(sweep: Sweep, study: Study, frozen) -> dict[str, Any]:
     state, folders = study.state(frozen), run_directories(sweep, frozen.number)
     runs = [spent for folder in folders if (spent := _spent(folder)) is not None]
-    steps = sum(run["steps"] for run in runs)
+    steps, redone = sum(run["steps"] for run in runs), frozen.user_attrs.get(REDONE, 0)
     whole, baseline_steps = _steps_of_budget(sweep, frozen.number), sweep.budget["baseline_steps"]
     probes = [read_probes(folder / "probes") for folder in folders] if state == FINISHED else []
     return {
@@ -63,8 +63,9 @@ def _trial(sweep: Sweep, study: Study, frozen) -> dict[str, Any]:
         "per_seed": {score: [_score(of_seed, score) for of_seed in probes] for score in sweep.scores},
         "on_the_way": {str(share): value for share, value in sorted(frozen.intermediate_values.items())},
         "steps": steps,
+        "redone_steps": redone,
         "steps_of_budget": whole,
-        "baseline_steps": steps / whole * baseline_steps if whole else 0.0,
+        "baseline_steps": (steps + redone) / whole * baseline_steps if whole else 0.0,
         "training_seconds": sum(run["seconds"] for run in runs),
         "processor_seconds": frozen.user_attrs.get(PROCESSOR_SECONDS),
         "why": frozen.user_attrs.get(WHY),

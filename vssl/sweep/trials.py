@@ -1,4 +1,4 @@
-"""Run the trials of a sweep, one after the other, each as an ordinary run of a comparison."""
+"""Run the trials of a sweep, each as an ordinary run of a comparison."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -13,16 +13,16 @@ from vssl.comparison.plan import Comparison
 from vssl.comparison.refusal import OtherSettings
 from vssl.comparison.state import is_trained
 from vssl.compat import add_note
-from vssl.engine.checkpoint import candidates
-from vssl.engine.run_directory import claimed
+from vssl.engine.checkpoint import candidates, load_latest
 from vssl.reports import run_directory
-from vssl.reports.runs import read_probes
+from vssl.reports.runs import read_metrics, read_probes
 from vssl.sweep.pruning import Pruned, PruningHook
 from vssl.sweep.search_space import TrialConfigs
+from vssl.sweep.sharing import Opening, one_at_a_time, run_in_jobs, taken
 from vssl.sweep.study import FAILED, FINISHED, PRUNED, RUNNING, Study
 from vssl.sweep.sweep_plan import Sweep, trial_name
 
-PROCESSOR_SECONDS, WHY = "processor_seconds", "why"  # what a trial remembers in the study
+PROCESSOR_SECONDS, WHY, REDONE = "processor_seconds", "why", "redone_steps"  # what a trial remembers in the study
 
 
 def execute(
@@ -31,8 +31,12 @@ def execute(
     workers: Workers,
     after_each: Callable[[], None] = lambda: None,
     say: Callable[[str], None] = progress.say,
+    jobs: int = 1,
+    opening: Opening | None = None,
 ) -> None:
     """Train and probe the start, and then as many trials as are missing.
+
+    Other processes may do the same in the same directory: each trial is run by one of them (vssl/sweep/sharing.py).
 
     A trial that was broken off goes on from its checkpoint, or begins again where it has none, with the values that it
     had. One whose values are refused before it is trained, or whose loss is not finite, has failed: it counts, and the
@@ -41,20 +45,36 @@ def execute(
     Args:
         after_each: called whenever a trial has ended.
         say: receives one line per trial.
+        jobs: processes that run trials side by side; 1 for this one alone.
+        opening: how they open the study.
 
     Raises:
-        FileExistsError: another process works in the same directory.
         FileNotFoundError: a trial that the study has ended lies in no folder of this work directory.
     """
-    with claimed(sweep.work_dir):
-        _check_folders(sweep, study)
+    _check_folders(sweep, study)
+    with one_at_a_time(sweep.work_dir):
         Execution(sweep.template, workers, arms=[], say=say).bring_start()
-        configs = sweep.configs()
-        while (trial := study.next()) is not None:
-            position = f"[{trial.number + 1}/{sweep.trials}]"
-            say(f"{position} {trial_name(trial.number)}: {shown(trial.params)}")
-            _Trial(sweep, study, workers, trial, say).run(configs, position)
+
+    def told() -> None:
+        with one_at_a_time(sweep.work_dir):
             after_each()
+
+    if jobs > 1:
+        run_in_jobs(sweep, opening, one_trial, jobs, told)
+        return
+    while one_trial(sweep, study, workers, say):
+        told()
+
+
+def one_trial(sweep: Sweep, study: Study, workers: Workers, say: Callable[[str], None] = progress.say) -> bool:
+    """Bring the next trial to its end; False where none is left that nobody runs."""
+    with taken(sweep, study) as trial:
+        if trial is None:
+            return False
+        position = f"[{trial.number + 1}/{sweep.trials}]"
+        say(f"{position} {trial_name(trial.number)}: {shown(trial.params)}")
+        _Trial(sweep, study, workers, trial, say).run(sweep.configs(), position)
+    return True
 
 
 def shown(params: Mapping[str, float | int | str]) -> str:
@@ -111,8 +131,18 @@ class _Trial:
             except FloatingPointError as error:  # its run directory was a temporary one: only what happened is told
                 what = str(error).split(". ")[0]
                 raise FloatingPointError(f"while its steps were timed beside the baseline's: {what}") from error
+            self._count_lost(run_directory(comparison.work_dir, self._name, seed))
             execution.bring_run(self._name, seed, position)
         return FINISHED, list(mean_scores(comparison, self._name, self._sweep.scores).values())
+
+    def _count_lost(self, folder: Path) -> None:
+        """Remember how many steps of a run that was broken off will be taken again, as far as its log tells."""
+        log = folder / "metrics.jsonl"
+        if is_trained(folder) or not log.is_file() or not (rows := read_metrics(log)):
+            return
+        kept = load_latest(folder).content["step"] if candidates(folder) else 0
+        if (lost := rows[-1]["step"] - kept) > 0:
+            self._trial.set_user_attr(REDONE, self._trial.user_attrs.get(REDONE, 0) + lost)
 
     def _has_checkpoint(self) -> bool:
         return any(candidates(folder) for folder in run_directories(self._sweep, self._trial.number))

@@ -114,6 +114,7 @@ def double_backward(
     rule: Callable[[list[Tensor]], Valued],
     rest: Gradient | None = None,
     reduce: Callable[[list[Tensor]], list[Tensor]] | None = None,
+    whole: Gradient | None = None,
 ) -> MetaGradient:
     """Exact meta-gradient: differentiate ⟨v, g_pre⟩ with g_pre's graph kept. Math attention in the tail only.
 
@@ -125,6 +126,8 @@ def double_backward(
         rest: gradient over `params` of loss terms that do not depend on φ (e.g. DINO's local crops), added to g_pre
             before the rule sees it: the value is that of the whole step, and its derivative stays exact.
         reduce: averages g_pre over ranks before the rule sees it; cotangents stay this rank's own.
+        whole: g_pre of the batch that the state is one of several equal parts of, over all ranks. The rule sees it in
+            place of the state's own; cotangents are those of the state's own, and count one over the number of parts.
 
     Example::
 
@@ -145,7 +148,7 @@ def double_backward(
     with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
         loss = tail(state, params)
         gradient = torch.autograd.grad(loss, list(params.values()), create_graph=True, materialize_grads=True)
-        g_pre = _whole(gradient, rest, reduce)
+        g_pre = _whole(gradient, rest, reduce) if whole is None else list(whole)
         value, v = rule(g_pre)
         wanted = [s for s in state.values() if s.requires_grad]
         cotangents = _gradient(dot(v, [_at_least_fp32(g) for g in gradient]), wanted)
@@ -159,6 +162,7 @@ def central_difference(
     rule: Callable[[list[Tensor]], Valued],
     rest: Gradient | None = None,
     reduce: Callable[[list[Tensor]], list[Tensor]] | None = None,
+    whole: Gradient | None = None,
     relative_step: float | None = None,
 ) -> MetaGradient:
     """Meta-gradient by central difference along v: [∇_state L(θ_S + εv) − ∇_state L(θ_S − εv)] / 2ε.
@@ -175,7 +179,7 @@ def central_difference(
         ValueError: under autocast or with half-precision tensors, where the difference of two rounded gradients is
             noise (cosine to the exact gradient 0.03 to 0.94 in bf16).
     """
-    return _difference(state, tail, params, rule, rest, reduce, relative_step, central=True)
+    return _difference(state, tail, params, rule, rest, reduce, whole, relative_step, central=True)
 
 
 def forward_difference(
@@ -185,6 +189,7 @@ def forward_difference(
     rule: Callable[[list[Tensor]], Valued],
     rest: Gradient | None = None,
     reduce: Callable[[list[Tensor]], list[Tensor]] | None = None,
+    whole: Gradient | None = None,
     relative_step: float | None = None,
 ) -> MetaGradient:
     """The cheapest estimate: [∇_state L(θ_S + εv) − ∇_state L(θ_S)] / ε, the second term from the pass for g_pre.
@@ -194,10 +199,12 @@ def forward_difference(
     `central_difference`. Its cosine to the exact gradient was above 0.9999 on small ViTs.
     Arguments, errors and limits are those of `central_difference`.
     """
-    return _difference(state, tail, params, rule, rest, reduce, relative_step, central=False)
+    return _difference(state, tail, params, rule, rest, reduce, whole, relative_step, central=False)
 
 
-def _difference(state, tail, params, rule, rest, reduce, relative_step: float | None, central: bool) -> MetaGradient:
+def _difference(
+    state, tail, params, rule, rest, reduce, whole: Gradient | None, relative_step: float | None, central: bool
+) -> MetaGradient:
     _refuse_low_precision(state, params, "central_difference" if central else "forward_difference")
     steps, chosen = CENTRAL if central else FORWARD, relative_step is None
     random_state = _random_state({t.device for t in (*state.values(), *params.values()) if t.device.type == "cuda"})
@@ -206,7 +213,8 @@ def _difference(state, tail, params, rule, rest, reduce, relative_step: float | 
         wanted = [s for s in inputs.values() if s.requires_grad]
         loss = tail(inputs, leaves)
         gradient = torch.autograd.grad(loss, [*leaves.values(), *wanted], materialize_grads=True)
-        g_pre, here = _whole(gradient[: len(leaves)], rest, reduce), list(gradient[len(leaves) :])
+        g_pre = _whole(gradient[: len(leaves)], rest, reduce) if whole is None else list(whole)
+        here = list(gradient[len(leaves) :])
         value, v = rule(g_pre)
         if not any(s.requires_grad for s in state.values()):  # φ weighs the loss and does not reach the state
             return MetaGradient(value, loss.detach(), g_pre, v, {})

@@ -1,6 +1,6 @@
 """Inner products of gradients that are given as one tensor per parameter of S. No device synchronisation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -30,6 +30,17 @@ def cosine(a: Gradient, b: Gradient) -> Float[Tensor, ""]:
         tensor(1.)
     """
     return dot(unit(a), unit(b))
+
+
+def mean_gradient(gradients: Iterable[Gradient]) -> list[Tensor]:
+    """Their mean, tensor by tensor; ValueError for none."""
+    total, count = None, 0
+    for gradient in gradients:
+        total = list(gradient) if total is None else [a + b for a, b in zip(total, gradient, strict=True)]
+        count += 1
+    if total is None:
+        raise ValueError("the mean of no gradients")
+    return total if count == 1 else [t / count for t in total]
 
 
 def unit(a: Gradient) -> list[Tensor]:

@@ -31,3 +31,7 @@ class Views:
     def detach(self) -> "Views":
         """The same views without a graph: what the learner is trained on."""
         return replace(self, **{name: None if t is None else t.detach() for name, t in vars(self).items()})
+
+    def of_images(self, images: slice) -> "Views":
+        """The views of some of the images."""
+        return replace(self, **{name: None if t is None else t[:, images] for name, t in vars(self).items()})

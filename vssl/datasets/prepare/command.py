@@ -92,7 +92,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     _add_folder(commands)
 
     shards = _command(
-        commands, "shards", "tar shards for streaming", "any folder tree of images, or of shards to index", out=None
+        commands,
+        "shards",
+        "tar shards for streaming",
+        "any folder tree of images, or of shards to index, or the URL of shards",
+        out=None,
     )
     shards.add_argument("--per-shard", type=int, default=1000, help="images (default: %(default)s)")
     shards.set_defaults(prepare=lambda o: prepare_shards(o.source, o.out, o.per_shard))

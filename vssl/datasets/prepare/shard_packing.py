@@ -12,7 +12,9 @@ import numpy as np
 from vssl.compat import file_digest
 from vssl.datasets.image_files import EXTENSIONS, found_in, image_paths
 from vssl.datasets.label_folders import refuse_labels
+from vssl.datasets.prepare.remote_index import index_remote
 from vssl.datasets.prepare.writing import begin, finish, write_whole
+from vssl.datasets.remote import is_remote
 from vssl.datasets.shards import INDEX, ROW, index_shard
 from vssl.datasets.threads import in_threads
 from vssl.files import whole
@@ -22,13 +24,16 @@ from vssl.progress import track
 def prepare_shards(source: str | Path, out: str | Path | None = None, images_per_shard: int = 1000) -> Path:
     """Packs the images below `source` as they are, in the order of folders and names; returns `dataset.json`.
 
-    Same source, same bytes. When killed, whole shards are kept. A folder of tars without `out` is indexed in place.
+    Same source, same bytes. When killed, whole shards are kept. A folder of tars without `out` is indexed in place;
+    shards behind a URL are indexed into `out` (vssl/datasets/prepare/remote_index.py).
 
     Raises:
         FileNotFoundError: no such folder, or nothing to pack in it.
         ValueError: an empty file, a broken tar, shards together with `out`, or label files among the images.
         FileExistsError: see `begin`.
     """
+    if is_remote(source):
+        return index_remote(str(source), out)
     source = Path(source)
     if not source.is_dir():
         raise FileNotFoundError(f"{source}: no such folder (found: {found_in(source.parent)})")
