@@ -21,7 +21,7 @@ def one_thread():
 @pytest.fixture
 def trained(tmp_path):
     """(config, name) → the runner of a whole run of a copy of the config, in a folder of this name."""
-    from vssl.engine.train import build_runner  # imports mmengine, which most tests do without
+    from vssl.engine.training import build_runner  # imports mmengine, which most tests do without
 
     def train(config, name):
         runner = build_runner(copy.deepcopy(config), tmp_path / name, seed=0)

@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ def test_every_room_is_in_the_table():
     assert rooms == set(MAY_IMPORT)
 
 
+def test_a_module_is_told_by_its_name_alone():
+    """But those that every room may have."""
+    names = [path.name for path in PACKAGE.rglob("*.py") if "configs" not in path.relative_to(PACKAGE).parts]
+    shared = {name for name, times in Counter(names).items() if times > 1}
+    assert shared == {"__init__.py", "base.py", "command.py"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_a_room_knows_only_its_neighbours(room):
@@ -95,3 +103,14 @@ def test_optuna_which_is_an_extra_is_in_one_file():
 def test_the_value_room_imports_torch_alone():
     strangers = {module.split(".")[0] for _, module in imports("value")} - sys.stdlib_module_names
     assert strangers <= {"torch", "jaxtyping", "vssl"}
+
+
+def test_a_config_is_data_without_functions():
+    """mmengine cannot call in a config what it imports lazily, so a function there could only be copied."""
+    functions = ast.FunctionDef | ast.Lambda
+    found = {
+        path.name
+        for path in (PACKAGE.parent / "configs").rglob("*.py")
+        if any(isinstance(node, functions) for node in ast.walk(ast.parse(path.read_text())))
+    }
+    assert not found

@@ -5,12 +5,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from vssl.config_files import CONFIGS, config_file
-from vssl.datasets.scenes.write import SPLITS
+from vssl.config_files import CONFIGS, RENAMED, config_file, read_config
+from vssl.datasets.scenes.scene_files import SPLITS
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,6 +41,17 @@ def test_a_file_at_the_path_comes_first(tmp_path, monkeypatch):
 def test_a_name_that_is_none_is_refused_with_the_nearest(name, below, said):
     with pytest.raises(FileNotFoundError, match=said):
         config_file(name, below)
+
+
+def test_a_module_under_its_former_name_is_refused_with_the_new_one(tmp_path):
+    file = tmp_path / "config.py"  # as a run that was made before the renaming wrote it
+    for old, new in RENAMED.items():
+        assert find_spec(old) is None and find_spec(new)
+        file.write_text(f"objective = dict(type='{old}.Name')\n")
+        with pytest.raises(ImportError, match=rf"config.py names {old}, which is now {new}: write the new name there"):
+            read_config(file)
+    file.write_text("objective = dict(type='vssl.objectives.masks_of_mine.Name')\n")
+    assert read_config(file).objective.type.endswith("Name")
 
 
 @pytest.mark.slow

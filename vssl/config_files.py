@@ -1,6 +1,7 @@
 """Config files by path, or by their name below the configs that come with the package."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,22 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 CONFIGS = Path(__file__).parent / "configs"
+
+# Modules whose classes a config, or the config.py of an old run, may name by their former path.
+RENAMED = {
+    "vssl.datasets.retrieval": "vssl.datasets.revisited",
+    "vssl.designers.masks": "vssl.designers.blur_mask",
+    "vssl.feedback.classification": "vssl.feedback.image_classification",
+    "vssl.feedback.tasks": "vssl.feedback.dense_tasks",
+    "vssl.language.feedback": "vssl.language.answer_feedback",
+    "vssl.language.learner": "vssl.language.causal_lm",
+    "vssl.language.probe": "vssl.language.pass_at_1",
+    "vssl.language.views": "vssl.language.token_views",
+    "vssl.objectives.heads": "vssl.objectives.dino_head",
+    "vssl.objectives.masks": "vssl.objectives.patch_masks",
+    "vssl.views.policy": "vssl.views.view_policy",
+}
+_OLD_NAME = re.compile(rf"\b({'|'.join(map(re.escape, RENAMED))})\b")
 
 
 def config_file(name: str | Path, below: str = "") -> Path:
@@ -37,10 +54,16 @@ def config_file(name: str | Path, below: str = "") -> Path:
 
 
 def read_config(path: str | Path) -> "Config":
-    """mmengine's `Config` of a file, which may lie anywhere: ``from vssl.configs.scenes.demo import *`` works in it."""
+    """mmengine's `Config` of a file, which may lie anywhere: ``from vssl.configs.scenes.demo import *`` works in it.
+
+    Raises:
+        ImportError: the file names a module by a name that it no longer has; the message has the new one.
+    """
     from mmengine.config import Config
 
     replace_package_queries()
+    if old := _OLD_NAME.search(Path(path).read_text(encoding="utf-8")):
+        raise ImportError(f"{path} names {old[0]}, which is now {RENAMED[old[0]]}: write the new name there")
     return Config.fromfile(str(path))
 
 

@@ -10,6 +10,7 @@ Expected: docs/language.md
 
 title = "Word problems: what to predict"
 work_dir = "runs/language"
+configs = "configs/language"
 start = dict(backbone="runs/start/seed0/backbone.safetensors", label="start")
 probes = "configs/probes/word_problems.py"
 baseline, candidate = "next_token", "token_weights"
@@ -17,24 +18,24 @@ seeds = [0, 1]
 budget = dict(seconds=18, clock="processor")
 
 arms = dict(
-    next_token=dict(config="configs/language/next_token.py", label="next token"),
+    next_token=dict(config="next_token.py", label="next token"),
     next_token_as_many_steps=dict(
-        config="configs/language/next_token.py",
+        like="next_token",
         steps_of="token_weights",
         label="next token, as many steps as token weights",
     ),
-    token_weights=dict(config="configs/language/token_weights.py", label="V-Pretraining, token weights"),
-    soft_targets=dict(config="configs/language/soft_targets.py", label="V-Pretraining, soft targets"),
+    token_weights=dict(config="token_weights.py", label="V-Pretraining, token weights"),
+    soft_targets=dict(config="soft_targets.py", label="V-Pretraining, soft targets"),
     random=dict(
-        config="configs/language/token_weights.py",
+        like="token_weights",
         cfg_options={"feedback.control": "random"},
         label="token weights, random feedback",
     ),
     negated=dict(
-        config="configs/language/token_weights.py",
+        like="token_weights",
         cfg_options={"feedback.control": "negated"},
         label="token weights, negated feedback",
     ),
-    smoothing=dict(config="configs/language/uniform_smoothing.py", label="uniform smoothing"),
-    distillation=dict(config="configs/language/self_distillation.py", label="self-distillation"),
+    smoothing=dict(config="uniform_smoothing.py", label="uniform smoothing"),
+    distillation=dict(config="self_distillation.py", label="self-distillation"),
 )

@@ -11,20 +11,31 @@ with read_base():
 
 title = "Settings of the MAE arms, on a part of NYUv2's training images"
 work_dir = "runs/photos_selection"
-start = _start("mae")
+start = dict(config="mae_start.py", label="start (mae)")
+continues = "run"
+feedback_options = {
+    **feedback_options,
+    "feedback.pools.segmentation.dataset.limit": 636,
+    "feedback.pools.segmentation.train": 448,
+    "feedback.pools.segmentation.meta": 160,
+    "feedback.pools.segmentation.meta_batch_size": 160,
+    "feedback.pools.depth.dataset.limit": 636,
+    "feedback.pools.depth.train": 448,
+    "feedback.pools.depth.meta": 160,
+    "feedback.pools.depth.meta_batch_size": 160,
+}
 probes = "configs/probes/photos_selection.py"
 seeds = [10]
 budget = dict(baseline_steps=300, clock="processor")  # the verdict's
 baseline, candidate = "fixed_b", "policy_b"
-_rates = (("a", 2e-4), ("b", 5e-4), ("c", 1.5e-3))
-arms = {
-    **{f"fixed_{n}": _fixed("mae", **{"optimizer.lr": lr}) for n, lr in _rates},
-    **{
-        f"policy_{n}": _designed("mae_policy", **_for_selection, **{"designer_optimizer.lr": lr})
-        for n, lr in (("a", 0.03), ("b", 0.1), ("c", 0.3))
-    },
-    **{
-        f"unet_{n}": _designed("mae_unet", **_for_selection, **{"designer_optimizer.lr": lr})
-        for n, lr in (("a", 3e-4), ("b", 1e-3), ("c", 3e-3))
-    },
-}
+arms = dict(
+    fixed_a=dict(config="mae_fixed.py", cfg_options={"optimizer.lr": 2e-4}),
+    fixed_b=dict(config="mae_fixed.py", cfg_options={"optimizer.lr": 5e-4}),
+    fixed_c=dict(config="mae_fixed.py", cfg_options={"optimizer.lr": 1.5e-3}),
+    policy_a=dict(config="mae_policy.py", cfg_options={"designer_optimizer.lr": 0.03}),
+    policy_b=dict(config="mae_policy.py", cfg_options={"designer_optimizer.lr": 0.1}),
+    policy_c=dict(config="mae_policy.py", cfg_options={"designer_optimizer.lr": 0.3}),
+    unet_a=dict(config="mae_unet.py", cfg_options={"designer_optimizer.lr": 3e-4}),
+    unet_b=dict(config="mae_unet.py", cfg_options={"designer_optimizer.lr": 1e-3}),
+    unet_c=dict(config="mae_unet.py", cfg_options={"designer_optimizer.lr": 3e-3}),
+)

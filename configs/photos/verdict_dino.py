@@ -11,8 +11,12 @@ with read_base():
 
 title = "DINO on photographs, from the MAE start"
 work_dir = "runs/photos_verdict_dino"
-start = _start("mae")
+start = dict(config="mae_start.py", label="start (mae)")
 probes = "configs/probes/photos.py"
 budget = dict(baseline_steps=150, clock="processor")
 baseline, candidate = "fixed", "vpretraining"
-arms = _verdict_arms("dino")
+arms = dict(
+    fixed=dict(config="dino_fixed.py", label="fixed recipe"),
+    vpretraining=dict(config="dino_policy.py", label="V-Pretraining, one policy"),
+    **_controls,
+)

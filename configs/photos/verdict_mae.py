@@ -11,8 +11,14 @@ with read_base():
 
 title = "MAE continued on photographs"
 work_dir = "runs/photos_verdict_mae"
-start = _start("mae")
+start = dict(config="mae_start.py", label="start (mae)")
+continues = "run"
 probes = "configs/probes/photos.py"
 budget = dict(baseline_steps=300, clock="processor")
 baseline, candidate = "fixed", "vpretraining"
-arms = {**_verdict_arms("mae"), "unet": _designed("mae_unet", "V-Pretraining, U-Net mask")}
+arms = dict(
+    fixed=dict(config="mae_fixed.py", label="fixed recipe"),
+    vpretraining=dict(config="mae_policy.py", label="V-Pretraining, one policy"),
+    **_controls,
+    unet=dict(config="mae_unet.py", label="V-Pretraining, U-Net mask"),
+)

@@ -11,8 +11,13 @@ with read_base():
 
 title = "SimCLR continued on photographs"
 work_dir = "runs/photos_verdict_simclr"
-start = _start("simclr")
+start = dict(config="simclr_start.py", label="start (simclr)")
+continues = "run"
 probes = "configs/probes/photos.py"
 budget = dict(baseline_steps=200, clock="processor")
 baseline, candidate = "fixed", "vpretraining"
-arms = _verdict_arms("simclr")
+arms = dict(
+    fixed=dict(config="simclr_fixed.py", label="fixed recipe"),
+    vpretraining=dict(config="simclr_policy.py", label="V-Pretraining, one policy"),
+    **_controls,
+)

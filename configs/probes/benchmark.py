@@ -5,15 +5,14 @@ from mmengine.config import read_base
 with read_base():
     from .scenes import *
 
-
-def _place(probes: dict, root: str) -> None:
-    """Let the scenes' probes read the scenes below `root`."""
-    for task, layout in (("segmentation", "ade20k"), ("depth", "nyuv2")):
-        for split in ("train", "val"):
-            probes[task][split].update(data_root=f"{root}/{layout}")
-    for task in ("classification", "knn"):
-        probes[task].update(train=f"{root}/imagenet/train", val=f"{root}/imagenet/val", data_root=root)
-
-
 data_root = "data/benchmark"
-_place(probes, data_root)
+_segmentation, _depth = dict(data_root=f"{data_root}/ade20k"), dict(data_root=f"{data_root}/nyuv2")
+_classes = dict(train=f"{data_root}/imagenet/train", val=f"{data_root}/imagenet/val", data_root=data_root)
+probes.merge(
+    dict(
+        segmentation=dict(train=_segmentation, val=_segmentation),
+        depth=dict(train=_depth, val=_depth),
+        classification=_classes,
+        knn=_classes,
+    )
+)

@@ -6,7 +6,7 @@ is the model's own; those of Qwen1.5 are alike.
 Command:  python tools/probe.py configs/probes/gsm8k.py --backbone RUN
 """
 
-from vssl.language.probe import PassAt1
+from vssl.language.pass_at_1 import PassAt1
 
 probes = dict(
     gsm8k=dict(

@@ -14,7 +14,7 @@ from torch.optim import SGD, AdamW
 with read_base():
     from .scenes import *
 
-from vssl.datasets.retrieval import RevisitedRetrieval
+from vssl.datasets.revisited import RevisitedRetrieval
 from vssl.probes.dense.grid import DenseGrid
 from vssl.probes.dense.heads import BinDepthHead
 from vssl.probes.dense.losses import SigLoss

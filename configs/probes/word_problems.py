@@ -3,7 +3,7 @@
 Command:  python tools/probe.py configs/probes/word_problems.py --backbone RUN
 """
 
-from vssl.language.probe import PassAt1
+from vssl.language.pass_at_1 import PassAt1
 
 _root = "data/word_problems"
 probes = dict(

@@ -16,12 +16,8 @@ with read_base():
 title = "Continuing DINO"
 work_dir = "runs/continue_dino"
 start = dict(
-    config="configs/scenes/dino_fixed.py",
-    cfg_options={
-        **_stream(_validation),
-        "backbone.checkpoint": "runs/mae_start/backbone.safetensors",
-        "schedule.head_share": 0.2,
-    },
+    config="dino_fixed.py",
+    cfg_options={"backbone.checkpoint": "runs/mae_start/backbone.safetensors", "schedule.head_share": 0.2},
     budget=dict(steps=600),
     label="start (MAE, then DINO)",
 )
@@ -30,21 +26,19 @@ baseline, candidate = "fresh", "whole_run"
 seeds = [0, 1, 2]
 correction = None
 budget = dict(steps=250)
-
-
-def _arm(label: str, more: dict | None = None, **options) -> dict:
-    options = {**_stream(_validation), **options}
-    return dict(config="configs/scenes/dino_fixed.py", cfg_options=options, label=label, **(more or {}))
-
-
 arms = dict(
-    fresh=_arm("fresh head"),
-    head_20=_arm("fresh head, alone for 50 of 250 steps", **{"schedule.head_share": 0.2}),
-    head_60=_arm(
-        "fresh head, alone for 375 of 625 steps", dict(budget=dict(steps=625)), **{"schedule.head_share": 0.6}
+    fresh=dict(config="dino_fixed.py", label="fresh head"),
+    head_20=dict(like="fresh", cfg_options={"schedule.head_share": 0.2}, label="fresh head, alone for 50 of 250 steps"),
+    head_60=dict(
+        like="fresh",
+        cfg_options={"schedule.head_share": 0.6},
+        budget=dict(steps=625),
+        label="fresh head, alone for 375 of 625 steps",
     ),
-    whole_run=_arm("the start's head, teacher and moments", dict(continues="run")),
-    whole_run_half=_arm(
-        "the start's head, teacher and moments, half the rate", dict(continues="run"), **{"optimizer.lr": 5e-4}
+    whole_run=dict(like="fresh", continues="run", label="the start's head, teacher and moments"),
+    whole_run_half=dict(
+        like="whole_run",
+        cfg_options={"optimizer.lr": 5e-4},
+        label="the start's head, teacher and moments, half the rate",
     ),
 )

@@ -12,28 +12,37 @@ with read_base():
 
 title = "Continuing MAE"
 work_dir = "runs/continue_mae"
-start = dict(config="configs/scenes/mae_start.py", cfg_options=_stream(_validation), label="start (MAE)")
+start = dict(config="mae_start.py", label="start (MAE)")
 probes = "configs/probes/scenes.py"
 baseline, candidate = "fresh", "whole_run"
 seeds = [0, 1, 2]
 correction = None
 budget = dict(steps=470)
-
-
-def _arm(label: str, more: dict | None = None, **options) -> dict:
-    options = {**_stream(_validation), **options}
-    return dict(config="configs/scenes/mae_start.py", cfg_options=options, label=label, **(more or {}))
-
-
-_first, _tenth = {"schedule.head_share": 0.2}, {"optimizer.lr": 1.5e-4}
 arms = dict(
-    fresh=_arm("fresh decoder"),
-    head_20=_arm("fresh decoder, alone for 94 of 470 steps", **_first),
-    head_60=_arm(
-        "fresh decoder, alone for 705 of 1175 steps", dict(budget=dict(steps=1175)), **{"schedule.head_share": 0.6}
+    fresh=dict(config="mae_start.py", label="fresh decoder"),
+    head_20=dict(
+        like="fresh", cfg_options={"schedule.head_share": 0.2}, label="fresh decoder, alone for 94 of 470 steps"
     ),
-    head_20_tenth=_arm("fresh decoder, alone for 94 steps, a tenth of the rate", **_first, **_tenth),
-    head_20_layers=_arm("fresh decoder, alone for 94 steps, layer_decay 0.65", **_first, layer_decay=0.65),
-    whole_run=_arm("the start's decoder and moments", dict(continues="run")),
-    whole_run_tenth=_arm("the start's decoder and moments, a tenth of the rate", dict(continues="run"), **_tenth),
+    head_60=dict(
+        like="fresh",
+        cfg_options={"schedule.head_share": 0.6},
+        budget=dict(steps=1175),
+        label="fresh decoder, alone for 705 of 1175 steps",
+    ),
+    head_20_tenth=dict(
+        like="head_20",
+        cfg_options={"optimizer.lr": 1.5e-4},
+        label="fresh decoder, alone for 94 steps, a tenth of the rate",
+    ),
+    head_20_layers=dict(
+        like="head_20",
+        cfg_options={"layer_decay": 0.65},
+        label="fresh decoder, alone for 94 steps, layer_decay 0.65",
+    ),
+    whole_run=dict(like="fresh", continues="run", label="the start's decoder and moments"),
+    whole_run_tenth=dict(
+        like="whole_run",
+        cfg_options={"optimizer.lr": 1.5e-4},
+        label="the start's decoder and moments, a tenth of the rate",
+    ),
 )

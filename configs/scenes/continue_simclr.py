@@ -12,25 +12,22 @@ with read_base():
 
 title = "Continuing SimCLR"
 work_dir = "runs/continue_simclr"
-start = _start(_validation)
 probes = "configs/probes/scenes.py"
 baseline, candidate = "fresh", "whole_run"
 seeds = [0, 1, 2]
 correction = None
 budget = dict(steps=300)
-
-
-def _arm(label: str, more: dict | None = None, **options) -> dict:
-    options = {**_stream(_validation), "schedule.head_share": 0.0, **options}
-    return dict(config="configs/scenes/simclr_fixed.py", cfg_options=options, label=label, **(more or {}))
-
-
 arms = dict(
-    fresh=_arm("fresh head"),
-    head_20=_arm("fresh head, alone for 60 of 300 steps", **{"schedule.head_share": 0.2}),
-    head_60=_arm(
-        "fresh head, alone for 450 of 750 steps", dict(budget=dict(steps=750)), **{"schedule.head_share": 0.6}
+    fresh=dict(config="simclr_fixed.py", cfg_options={"schedule.head_share": 0.0}, label="fresh head"),
+    head_20=dict(like="fresh", cfg_options={"schedule.head_share": 0.2}, label="fresh head, alone for 60 of 300 steps"),
+    head_60=dict(
+        like="fresh",
+        cfg_options={"schedule.head_share": 0.6},
+        budget=dict(steps=750),
+        label="fresh head, alone for 450 of 750 steps",
     ),
-    whole_run=_arm("the start's head and moments", dict(continues="run")),
-    whole_run_half=_arm("the start's head and moments, half the rate", dict(continues="run"), **{"optimizer.lr": 5e-4}),
+    whole_run=dict(like="fresh", continues="run", label="the start's head and moments"),
+    whole_run_half=dict(
+        like="whole_run", cfg_options={"optimizer.lr": 5e-4}, label="the start's head and moments, half the rate"
+    ),
 )

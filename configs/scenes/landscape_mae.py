@@ -14,33 +14,29 @@ with read_base():
 
 title = "The landscape of MAE's constructions"
 work_dir = "runs/landscape_mae"
-start = dict(config="configs/scenes/mae_start.py", cfg_options=_stream(_validation), label="start (MAE)")
+start = dict(config="mae_start.py", label="start (MAE)")
 probes = "configs/probes/scenes.py"
 baseline, candidate = "default", "mask_75"
 seeds = [0, 1]
 correction = None
 budget = dict(steps=470)
-_light = dict(brightness=0.4, contrast=0.4, saturation=0.0, hue=0.0, p=0.8)
 _colour = dict(brightness=0.0, contrast=0.0, saturation=0.4, hue=0.1, p=0.8)
-_constructions = dict(
-    default={},
-    mask_30={"objective.mask_ratio": 0.3},
-    mask_45={"objective.mask_ratio": 0.45},
-    mask_75={"objective.mask_ratio": 0.75},
-    mask_85={"objective.mask_ratio": 0.85},
-    mask_90={"objective.mask_ratio": 0.9},
-    no_crop={"recipe.global_scale": (1.0, 1.0), "recipe.ratio": (1.0, 1.0)},
-    crop_mild={"recipe.global_scale": (0.7, 1.0)},
-    crop_strong={"recipe.global_scale": (0.1, 1.0)},
-    crop_small={"recipe.global_scale": (0.1, 0.5)},
-    light={"recipe.jitter": _light},
-    colour={"recipe.jitter": _colour},
-    gray={"recipe.grayscale": 0.5},
-    no_flip={"recipe.flip": 0.0},
-    mask_75_no_crop={"objective.mask_ratio": 0.75, "recipe.global_scale": (1.0, 1.0), "recipe.ratio": (1.0, 1.0)},
-    mask_75_crop_strong={"objective.mask_ratio": 0.75, "recipe.global_scale": (0.1, 1.0)},
+_whole = {"recipe.global_scale": (1.0, 1.0), "recipe.ratio": (1.0, 1.0)}
+arms = dict(
+    default=dict(config="mae_start.py", continues="run"),
+    mask_30=dict(like="default", cfg_options={"objective.mask_ratio": 0.3}),
+    mask_45=dict(like="default", cfg_options={"objective.mask_ratio": 0.45}),
+    mask_75=dict(like="default", cfg_options={"objective.mask_ratio": 0.75}),
+    mask_85=dict(like="default", cfg_options={"objective.mask_ratio": 0.85}),
+    mask_90=dict(like="default", cfg_options={"objective.mask_ratio": 0.9}),
+    no_crop=dict(like="default", cfg_options=_whole),
+    crop_mild=dict(like="default", cfg_options={"recipe.global_scale": (0.7, 1.0)}),
+    crop_strong=dict(like="default", cfg_options={"recipe.global_scale": (0.1, 1.0)}),
+    crop_small=dict(like="default", cfg_options={"recipe.global_scale": (0.1, 0.5)}),
+    light=dict(like="default", cfg_options={"recipe.jitter": _light}),
+    colour=dict(like="default", cfg_options={"recipe.jitter": _colour}),
+    gray=dict(like="default", cfg_options={"recipe.grayscale": 0.5}),
+    no_flip=dict(like="default", cfg_options={"recipe.flip": 0.0}),
+    mask_75_no_crop=dict(like="mask_75", cfg_options=_whole),
+    mask_75_crop_strong=dict(like="mask_75", cfg_options={"recipe.global_scale": (0.1, 1.0)}),
 )
-arms = {
-    name: dict(config="configs/scenes/mae_start.py", cfg_options={**_stream(_validation), **options}, continues="run")
-    for name, options in _constructions.items()
-}

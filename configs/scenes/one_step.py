@@ -12,11 +12,10 @@ with read_base():
 
 title = "One-step probes of every arm, on the validation scenes"
 work_dir = "runs/one_step"
-start = _start(_validation)
 probes = "configs/probes/scenes.py"
 seeds = [30, 31]
 budget = dict(steps=200)
 baseline, candidate = "fixed", "vpretraining"
 one_step_probe = dict(interval=40, heldout=64)
-_arms = _verdict_arms(_validation)
-arms = {name: _arms[name] for name in ("fixed", "oracle", "vpretraining", "instance", "unet", "masked", "search")}
+_names = ("fixed", "oracle", "vpretraining", "instance", "unet", "masked", "search")
+arms = {name: _verdict_arms[name] for name in _names}

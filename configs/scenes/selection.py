@@ -13,36 +13,32 @@ with read_base():
 
 title = "Settings of the arms, on the validation scenes"
 work_dir = "runs/selection"
-start = _start(_validation)
 probes = "configs/probes/scenes.py"
 seeds = [10]
 budget = dict(baseline_steps=370, clock="processor")  # the verdict's
 baseline, candidate = "fixed_b", "policy_a"
 
-
-def _trial(config: str, **options) -> dict:
-    labels = {} if config == "fixed" else _labels(_validation)
-    return dict(config=f"configs/scenes/simclr_{config}.py", cfg_options={**_stream(_validation), **labels, **options})
-
-
-_narrow, _wide = (
-    ("area", "saturation", "hue", "grayscale"),
-    ("area", "brightness", "contrast", "saturation", "hue", "grayscale"),
+_narrow = ("area", "saturation", "hue", "grayscale")
+_wide = ("area", "brightness", "contrast", "saturation", "hue", "grayscale")
+arms = dict(
+    fixed_a=dict(config="simclr_fixed.py", cfg_options={"optimizer.lr": 5e-4}),
+    fixed_b=dict(config="simclr_fixed.py", cfg_options={"optimizer.lr": 1e-3}),
+    fixed_c=dict(config="simclr_fixed.py", cfg_options={"optimizer.lr": 2e-3}),
+    oracle_a=dict(like="fixed_a", cfg_options=_no_colour),
+    oracle_b=dict(like="fixed_b", cfg_options=_no_colour),
+    oracle_c=dict(like="fixed_c", cfg_options=_no_colour),
+    policy_a=dict(config="simclr_policy.py", cfg_options={"designer_optimizer.lr": 0.1, "designer.learn": _narrow}),
+    policy_b=dict(like="policy_a", cfg_options={"designer_optimizer.lr": 0.2}),
+    policy_c=dict(like="policy_a", cfg_options={"designer.learn": _wide}),
+    instance_a=dict(
+        config="simclr_instance.py", cfg_options={"designer_optimizer.lr": 0.005, "designer.learn": _narrow}
+    ),
+    instance_b=dict(like="instance_a", cfg_options={"designer_optimizer.lr": 0.01}),
+    instance_c=dict(like="instance_a", cfg_options={"designer.learn": _wide}),
+    search_a=dict(config="simclr_search.py", cfg_options={"designer.learning_rate": 0.5, "designer.learn": _narrow}),
+    search_b=dict(like="search_a", cfg_options={"designer.learning_rate": 1.0}),
+    search_c=dict(like="search_a", cfg_options={"designer.learn": _wide}),
+    unet_a=dict(config="simclr_unet.py", cfg_options={"designer_optimizer.lr": 1e-3}),
+    unet_b=dict(like="unet_a", cfg_options={"designer_optimizer.lr": 3e-3}),
+    unet_c=dict(like="unet_a", cfg_options={"designer_optimizer.lr": 3e-4}),
 )
-_no_colour = _recipe(s=0.0, h=0.0, gray=0.0)
-arms = {
-    **{f"fixed_{n}": _trial("fixed", **{"optimizer.lr": lr}) for n, lr in (("a", 5e-4), ("b", 1e-3), ("c", 2e-3))},
-    **{
-        f"oracle_{n}": _trial("fixed", **{"optimizer.lr": lr}, **_no_colour)
-        for n, lr in (("a", 5e-4), ("b", 1e-3), ("c", 2e-3))
-    },
-}
-for _config, _key, _settings in (
-    ("policy", "designer_optimizer.lr", ((0.1, _narrow), (0.2, _narrow), (0.1, _wide))),
-    ("instance", "designer_optimizer.lr", ((0.005, _narrow), (0.01, _narrow), (0.005, _wide))),
-    ("search", "designer.learning_rate", ((0.5, _narrow), (1.0, _narrow), (0.5, _wide))),
-):
-    for _name, (_lr, _learn) in zip("abc", _settings, strict=True):
-        arms[f"{_config}_{_name}"] = _trial(_config, **{_key: _lr, "designer.learn": _learn})
-for _name, _lr in (("a", 1e-3), ("b", 3e-3), ("c", 3e-4)):
-    arms[f"unet_{_name}"] = _trial("unet", **{"designer_optimizer.lr": _lr})

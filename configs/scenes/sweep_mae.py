@@ -8,20 +8,14 @@ Command:  python tools/prepare_data.py scenes
 Expected: docs/sweep.md, "Measured"
 """
 
-from mmengine.config import read_base
-
-with read_base():
-    from .._base_.benchmark import _stream, _validation
-
 title = "Search over MAE's constructions"
 work_dir = "runs/sweep_mae"
-start = dict(config="configs/scenes/mae_start.py", cfg_options=_stream(_validation), label="start (MAE)")
+configs = "configs/scenes"
+cfg_options = {"unlabeled.root": "data/scenes/imagenet/train", "threads": 1, "checkpoint_interval": 1_000_000}
+start = dict(config="mae_start.py", label="start (MAE)")
 trial = dict(
-    config="configs/scenes/mae_start.py",
-    cfg_options={
-        **_stream(_validation),
-        "recipe.jitter": dict(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, p=0.8),
-    },
+    config="mae_start.py",
+    cfg_options={"recipe.jitter": dict(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, p=0.8)},
     continues="run",
 )
 budget = dict(baseline_steps=470, clock="processor")

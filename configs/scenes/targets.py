@@ -15,30 +15,30 @@ from vssl.objectives.targets import Pixels
 
 title = "What MAE predicts"
 work_dir = "runs/targets"
-start = dict(config="configs/scenes/mae_start.py", cfg_options=_stream(_test), label="start (MAE)")
+start = dict(config="mae_start.py", label="start (MAE)")
+cfg_options, feedback_options = _test, _test_feedback
 probes = "configs/probes/benchmark.py"
 baseline, candidate, headroom = "normalised", "choice", None
 seeds = [0, 1, 2]
 budget = dict(baseline_steps=500, clock="processor")
-
-
-def _fixed(label: str, target: dict) -> dict:
-    """The decoder is new: it learns alone for the first fifth, as in the arms that choose."""
-    options = {**_stream(_test), "objective.target": target, "schedule.head_share": 0.2, "schedule.warmup_share": 0.0}
-    return dict(config="configs/scenes/mae_start.py", cfg_options=options, label=label)
-
-
-def _choice(label: str, **options) -> dict:
-    options = {**_stream(_test), **_labels(_test), "value.burn_in": 100, **options}
-    return dict(config="configs/scenes/mae_horizon.py", cfg_options=options, label=label)
-
-
-_no_high = dict(luma2=0.0, chroma2=0.0)
+_low = dict(luma2=0.0, chroma2=0.0)
+# The decoder is new: it learns alone for the first fifth, as in the arms that choose.
+_decoder_first = {"schedule.head_share": 0.2, "schedule.warmup_share": 0.0}
 arms = dict(
-    normalised=_fixed("normalised pixels", dict(type=Pixels)),
-    raw_pixels=_fixed("raw pixels", dict(type=Pixels, normalize=False)),
-    low_bands=_fixed("low bands", dict(type=Bands, weights=_no_high)),
-    choice=_choice("V-Pretraining, choice by 20 steps"),
-    one_step=_choice("V-Pretraining, choice by one step", **{"value.horizon": 0}),
-    negated=_choice("choice by 20 steps, negated feedback", **{"feedback.control": "negated"}),
+    normalised=dict(
+        config="mae_start.py",
+        cfg_options={"objective.target": dict(type=Pixels), **_decoder_first},
+        label="normalised pixels",
+    ),
+    raw_pixels=dict(
+        like="normalised", cfg_options={"objective.target": dict(type=Pixels, normalize=False)}, label="raw pixels"
+    ),
+    low_bands=dict(
+        like="normalised", cfg_options={"objective.target": dict(type=Bands, weights=_low)}, label="low bands"
+    ),
+    choice=dict(config="mae_horizon.py", cfg_options={"value.burn_in": 100}, label="V-Pretraining, choice by 20 steps"),
+    one_step=dict(like="choice", cfg_options={"value.horizon": 0}, label="V-Pretraining, choice by one step"),
+    negated=dict(
+        like="choice", cfg_options={"feedback.control": "negated"}, label="choice by 20 steps, negated feedback"
+    ),
 )

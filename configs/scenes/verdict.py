@@ -12,8 +12,8 @@ with read_base():
 
 title = "V-Pretraining on the embedded benchmark"
 work_dir = "runs/verdict"
-start = _start(_test)
+cfg_options, feedback_options = _test, _test_feedback
 probes = "configs/probes/benchmark.py"
 baseline, candidate, headroom = "fixed", "vpretraining", "oracle"
 budget = dict(baseline_steps=370, clock="processor")  # the default recipe's steps in 60 s when it was published
-arms = _verdict_arms(_test)
+arms = _verdict_arms

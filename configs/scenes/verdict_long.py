@@ -12,10 +12,12 @@ with read_base():
 
 title = "V-Pretraining on the embedded benchmark, at twice the budget"
 work_dir = "runs/verdict_long"
-_root = "data/benchmark_long"
-start = _start(_root)
+cfg_options = {**cfg_options, "unlabeled.root": "data/benchmark_long/imagenet/train"}
+feedback_options = {
+    "feedback.pools.segmentation.dataset.root": "data/benchmark_long/ade20k",
+    "feedback.pools.depth.dataset.root": "data/benchmark_long/nyuv2",
+}
 probes = "configs/probes/benchmark_long.py"
 baseline, candidate, headroom = "fixed", "vpretraining", "oracle"
 budget = dict(baseline_steps=778, clock="processor")  # the default recipe's steps in 120 s when it was published
-_arms = _verdict_arms(_root)
-arms = {name: _arms[name] for name in ("fixed", "vpretraining", "oracle", "negated", "frozen")}
+arms = {name: _verdict_arms[name] for name in ("fixed", "vpretraining", "oracle", "negated", "frozen")}

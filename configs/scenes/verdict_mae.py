@@ -15,28 +15,20 @@ with read_base():
 
 title = "MAE from its own start"
 work_dir = "runs/verdict_mae"
-start = dict(config="configs/scenes/mae_start.py", cfg_options=_stream(_test), label="start (MAE)")
+start = dict(config="mae_start.py", label="start (MAE)")
+continues = "run"
+cfg_options, feedback_options = _test, _test_feedback
 probes = "configs/probes/benchmark.py"
 baseline, candidate, headroom = "fixed", "choice", "oracle"
 seeds = [0, 1, 2]
 budget = dict(baseline_steps=940, clock="processor")
-
-
-def _fixed(label: str, **options) -> dict:
-    options = {**_stream(_test), **options}
-    return dict(config="configs/scenes/mae_start.py", cfg_options=options, label=label, continues="run")
-
-
-def _choice(label: str, **options) -> dict:
-    options = {**_stream(_test), **_labels(_test), **options}
-    return dict(config="configs/scenes/mae_choice.py", cfg_options=options, label=label, continues="run")
-
-
 arms = dict(
-    fixed=_fixed("default recipe"),
-    oracle=_fixed("best fixed construction", **{"objective.mask_ratio": 0.9}),
-    choice=_choice("V-Pretraining, choice by 40 steps"),
-    one_step=_choice("V-Pretraining, choice by one step", **{"value.horizon": 0}),
-    negated=_choice("choice by 40 steps, negated feedback", **{"feedback.control": "negated"}),
-    random=_choice("choice by 40 steps, random feedback", **{"feedback.control": "random"}),
+    fixed=dict(config="mae_start.py", label="default recipe"),
+    oracle=dict(like="fixed", cfg_options={"objective.mask_ratio": 0.9}, label="best fixed construction"),
+    choice=dict(config="mae_choice.py", label="V-Pretraining, choice by 40 steps"),
+    one_step=dict(like="choice", cfg_options={"value.horizon": 0}, label="V-Pretraining, choice by one step"),
+    negated=dict(
+        like="choice", cfg_options={"feedback.control": "negated"}, label="choice by 40 steps, negated feedback"
+    ),
+    random=dict(like="choice", cfg_options={"feedback.control": "random"}, label="choice by 40 steps, random feedback"),
 )

@@ -14,4 +14,3 @@ with read_base():
 title = "The landscape of fixed constructions at 224 px"
 work_dir = "runs/landscape224"
 budget = dict(steps=400)
-arms = _at_224(arms)

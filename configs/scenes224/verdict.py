@@ -14,4 +14,4 @@ with read_base():
 title = "V-Pretraining on rendered scenes at 224 px"
 work_dir = "runs/verdict224"
 budget = dict(baseline_steps=500)
-arms = _at_224(arms)
+arms = {**arms, "fixed": dict(config="simclr_fixed.py", label="default recipe")}  # its learning rate is the config's

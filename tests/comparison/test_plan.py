@@ -76,7 +76,12 @@ def test_own_variables_of_a_config_are_ignored(config):
         (("start",), {"config": "fixed.py", "budget": {"baseline_steps": 9}}, "the start comes before the baseline"),
         (("arms", "start"), {"config": "fixed.py"}, "arm 'start': not a usable name"),
         (("arms", "a/b"), {"config": "fixed.py"}, "arm 'a/b': not a usable name"),
-        (("arms", "fixed"), {}, "arm 'fixed': missing config"),
+        (("arms", "fixed"), {}, "arm 'fixed': missing config; give a training config, or like=ARM"),
+        (("arms", "fixed", "like"), "fixd", r"arm 'fixed': like: no arm named 'fixd' .*did you mean 'fixed'\?"),
+        (("arms", "fixed", "like"), "fixed", "like goes round in a circle: fixed → fixed; give one of them a config"),
+        (("arms", "fixed", "cfg_options"), ["lr"], r"arm 'fixed': cfg_options is \['lr'\]; expected a dict such as"),
+        (("cfg_options",), {1: 2}, r"compare.py: cfg_options is \{1: 2\}; expected a dict such as"),
+        (("start",), {"config": "fixed.py", "cfg_options": "lr=1"}, "start: cfg_options is 'lr=1'"),
         (("start",), {}, "give either backbone=FILE"),
         (("start",), {"backbone": "start.safetensors", "seed": 1}, "seed only apply to a start that is trained"),
         (("correction",), "sidak", "correction is 'sidak'"),
@@ -101,4 +106,69 @@ def test_a_wrong_config_is_named_with_its_key(config, path, value, message):
 def test_a_missing_file_is_found_before_any_work(config):
     config["arms"]["fixed"]["config"] = "configs/none.py"
     with pytest.raises(FileNotFoundError, match=r"arm 'fixed': config configs/none.py does not exist"):
+        read_comparison(config)
+
+
+def test_an_arm_like_another_has_all_but_its_label_and_its_own_on_top(config):
+    options = {"optimizer.lr": 1, "feedback.control": "random", "schedule.head_share": 0.2}
+    config["arms"]["fixed"] |= {"cfg_options": options, "label": "plain", "continues": "backbone"}
+    config["arms"] |= {
+        "second": {"like": "first", "cfg_options": {"schedule": {}}, "steps_of": "fixed"},  # named before it is there
+        "first": {"like": "fixed", "cfg_options": {"feedback": None, "optimizer.lr": 2}},
+        "third": {"like": "second", "budget": {"steps": 5}, "label": "own"},
+    }
+    arms = read_comparison(config).arms
+    assert list(arms) == ["fixed_steps", "fixed", "vpretraining", "second", "first", "third"]
+    assert arms["fixed"].cfg_options == options
+    assert arms["first"].cfg_options == {"optimizer.lr": 2, "schedule.head_share": 0.2, "feedback": None}
+    assert arms["second"].cfg_options == {"optimizer.lr": 2, "feedback": None, "schedule": {}}
+    assert {(arms[n].config, arms[n].continues) for n in ("fixed", "first", "second", "third")} == {
+        (arms["fixed"].config, "backbone")
+    }
+    assert [arms[n].label for n in ("first", "second", "third")] == ["first", "second", "own"]
+    assert (arms["first"].budget, arms["first"].steps_of) == ({"seconds": 10}, None)
+    assert (arms["second"].budget, arms["second"].steps_of) == ({}, "fixed")
+    assert (arms["third"].budget, arms["third"].steps_of) == ({"steps": 5}, None)
+
+
+def test_likes_in_a_circle_are_named(config):
+    config["arms"] |= {"a": {"like": "b"}, "b": {"like": "c"}, "c": {"like": "b"}}
+    with pytest.raises(ConfigError, match="like goes round in a circle: b → c → b"):
+        read_comparison(config)
+
+
+def test_shared_options_come_first_and_those_for_feedback_reach_arms_that_have_it(config, tmp_path):
+    """Arms without: a config that has none, one that has None, and an arm that switches it off."""
+    for name, feedback in (("without", ""), ("none", "feedback = None"), ("with", "feedback = dict(pools={})")):
+        (tmp_path / f"{name}.py").write_text(f"threads = 0\n{feedback}\n")
+    config |= {
+        "configs": str(tmp_path),
+        "start": {"config": "without.py", "cfg_options": {"threads": 2}},
+        "cfg_options": {"threads": 1, "batch_size": 3},
+        "feedback_options": {"feedback.pools.depth.dataset.root": "labels", "batch_size": 4},
+        "baseline": "without",
+        "candidate": "with",
+    }
+    config["arms"] = {name: {"config": f"{name}.py"} for name in ("without", "none", "with")}
+    config["arms"] |= {
+        "off": {"like": "with", "cfg_options": {"feedback": None}},
+        "own": {"like": "with", "cfg_options": {"batch_size": 5}},
+    }
+    comparison = read_comparison(config)
+    options = {name: list(arm.cfg_options.items()) for name, arm in comparison.arms.items()}
+    shared, labels = [("threads", 1), ("batch_size", 3)], ("feedback.pools.depth.dataset.root", "labels")
+    assert options["without"] == options["none"] == shared
+    assert options["off"] == [*shared, ("feedback", None)]
+    assert options["with"] == [("threads", 1), ("batch_size", 4), labels]
+    assert options["own"] == [("threads", 1), ("batch_size", 5), labels]
+    assert comparison.start.cfg_options == {"threads": 2, "batch_size": 3}
+    assert comparison.arms["with"].config == tmp_path / "with.py"
+
+
+def test_a_config_elsewhere_than_in_the_folder_is_given_by_its_path(config, tmp_path):
+    config["configs"] = str(tmp_path / "none")
+    given = read_comparison({**config, "configs": ""}).arms["fixed"].config
+    assert read_comparison(config).arms["fixed"].config == given
+    config["arms"]["fixed"]["config"] = "nowhere.py"
+    with pytest.raises(FileNotFoundError, match=r"arm 'fixed': config .*none/nowhere.py does not exist"):
         read_comparison(config)

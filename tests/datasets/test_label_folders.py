@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from vssl.datasets import UnlabeledImages
-from vssl.datasets.prepare.shards import prepare_shards
+from vssl.datasets.prepare.shard_packing import prepare_shards
 
 
 def picture(path, mode="RGB"):

@@ -15,8 +15,8 @@ import webdataset
 from PIL import Image
 
 from vssl.datasets import PositionSampler, UnlabeledImages, UnlabeledShards, UnreadableImage
-from vssl.datasets.prepare import shards as packing
-from vssl.datasets.prepare.shards import prepare_shards
+from vssl.datasets.prepare import shard_packing
+from vssl.datasets.prepare.shard_packing import prepare_shards
 from vssl.datasets.stream import Stream
 
 COUNT, PER_SHARD = 23, 5
@@ -129,7 +129,7 @@ def test_a_killed_packing_keeps_whole_shards_and_is_completed(folder, packed, tm
             raise KeyboardInterrupt
         return read_bytes(path)
 
-    monkeypatch.setattr(packing.Path, "read_bytes", dies)
+    monkeypatch.setattr(shard_packing.Path, "read_bytes", dies)
     with pytest.raises(KeyboardInterrupt):
         prepare_shards(folder, out, PER_SHARD)
     monkeypatch.undo()

@@ -11,7 +11,7 @@ from vssl.designers import TokenMask
 from vssl.draws import Draws
 from vssl.learner import TimmBackbone
 from vssl.objectives import MAE, SimCLR
-from vssl.objectives.masks import random_mask
+from vssl.objectives.patch_masks import random_mask
 from vssl.value import credit, functional_components
 from vssl.value.credit import worth_of_scores
 from vssl.views import MultiCrop, Views

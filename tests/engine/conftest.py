@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from vssl.engine import load_config
-from vssl.engine.train import _say_once
+from vssl.engine.training import _say_once
 
 SIZE = 32
 

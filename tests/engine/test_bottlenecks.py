@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from vssl.engine.train import build_runner
+from vssl.engine.training import build_runner
 
 
 def weights(runner):

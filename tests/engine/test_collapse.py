@@ -14,7 +14,7 @@ from vssl.commands.train import main
 from vssl.engine import train
 from vssl.engine.collapse import CollapseError, entropy, feature_spread, of_targets
 from vssl.engine.config import ConfigError
-from vssl.engine.train import build_runner
+from vssl.engine.training import build_runner
 from vssl.objectives.simclr import nt_xent
 
 DINO_OBJECTIVE = dict(type="vssl.objectives.DINO", n_local_crops=0, out_dim=64, hidden_dim=32, bottleneck_dim=16)

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from vssl.engine import ConfigError
-from vssl.engine.train import build_runner, train
+from vssl.engine.training import build_runner, train
 
 DINO = dict(
     objective=dict(

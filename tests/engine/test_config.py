@@ -5,7 +5,7 @@ import pytest
 
 from vssl.engine import ConfigError, load_config
 from vssl.engine.config import check_training_config
-from vssl.engine.train import train
+from vssl.engine.training import train
 
 CONFIG = """
 from torch.optim import AdamW

@@ -11,7 +11,7 @@ from vssl.designers import Identity
 from vssl.draws import Draws
 from vssl.engine import ConfigError
 from vssl.engine.config import CHOICES
-from vssl.engine.train import build_runner, train
+from vssl.engine.training import build_runner, train
 from vssl.value import NormGrowth, cosine, norm
 
 DESIGNERS = {

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vssl.benchmarks.kills import differences, kill_and_compare
-from vssl.engine.train import train
+from vssl.engine.training import train
 
 SHORT = {"budget": dict(steps=8), "checkpoint_interval": 3, "log_interval": 2, "snapshots": 2}
 

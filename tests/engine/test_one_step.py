@@ -12,7 +12,7 @@ from vssl.datasets import disjoint_splits, third_split
 from vssl.engine import checkpoint
 from vssl.engine.config import ConfigError
 from vssl.engine.one_step import OneStepHook, _Batches, _Probed
-from vssl.engine.train import build_runner, train
+from vssl.engine.training import build_runner, train
 from vssl.feedback.feedback import patch_grid
 
 

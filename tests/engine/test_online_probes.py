@@ -12,7 +12,7 @@ import torch
 from vssl.engine.budget import CLOCKS
 from vssl.engine.config import ConfigError, load_config
 from vssl.engine.online_probes import OnlineProbesHook
-from vssl.engine.train import build_runner, train
+from vssl.engine.training import build_runner, train
 from vssl.probes.run import build_probes, run_probes
 
 ROOT = Path(__file__).parents[2]

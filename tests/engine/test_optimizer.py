@@ -5,7 +5,7 @@ import torch
 
 from vssl.engine import train
 from vssl.engine.optimizer import parameter_groups
-from vssl.engine.train import build_runner
+from vssl.engine.training import build_runner
 from vssl.objectives import MAE
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from vssl.commands.train import main
 from vssl.engine.rehearsal import rehearse
-from vssl.engine.train import train
+from vssl.engine.training import train
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from vssl.draws import Draws
 from vssl.engine import ConfigError
 from vssl.engine.checkpoint import random_state
 from vssl.engine.rollout import Course, Rollouts, Trial, Valuation, progress_ahead
-from vssl.engine.train import build_runner, train
+from vssl.engine.training import build_runner, train
 from vssl.views import MultiCrop
 
 DINO = dict(

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from vssl.engine import ConfigError
 from vssl.engine.run_directory import claimed
-from vssl.engine.train import train
+from vssl.engine.training import train
 
 ROOT = Path(__file__).parents[2]
 

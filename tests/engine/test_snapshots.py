@@ -14,8 +14,8 @@ from vssl.engine.config import ConfigError
 from vssl.engine.designer_parts import describe_policy, learned_numbers, matched_random
 from vssl.engine.gradient_record import GradientRecord
 from vssl.engine.mask_analysis import depth_edges, mask_by_edge_distance, mask_per_class, variance_shares
-from vssl.engine.sweeps import sweep_strips
-from vssl.engine.train import build_runner, load_designer, train
+from vssl.engine.sweep_strips import sweep_strips
+from vssl.engine.training import build_runner, load_designer, train
 from vssl.views.recipes import MultiCrop
 
 

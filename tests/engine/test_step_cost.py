@@ -4,7 +4,7 @@ import pytest
 
 from vssl.engine.budget import CLOCKS
 from vssl.engine.step_cost import FIRST_META, LEARNER, META, META_WITH_G_DOWN, SteppedRun, compare_cost, steps_within
-from vssl.engine.train import build_runner
+from vssl.engine.training import build_runner
 
 
 def test_the_kinds_of_a_schedule(designed_config, tmp_path):

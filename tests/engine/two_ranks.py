@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 from vssl.distributed import process_group, rank_and_size
 from vssl.engine import load_config
-from vssl.engine.train import build_runner
+from vssl.engine.training import build_runner
 
 
 def main(config: Path, work_dir: Path) -> None:

@@ -21,7 +21,7 @@ def model():
     pytest.importorskip("transformers")
     import torch
 
-    from vssl.language.learner import CausalLM
+    from vssl.language.causal_lm import CausalLM
 
     model = CausalLM(architecture=ARCHITECTURE, aligned_blocks=2)
     with torch.no_grad():

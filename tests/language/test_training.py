@@ -9,7 +9,7 @@ import torch
 pytest.importorskip("transformers")
 
 from vssl.engine import ConfigError, load_config, train
-from vssl.engine.train import build_runner
+from vssl.engine.training import build_runner
 from vssl.learner import open_backbone
 from vssl.probes.run import run_probes
 
@@ -144,7 +144,7 @@ def _learner(tmp_path):
 
 def test_pass_at_1_of_a_run_by_greedy_decoding(config, tmp_path, problems, trained):
     from vssl.datasets.text import read_gsm8k
-    from vssl.language.probe import PassAt1
+    from vssl.language.pass_at_1 import PassAt1
 
     trained(config, "run")
     probe = dict(type=PassAt1, root=problems / "test.jsonl", tokenizer=problems, max_new_tokens=12)

@@ -11,7 +11,7 @@ from vssl.draws import Draws
 from vssl.learner import TimmBackbone
 from vssl.objectives import DINO
 from vssl.objectives.dino import _pair_sum
-from vssl.objectives.heads import DINOHead
+from vssl.objectives.dino_head import DINOHead
 
 SMALL = {"out_dim": 24, "hidden_dim": 32, "bottleneck_dim": 16}
 DRAWS = Draws(0, "views")

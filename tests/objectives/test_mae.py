@@ -7,7 +7,7 @@ from lightly.models.modules import MaskedVisionTransformerDecoderTIMM
 
 from vssl.draws import Draws
 from vssl.objectives import MAE
-from vssl.objectives.masks import random_mask
+from vssl.objectives.patch_masks import random_mask
 from vssl.objectives.targets import Pixels, patchify
 from vssl.views.crops import Views
 

@@ -3,10 +3,10 @@ import copy
 import pytest
 import torch
 
-from vssl.datasets.retrieval import RevisitedRetrieval
+from vssl.datasets.revisited import RevisitedRetrieval
 from vssl.datasets.scenes import write_retrieval
 from vssl.probes.cache import FeatureCache, files_digest, weights_digest
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.dense.grid import DenseGrid
 from vssl.probes.dense.segmentation import SegmentationProbe
 from vssl.probes.fit import FullBatch

@@ -17,8 +17,8 @@ from vssl.commands.probe import main
 from vssl.learner import export_backbone
 from vssl.probes.dense.depth import DepthProbe
 from vssl.probes.dense.segmentation import SegmentationProbe
+from vssl.probes.result_lines import table
 from vssl.probes.run import run_probes
-from vssl.probes.table import table
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "configs/probes/scenes.py")

@@ -7,7 +7,7 @@ import pytest
 from sklearn.neighbors import NearestCentroid
 from sklearn.preprocessing import normalize
 
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.outcome import ProbeRun
 from vssl.probes.run import run_probes
 from vssl.reports.metrics import describe_metrics

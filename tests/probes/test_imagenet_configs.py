@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 
 from vssl.learner import TimmBackbone
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.outcome import ProbeRun
 from vssl.probes.run import build_probes, run_probes
 

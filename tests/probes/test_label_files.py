@@ -12,8 +12,8 @@ from mmseg.datasets.transforms import LoadAnnotations, LoadDepthAnnotation, Pack
 from PIL import Image
 
 from vssl.datasets import UnreadableImage
-from vssl.probes.data import DenseSplit, ProbeData
 from vssl.probes.datasets import NYUDepth, SceneSegmentation
+from vssl.probes.decoded_images import DenseSplit, ProbeData
 from vssl.probes.dense.depth import DepthProbe
 from vssl.probes.dense.segmentation import SegmentationProbe
 

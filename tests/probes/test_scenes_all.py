@@ -10,9 +10,9 @@ from mmengine.config import Config
 from vssl.commands.probe import main
 from vssl.datasets.scenes import write_retrieval
 from vssl.learner import TimmBackbone, export_backbone
+from vssl.probes.result_lines import table
 from vssl.probes.run import build_probes
 from vssl.probes.spread import over_seeds, run_seeds
-from vssl.probes.table import table
 
 CONFIG = Path(__file__).parents[2] / "configs/probes/scenes_all.py"
 KINDS = ["SegmentationProbe", "DepthProbe", "LinearProbe", "KNNProbe", "DenseGrid", "LinearGridProbe"]

@@ -33,15 +33,15 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from torch.nn import functional as F
 
-from vssl.probes.backbone import FrozenBackbone
-from vssl.probes.data import ProbeData
 from vssl.probes.datasets import NYUDepth
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.dense.depth import DepthProbe
 from vssl.probes.dense.heads import LinearSegHead
 from vssl.probes.dense.losses import ValidDepthLoss
 from vssl.probes.dense.scoring import DepthErrors
 from vssl.probes.dense.segmentation import SegmentationProbe
 from vssl.probes.dense.transforms import NYUCrop
+from vssl.probes.frozen_backbone import FrozenBackbone
 
 
 def depth_map(size=(40, 60), metres: float = 2.0) -> dict:

@@ -30,6 +30,8 @@ CHANGES = [
     ({"trial": "training.py"}, "trial is 'training.py'; expected dict("),
     ({"space": {5: {"low": 0, "high": 1}}}, "space: the key 5 is not text"),
     ({"space": {"budget.steps": {"low": 4, "high": 9}}}, "space: budget.steps is set by the sweep itself"),
+    ({"cfg_options": {"budget.steps": 3}}, "cfg_options: budget.steps is set by the sweep itself"),
+    ({"cfg_options": "lr"}, "cfg_options is 'lr'; expected a dict such as"),
     ({"space": {"seed": {"low": 4, "high": 9}}}, "space: seed is set by the sweep itself"),
     ({"space": {"flip": {"low": 4, "high": 9, "whole": "no"}}}, "space: flip: whole='no'; give True or False"),
     ({"space": {"flip": {"options": {1: 0.1, 2: 0.2}}}}, "space: flip: the option's name 1 is not text; write '1'"),
@@ -46,6 +48,13 @@ def test_a_config_that_is_none_is_refused_with_its_key(folder, written, changed,
 def test_the_command_line_comes_before_the_config(folder, written):
     sweep = read_sweep(written, trials=7, sampler="tpe", seed=None, work_dir="elsewhere")
     assert (sweep.trials, sweep.sampler, sweep.seed, sweep.work_dir) == (7, "tpe", 0, Path("elsewhere"))
+
+
+def test_options_of_the_sweep_are_those_of_its_start_and_of_every_trial(folder, written):
+    sweep = read_sweep({**written, "cfg_options": {"threads": 2}, "configs": str(folder)}, "sweep.py")
+    assert sweep.template.start.cfg_options == {"threads": 2}
+    assert sweep.options == {"threads": 2, **written["trial"]["cfg_options"]}
+    assert sweep.template.arms["baseline"].config == folder / "training.py"
 
 
 def test_settings_of_the_sweep_cannot_be_fixed_for_a_trial(folder, written):

@@ -8,7 +8,7 @@ from itertools import product
 import torch
 
 from vssl.benchmarks.meta_step import WHICH, MetaStep, about, add_setting, settings
-from vssl.benchmarks.report import add_parser, prepare, publish
+from vssl.benchmarks.result_table import add_parser, prepare, publish
 from vssl.value import central_difference, forward_difference
 
 CHOSEN = "chosen"

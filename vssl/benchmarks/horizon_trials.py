@@ -19,9 +19,9 @@ from vssl.draws import Draws
 from vssl.engine import load_config
 from vssl.engine.config import check_training_config
 from vssl.engine.rollout import Construct, Course, Trial, Valuation, progress_ahead
-from vssl.engine.train import build_runner
+from vssl.engine.training import build_runner
 from vssl.feedback import Pool
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.run import run_probes
 
 ONE_STEP_BATCHES = 4

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from vssl.benchmarks.report import add_parser, prepare, publish
+from vssl.benchmarks.result_table import add_parser, prepare, publish
 from vssl.config_files import config_file
 from vssl.engine import load_config, train
 from vssl.engine.interruption import Interrupted

@@ -5,9 +5,9 @@ from functools import partial
 
 import torch
 
-from vssl.benchmarks.report import add_parser, prepare, publish
+from vssl.benchmarks.result_table import add_parser, prepare, publish
+from vssl.benchmarks.ten_ops import PHASES, phases_of
 from vssl.benchmarks.timing import take_turns
-from vssl.benchmarks.views import PHASES, phases_of
 from vssl.draws import Draws
 from vssl.views.ops.relaxed import SOLARIZE
 from vssl.views.space import SPACE

@@ -5,7 +5,7 @@ import math
 
 from mmengine.config import Config
 
-from vssl.benchmarks.report import add_parser, prepare, publish
+from vssl.benchmarks.result_table import add_parser, prepare, publish
 from vssl.config_files import config_file
 from vssl.engine import load_config
 from vssl.engine.step_cost import FIRST_META, LEARNER, META, META_WITH_G_DOWN, compare_cost

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vssl.benchmarks.report import add_parser, prepare, publish
+from vssl.benchmarks.result_table import add_parser, prepare, publish
 from vssl.benchmarks.timing import Stopwatch, take_turns
 from vssl.learner import TimmBackbone
-from vssl.probes.data import ProbeData
 from vssl.probes.datasets import SceneSegmentation
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.dense.grid import DenseGrid
 from vssl.probes.dense.segmentation import SegmentationProbe
 from vssl.probes.outcome import ProbeRun

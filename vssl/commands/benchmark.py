@@ -9,13 +9,13 @@ from vssl.commands import run_command
 
 # Command -> its module below vssl.benchmarks and what it measures; a test compares them with the parsers.
 NAMES = {
-    "views": ("views", "ten ops after a crop: a policy against kornia's AugmentationSequential"),
+    "views": ("ten_ops", "ten ops after a crop: a policy against kornia's AugmentationSequential"),
     "ops": ("ops", "each op of the space alone, milliseconds"),
-    "metagradient": ("metagradient", "meta-gradient over one SSL forward and backward of the same batch"),
+    "metagradient": ("metagradient_cost", "meta-gradient over one SSL forward and backward of the same batch"),
     "difference-step": ("difference_step", "accuracy of the difference estimators against their step"),
-    "horizon": ("horizon", "rank correlation of the value of H steps with the outcome"),
+    "horizon": ("horizon_ranks", "rank correlation of the value of H steps with the outcome"),
     "overhead": ("overhead", "time of designed runs over the same runs without a designer"),
-    "learner-step": ("learner_step", "the learner's step as written and compiled, in fp32 and bf16"),
+    "learner-step": ("learner_step_time", "the learner's step as written and compiled, in fp32 and bf16"),
     "probes": ("probes", "a segmentation score: a grid on cached features against plain mmseg, head by head"),
     "kills": ("kills", "killed and resumed runs against unbroken ones, bit for bit"),
     "gpu": ("gpu.command", "correctness, speed and memory on a GPU, in minutes"),

@@ -179,7 +179,7 @@ def execute(options: argparse.Namespace) -> None:
     files = [folder / f"{name}{part}.py" for part in ("", "_fixed", "_probes")]
     if there := [str(file) for file in files if file.exists() and not options.overwrite]:
         raise FileExistsError(f"{', '.join(there)}: already there; give another name, or --overwrite")
-    from vssl.datasets.files import image_paths
+    from vssl.datasets.image_files import image_paths
     from vssl.engine import load_config
     from vssl.engine.config import check_training_config
     from vssl.files import write_text

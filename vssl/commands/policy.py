@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
 def execute(options: argparse.Namespace) -> None:
     if not options.run.is_dir():
         raise FileNotFoundError(f"{options.run} does not exist; give a run directory of tools/train.py")
-    from vssl.reports.policy.page import write_policy_page
+    from vssl.reports.policy.policy_page import write_policy_page
 
     page = write_policy_page(options.run, options.out, options.png_dir)
     print(f"{page} ({page.stat().st_size / 2**20:.1f} MB)")

@@ -48,8 +48,8 @@ def execute(args: argparse.Namespace) -> None:
         args.backbone = str(exported_file(args.backbone))
 
     from vssl.learner import open_backbone
+    from vssl.probes.result_lines import table
     from vssl.probes.spread import run_seeds
-    from vssl.probes.table import table
 
     out = args.out or Path(args.backbone or "backbone").parent / "probes" / f"{Path(args.config).stem}.json"
     cfg = read_config(args.config)

@@ -6,8 +6,9 @@ from pathlib import Path
 from vssl.comparison.environment import describe_environment
 from vssl.comparison.execute import execute
 from vssl.comparison.jobs import execute_in_jobs
+from vssl.comparison.key_checks import check_arm
 from vssl.comparison.listing import format_plan
-from vssl.comparison.plan import Comparison, check_arm, read_comparison
+from vssl.comparison.plan import Comparison, read_comparison
 from vssl.comparison.workers import Workers, default_workers
 from vssl.compat import add_note
 from vssl.config_files import read_config

@@ -1,12 +1,13 @@
 """A comparison's config, checked before any work, and the order in which its runs are made."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from vssl.comparison.budget import check_baseline_steps, check_budget, check_start_budget
+from vssl.comparison.arm_budget import check_baseline_steps, check_budget, check_start_budget
+from vssl.comparison.key_checks import check_arm, check_keys
+from vssl.comparison.shared_settings import has_feedback, on_top, options_of, written_out
 from vssl.config_files import config_file
 from vssl.engine.config import ConfigError
 from vssl.reports import START
@@ -15,11 +16,11 @@ LABELS = {"fixed": "fixed recipe", "vpretraining": "V-Pretraining", START: "star
 
 _TOP_KEYS = {
     "title", "start", "arms", "seeds", "budget", "baseline", "candidate", "headroom", "one_step_probe", "probes",
-    "correction", "work_dir", "continues",
+    "correction", "work_dir", "continues", "configs", "cfg_options", "feedback_options",
 }  # fmt: skip
 _ONE_STEP_KEYS = {"interval", "batch_size", "batches", "heldout", "feedback_of"}
 _START_KEYS = {"config", "cfg_options", "budget", "seed", "backbone", "probe_seeds", "label"}
-_ARM_KEYS = {"config", "cfg_options", "budget", "steps_of", "designer_of", "continues", "label"}
+_ARM_KEYS = {"config", "like", "cfg_options", "budget", "steps_of", "designer_of", "continues", "label"}
 
 
 @dataclass(frozen=True)
@@ -131,11 +132,14 @@ def read_comparison(
     config = {key: value for key, value in config.items() if not key.startswith("_")}
     check_keys(config, _TOP_KEYS, required={"start", "arms", "probes"}, where=source)
     seeds = _check_seeds(list(config.get("seeds", [0, 1, 2])) if seeds is None else seeds, source)
-    arms = {name: _read_arm(name, about, config, source) for name, about in config["arms"].items()}
+    for name, about in config["arms"].items():
+        check_keys(about, _ARM_KEYS, required=set(), where=f"{source}: arm {name!r}")
+    whole = written_out(config["arms"], source)
+    arms = {name: _read_arm(name, about, config, source) for name, about in whole.items()}
     _check_references(arms, source)
-    start = _read_start(config["start"], seeds, source)
-    if start.config is None and (whole := [name for name, arm in arms.items() if arm.continues == "run"]):
-        raise ValueError(f"{source}: arm {whole[0]!r}: continues='run' needs a start with config=FILE, not a backbone")
+    start = _read_start(config["start"], config, seeds, source)
+    if start.config is None and (going := [name for name, arm in arms.items() if arm.continues == "run"]):
+        raise ValueError(f"{source}: arm {going[0]!r}: continues='run' needs a start with config=FILE, not a backbone")
     work_dir = work_dir or config.get("work_dir")
     if not work_dir:
         raise ValueError(f"{source}: no work_dir; set it there or give --work-dir")
@@ -179,14 +183,6 @@ def run_order(arms: Mapping[str, Arm], seeds: Iterable[int]) -> list[tuple[str, 
     return order
 
 
-def check_arm(name: str, arms: Mapping[str, Arm], where: str) -> str:
-    if name not in arms:
-        close = difflib.get_close_matches(str(name), arms, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"{where}: no arm named {name!r} (arms: {', '.join(arms)}){hint}")
-    return name
-
-
 def _read_headroom(name: str | None, arms: Mapping[str, Arm], baseline: str, source: str) -> str | None:
     if name is None:
         return None
@@ -214,18 +210,22 @@ def _read_arm(name: str, about: Mapping, comparison: Mapping, source: str) -> Ar
         raise ValueError(
             f"{where}: not a usable name; letters, digits, - and _ (and not {START!r}, the start's folder)"
         )
-    check_keys(about, _ARM_KEYS, required={"config"}, where=where)
+    if "config" not in about:
+        raise ConfigError(f"{where}: missing config; give a training config, or like=ARM for another arm's")
     if "budget" in about and "steps_of" in about:
         raise ValueError(f"{where}: budget and steps_of exclude each other; keep one")
     if (continues := about.get("continues", comparison.get("continues"))) not in (None, "backbone", "run"):
         raise ValueError(f"{where}: continues={continues!r}; give 'backbone', or 'run' for the start's SSL head too")
     steps_of = about.get("steps_of")
     budget = {} if steps_of else check_budget(about.get("budget", comparison.get("budget")), where)
+    config, options = _config(about["config"], comparison, where), options_of(about, where)
+    if comparison.get("feedback_options") and has_feedback(config, options):
+        options = on_top(options_of(comparison, source, "feedback_options"), options)
     return Arm(
         name=name,
         label=about.get("label", LABELS.get(name, name.replace("_", " "))),
-        config=_config(about["config"], where),
-        cfg_options=dict(about.get("cfg_options") or {}),
+        config=config,
+        cfg_options=on_top(options_of(comparison, source), options),
         budget=budget,
         steps_of=steps_of,
         designer_of=about.get("designer_of"),
@@ -233,7 +233,7 @@ def _read_arm(name: str, about: Mapping, comparison: Mapping, source: str) -> Ar
     )
 
 
-def _read_start(about: Mapping, seeds: list[int], source: str) -> Start:
+def _read_start(about: Mapping, comparison: Mapping, seeds: list[int], source: str) -> Start:
     where = f"{source}: start"
     check_keys(about, _START_KEYS, required=set(), where=where)
     if ("backbone" in about) == ("config" in about):
@@ -251,25 +251,12 @@ def _read_start(about: Mapping, seeds: list[int], source: str) -> Start:
             raise FileNotFoundError(f"{where}: {about['backbone']} does not exist (paths are relative to {Path.cwd()})")
         return Start(backbone=Path(about["backbone"]), **common)
     return Start(
-        config=_config(about["config"], where),
-        cfg_options=dict(about.get("cfg_options") or {}),
+        config=_config(about["config"], comparison, where),
+        cfg_options=on_top(options_of(comparison, source), options_of(about, where)),
         budget=check_start_budget(about["budget"], where) if "budget" in about else None,
         seed=about.get("seed", 0),
         **common,
     )
-
-
-def check_keys(given: Mapping, known: set[str], required: set[str], where: str) -> None:
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"{where} is {given!r}; expected dict({', '.join(f'{key}=…' for key in sorted(known))})")
-    for key in given:
-        if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"{where}: unknown key {key!r} (known: {', '.join(sorted(known))}){hint}")
-    missing = required - set(given)
-    if missing:
-        raise ValueError(f"{where}: missing {', '.join(sorted(missing))}")
 
 
 def _check_seeds(seeds: list, where: str) -> list[int]:
@@ -298,8 +285,11 @@ def _check_references(arms: Mapping[str, Arm], source: str) -> None:
             following = arms[following.steps_of]
 
 
-def _config(path: str, where: str) -> Path:
+def _config(name: str, comparison: Mapping, where: str) -> Path:
+    """The config below the comparison's folder of `configs`, or at the path itself."""
     try:
-        return config_file(path)
+        return config_file(Path(comparison.get("configs", ""), name))
     except FileNotFoundError as error:
+        if Path(name).is_file():
+            return Path(name)
         raise FileNotFoundError(f"{where}: {error} (paths are relative to {Path.cwd()})") from error

@@ -37,7 +37,7 @@ def default_workers() -> Workers:
     from vssl.engine import load_config, train
     from vssl.engine.config import check_training_config
     from vssl.engine.step_cost import compare_cost
-    from vssl.engine.train import check_data
+    from vssl.engine.training import check_data
 
     probes = _Probes()
     checked: set[str] = set()  # arms share their data
@@ -61,7 +61,7 @@ class _Probes:
     """The probe set, with its images decoded once for all runs."""
 
     def __init__(self):
-        from vssl.probes.data import ProbeData
+        from vssl.probes.decoded_images import ProbeData
 
         self._data = ProbeData()
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from timm.layers import build_sincos2d_pos_embed
 from torch import Tensor, nn
 
-from vssl.designers.masks import MaskDesigner, start_at
+from vssl.designers.blur_mask import MaskDesigner, start_at
 from vssl.views.recipes import Recipe
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vssl.designers.base import Construction, Designer
-from vssl.designers.masks import MaskDesigner
+from vssl.designers.blur_mask import MaskDesigner
 from vssl.designers.policies import GlobalPolicy, PolicyDesigner
 from vssl.designers.unet import UNetMask
 from vssl.draws import Draws

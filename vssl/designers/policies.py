@@ -12,9 +12,9 @@ from vssl.designers.base import Construction, Designer
 from vssl.designers.regularisers import PolicyPenalty
 from vssl.draws import Draws
 from vssl.views.gates import likelihood_weights
-from vssl.views.policy import Offsets, PolicySpace
 from vssl.views.recipes import Recipe
 from vssl.views.view_plan import Distribution
+from vssl.views.view_policy import Offsets, PolicySpace
 
 
 class PolicyDesigner(Designer):

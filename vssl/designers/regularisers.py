@@ -1,4 +1,4 @@
-"""Penalties on designers. Each is off by default; the mask's keep ratio and total variation are in masks.py.
+"""Penalties on designers. Each is off by default; the mask's keep ratio and total variation are in blur_mask.py.
 
 `PolicyPenalty` is part of the policy designers. `recognisability` needs what only the loop has, the teacher: it adds it
 to the designer's penalty. The penalty on the growth of ‖g_pre‖ is a rule, `vssl.value.NormGrowth`.

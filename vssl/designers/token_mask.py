@@ -16,7 +16,7 @@ class TokenMask(Designer):
     """The recipe's views, and a learned score for each of their patches; a patch of higher score is hidden more often.
 
     A small convolutional network looks at each view. The objective draws its mask without replacement, with
-    exp(score) as the odds of each patch (`vssl.objectives.masks.random_mask`). How many are hidden stays its own
+    exp(score) as the odds of each patch (`vssl.objectives.patch_masks.random_mask`). How many are hidden stays its own
     affair. The last layer starts at 0: until φ moves, the masks are the objective's own, to the last bit.
 
     φ follows the credit of each hidden patch relative to its view (`vssl.value.credit.worth_of_scores`) with

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vssl.designers.masks import MaskDesigner, start_at
+from vssl.designers.blur_mask import MaskDesigner, start_at
 from vssl.views.recipes import Recipe
 
 

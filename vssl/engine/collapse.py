@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from torch import Tensor
 
 from vssl.distributed import any_rank, rank_and_size
-from vssl.engine.panel import panel_images
+from vssl.engine.record_images import panel_images
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.rankme import rankme
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vssl.designers import CandidateSearch, MaskedPolicy
 from vssl.designers.base import Construction, Designer
-from vssl.designers.masks import MaskDesigner
+from vssl.designers.blur_mask import MaskDesigner
 from vssl.designers.policies import GlobalPolicy, PolicyDesigner
 from vssl.draws import Draws
 from vssl.views.crops import Views

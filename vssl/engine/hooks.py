@@ -10,8 +10,8 @@ from mmengine.hooks import Hook
 from vssl.distributed import rank_and_size
 from vssl.draws import Draws
 from vssl.engine.collapse import pooled_features
-from vssl.engine.panel import panel_images
 from vssl.engine.record_files import append_line, forget_lines_after, pixels, save_arrays
+from vssl.engine.record_images import panel_images
 from vssl.learner.rankme import rankme
 from vssl.progress import Task
 from vssl.views.crops import Views

@@ -114,7 +114,7 @@ def online_probe_hooks(entries: list[dict[str, Any]] | None) -> list[OnlineProbe
         return []
     if not isinstance(entries, list | tuple):
         raise ConfigError(f"probes={entries!r}; a list of dict(config=FILE, count=TIMES) is needed")
-    from vssl.probes.data import ProbeData
+    from vssl.probes.decoded_images import ProbeData
 
     data = ProbeData()
     return [OnlineProbesHook(entry, data) for entry in entries]

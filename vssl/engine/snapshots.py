@@ -24,9 +24,9 @@ from vssl.engine.config import ConfigError
 from vssl.engine.designer_parts import describe_policy, matched_random
 from vssl.engine.gradient_record import GradientRecord
 from vssl.engine.mask_analysis import analyse_masks, write_mask_analysis
-from vssl.engine.panel import panel_images
 from vssl.engine.record_files import append_line, forget_lines_after, pixels, save_arrays
-from vssl.engine.sweeps import sweep_strips
+from vssl.engine.record_images import panel_images
+from vssl.engine.sweep_strips import sweep_strips
 
 FOLDER, POLICY = "snapshots", "policy.jsonl"
 

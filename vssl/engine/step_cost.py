@@ -19,7 +19,7 @@ from scipy.stats import trim_mean
 
 from vssl.engine.budget import CLOCKS
 from vssl.engine.compiling import warm_up
-from vssl.engine.train import build_runner
+from vssl.engine.training import build_runner
 from vssl.learner.compiled import as_written
 
 LEARNER, FIRST_META, META, META_WITH_G_DOWN = "learner", "first meta", "meta", "meta with g_down"

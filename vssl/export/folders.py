@@ -13,7 +13,7 @@ from vssl.export.model_card import model_card
 from vssl.export.source import Source
 from vssl.files import EXPORTED, whole, write_json, write_text
 from vssl.learner import export_backbone
-from vssl.learner.export import weights_of
+from vssl.learner.backbone_file import weights_of
 
 _HUBCONF = '''"""{title}: torch.hub.load({folder!r}, "backbone", source="local")"""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vssl.files import exported_file
 from vssl.learner import TimmBackbone, open_backbone
-from vssl.learner.export import read_card
+from vssl.learner.backbone_file import read_card
 
 
 @dataclass(frozen=True)

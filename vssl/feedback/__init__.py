@@ -1,11 +1,11 @@
 """Feedback: downstream tasks that value a step. The only room at training time that sees labels."""
 
-from vssl.feedback.classification import ClassFolders, Classification
+from vssl.feedback.base import FeedbackTask
+from vssl.feedback.dense_tasks import Depth, Segmentation
 from vssl.feedback.feedback import Feedback
+from vssl.feedback.image_classification import ClassFolders, Classification
 from vssl.feedback.normals import NormalImages, SurfaceNormals
 from vssl.feedback.pool import Pool
-from vssl.feedback.task import FeedbackTask
-from vssl.feedback.tasks import Depth, Segmentation
 
 __all__ = [
     "ClassFolders",

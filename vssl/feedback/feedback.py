@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from vssl.datasets.stream import Stream
 from vssl.distributed import average
 from vssl.draws import Draws
+from vssl.feedback.base import FeedbackTask
 from vssl.feedback.pool import Pool
 from vssl.feedback.ridge import rows_of, unexplained
-from vssl.feedback.task import FeedbackTask
 from vssl.learner.backbone import TimmBackbone
 
 CONTROLS = ("random", "negated", "shuffled_labels")

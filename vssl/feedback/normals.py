@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from vssl.datasets import AnnotatedImages
-from vssl.datasets.files import read_image
+from vssl.datasets.image_files import read_image
 from vssl.datasets.labeled import channels_first
-from vssl.feedback.heads import LinearHead
-from vssl.feedback.task import FeedbackTask, checked_stride, every, mean_over
+from vssl.feedback.base import FeedbackTask, checked_stride, every, mean_over
+from vssl.feedback.task_heads import LinearHead
 
 # Of a stored vector. 8 bits change the length of a unit vector by less than 1 %; averaged pixels are shorter.
 LENGTHS = (0.9, 1.1)

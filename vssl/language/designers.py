@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from vssl.designers.base import Construction, Designer
 from vssl.draws import Draws
-from vssl.language.learner import CausalLM
-from vssl.language.views import NextTokens, TokenViews
+from vssl.language.causal_lm import CausalLM
+from vssl.language.token_views import NextTokens, TokenViews
 
 
 class TextDesigner(Designer):

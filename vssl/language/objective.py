@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vssl.draws import Draws
-from vssl.language.learner import CausalLM
-from vssl.language.views import TokenViews
+from vssl.language.causal_lm import CausalLM
+from vssl.language.token_views import TokenViews
 from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
 

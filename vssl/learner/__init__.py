@@ -1,6 +1,6 @@
 """The learner θ: backbone, EMA teacher, weights in and out."""
 
 from vssl.learner.backbone import TimmBackbone, Tokens
-from vssl.learner.export import export_backbone, load_backbone, open_backbone
+from vssl.learner.backbone_file import export_backbone, load_backbone, open_backbone
 
 __all__ = ["TimmBackbone", "Tokens", "export_backbone", "load_backbone", "open_backbone"]

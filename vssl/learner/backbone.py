@@ -154,7 +154,7 @@ class TimmBackbone(nn.Module):
 
     def export(self, path: str | Path, card: dict | None = None) -> None:
         """See `vssl.learner.export_backbone`."""
-        from vssl.learner.export import export_backbone  # which imports this file
+        from vssl.learner.backbone_file import export_backbone  # which imports this file
 
         export_backbone(self, path, card)
 

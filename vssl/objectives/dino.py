@@ -18,7 +18,7 @@ from vssl.learner.backbone import TimmBackbone
 from vssl.learner.schedules import cosine, linear, warmup
 from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
-from vssl.objectives.heads import DINOHead, full_precision
+from vssl.objectives.dino_head import DINOHead, full_precision
 from vssl.views.crops import Views
 
 

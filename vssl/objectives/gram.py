@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vssl.learner.backbone import TimmBackbone
-from vssl.objectives.heads import full_precision
+from vssl.objectives.dino_head import full_precision
 from vssl.views.chunks import clamp
 
 

@@ -17,8 +17,8 @@ from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import State, pack
 from vssl.objectives.centring import move_centre
 from vssl.objectives.dino import DINO
-from vssl.objectives.heads import DINOHead, full_precision
-from vssl.objectives.masks import BlockMasks, RandomMasks
+from vssl.objectives.dino_head import DINOHead, full_precision
+from vssl.objectives.patch_masks import BlockMasks, RandomMasks
 
 
 class IBOT(DINO):

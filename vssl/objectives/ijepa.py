@@ -19,7 +19,7 @@ from vssl.learner.schedules import linear
 from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
 from vssl.objectives.decoder import TokenDecoder
-from vssl.objectives.heads import full_precision
+from vssl.objectives.dino_head import full_precision
 from vssl.objectives.multiblock import MultiBlockMasks
 from vssl.views.crops import Views
 

@@ -17,7 +17,7 @@ from vssl.draws import Draws
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import WEIGHTS, Objective, State, pack, unpack
-from vssl.objectives.heads import full_precision
+from vssl.objectives.dino_head import full_precision
 from vssl.objectives.overlap import common_region, inside, roi_align
 from vssl.parts import build_part
 from vssl.views.crops import Views

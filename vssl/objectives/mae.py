@@ -17,7 +17,7 @@ from vssl.learner.schedules import cosine
 from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
 from vssl.objectives.decoder import TokenDecoder
-from vssl.objectives.masks import random_mask
+from vssl.objectives.patch_masks import random_mask
 from vssl.objectives.targets import Pixels, Target
 from vssl.parts import build_part
 from vssl.views.crops import Views

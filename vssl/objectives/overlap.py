@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from vssl.objectives.heads import full_precision
+from vssl.objectives.dino_head import full_precision
 
 SAMPLES = 2
 """Bilinear samples along each side of a cell, whose mean is the cell's value; ``sampling_ratio`` of torchvision."""

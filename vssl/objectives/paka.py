@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vssl.learner.backbone import TimmBackbone
 from vssl.objectives.base import State
 from vssl.objectives.dense_pairs import Cells, _DensePairs
-from vssl.objectives.heads import full_precision
+from vssl.objectives.dino_head import full_precision
 
 
 class PaKA(_DensePairs):

@@ -15,7 +15,7 @@ from vssl.learner.backbone import TimmBackbone
 from vssl.learner.teacher import EMATeacher
 from vssl.learner.weights import load_weights
 from vssl.objectives.base import State
-from vssl.objectives.heads import full_precision
+from vssl.objectives.dino_head import full_precision
 
 
 class Target(nn.Module):

@@ -9,7 +9,7 @@ from mmengine.optim import CosineAnnealingLR, LinearLR, PolyLR, build_optim_wrap
 from torch import Tensor, nn
 
 from vssl.probes.dense.curves import Curve, CurveLR, CurveMomentum
-from vssl.probes.settings import check_settings
+from vssl.probes.setting_checks import check_settings
 
 Loss = Callable[[Sequence[Tensor], Tensor], Tensor]  # (features of a batch by layer, targets of a batch) → scalar
 

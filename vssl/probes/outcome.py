@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vssl.learner import TimmBackbone
 from vssl.probes.cache import FeatureCache, concatenated, files_digest, weights_digest
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 
 
 @dataclass

@@ -8,13 +8,13 @@ import torch
 from mmengine.config import Config
 
 from vssl.learner import TimmBackbone, open_backbone
+from vssl.probes.base import Probe
 from vssl.probes.cache import FeatureCache
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.outcome import ProbeRun
-from vssl.probes.probe import Probe
 from vssl.probes.result_files import load_results, pictures_path, save_pictures, save_results
 from vssl.probes.resume import protocol_digest
-from vssl.probes.settings import check_settings
+from vssl.probes.setting_checks import check_settings
 from vssl.scores import described
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from vssl.learner import TimmBackbone
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.result_files import save_results
 from vssl.probes.run import run_probes
 

@@ -18,11 +18,11 @@ from vssl.files import write_json
 from vssl.probes.run import build_probes
 from vssl.reports import read_json
 from vssl.scores import Score
-from vssl.sweep.execute import execute
-from vssl.sweep.plan import BASELINE, Sweep, read_sweep
-from vssl.sweep.report import best_line, cost_line, table, write_report
-from vssl.sweep.results import collect
 from vssl.sweep.study import Study, import_optuna, storage_url
+from vssl.sweep.sweep_files import best_line, cost_line, table, write_report
+from vssl.sweep.sweep_plan import BASELINE, Sweep, read_sweep
+from vssl.sweep.trial_results import collect
+from vssl.sweep.trials import execute
 
 
 def run_command(options: argparse.Namespace, command: str, workers: Workers | None = None) -> None:

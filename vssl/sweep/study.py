@@ -17,8 +17,8 @@ import numpy as np
 from vssl.comparison.refusal import refuse_other_settings
 from vssl.engine.config import ConfigError
 from vssl.parts import optional_package
-from vssl.sweep.plan import Sweep
-from vssl.sweep.space import Parameter
+from vssl.sweep.search_space import Parameter
+from vssl.sweep.sweep_plan import Sweep
 
 SQLITE_FILE = "study.db"
 FINISHED, PRUNED, FAILED, RUNNING = "finished", "pruned", "failed", "running"

@@ -10,7 +10,7 @@ Departs:  queries are cropped to their boxes, which revisitop demands; DINO's sc
 Source:   arXiv 1803.11285; github.com/facebookresearch/dino, eval_image_retrieval.py
 """
 
-from vssl.datasets.retrieval import RevisitedRetrieval
+from vssl.datasets.revisited import RevisitedRetrieval
 from vssl.probes.image.retrieval import RetrievalProbe
 
 probes = dict(

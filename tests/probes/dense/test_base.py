@@ -9,7 +9,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from PIL import Image
 
 from vssl.learner import TimmBackbone
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.dense.depth import DepthProbe
 from vssl.probes.dense.heads import BinDepthHead
 from vssl.probes.dense.losses import GradientLoss, SigLoss

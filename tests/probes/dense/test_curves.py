@@ -12,7 +12,7 @@ from torch import nn
 
 from vssl.probes.dense.curves import MMCV
 from vssl.probes.fit import Schedule, build_schedule
-from vssl.probes.grid import Member, fit_together
+from vssl.probes.head_grid import Member, fit_together
 
 CONFIGS = Path(__file__).parents[3] / "configs/probes"
 

@@ -5,14 +5,14 @@ import torch
 from mmcv.transforms import RandomFlip
 from mmseg.datasets.transforms import PackSegInputs
 
-from vssl.probes.backbone import FrozenBackbone
-from vssl.probes.data import ProbeData
 from vssl.probes.datasets import SceneSegmentation
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.dense.depth import DepthProbe
 from vssl.probes.dense.grid import DenseGrid, SharedLook
 from vssl.probes.dense.reading import ReadImage
 from vssl.probes.dense.segmentation import SegmentationProbe
 from vssl.probes.fit import FullBatch
+from vssl.probes.frozen_backbone import FrozenBackbone
 from vssl.probes.outcome import ProbeRun
 
 CPU = torch.device("cpu")

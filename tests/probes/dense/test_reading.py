@@ -10,12 +10,12 @@ from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
 from vssl.datasets import SegmentationImages
-from vssl.datasets.files import UnreadableImage, read_image
-from vssl.probes.backbone import FrozenBackbone
-from vssl.probes.data import ProbeData
+from vssl.datasets.image_files import UnreadableImage, read_image
 from vssl.probes.datasets import ClassFolder, SceneSegmentation
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.dense.reading import with_own_reader
 from vssl.probes.dense.segmentation import SegmentationProbe
+from vssl.probes.frozen_backbone import FrozenBackbone
 from vssl.probes.image.classification import KNNProbe
 
 

@@ -4,7 +4,7 @@ import torch
 from mmcv.transforms import RandomFlip
 from mmseg.datasets.transforms import PhotoMetricDistortion
 
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.dense.runner_fit import ScheduledBatches, SeededDraws, fit_runner, load_checkpoint
 from vssl.probes.dense.segmentation import SegmentationProbe
 from vssl.probes.fit import Schedule

@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.fit import FullBatch
 from vssl.probes.image.classification import KNNProbe, LinearProbe, knn_votes
 from vssl.probes.outcome import ProbeRun

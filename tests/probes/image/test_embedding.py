@@ -8,7 +8,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from vssl.learner.rankme import rankme
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.image.embedding import EmbeddingProbe, effective_dimension, pca_maps
 from vssl.probes.outcome import ProbeRun
 from vssl.probes.run import run_probes

@@ -3,9 +3,9 @@ import torch
 from torch.nn import functional as F
 
 from vssl.probes.cache import FeatureCache
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.fit import FullBatch
-from vssl.probes.grid import split_off
+from vssl.probes.head_grid import split_off
 from vssl.probes.image.classification import top1
 from vssl.probes.image.linear_grid import LinearGridProbe
 from vssl.probes.outcome import ProbeRun

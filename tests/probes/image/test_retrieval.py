@@ -12,7 +12,7 @@ from mmengine.config import Config
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from vssl.probes.data import ProbeData
+from vssl.probes.decoded_images import ProbeData
 from vssl.probes.image.retrieval import RetrievalProbe, average_precision, evaluate, places_of, precision_at
 from vssl.probes.outcome import ProbeRun
 from vssl.probes.run import run_probes
@@ -127,9 +127,9 @@ def test_several_scales_are_added_up_before_normalising(backbone, tmp_path):
 
 @pytest.mark.parametrize("name", ["roxford5k", "rparis6k"])
 def test_configs_run_on_miniature_data(name, backbone, tmp_path, monkeypatch):
-    module = ModuleType("vssl.datasets.retrieval")
+    module = ModuleType("vssl.datasets.revisited")
     module.RevisitedRetrieval = Miniature
-    monkeypatch.setitem(sys.modules, "vssl.datasets.retrieval", module)
+    monkeypatch.setitem(sys.modules, "vssl.datasets.revisited", module)
     config = Config.fromfile(CONFIGS / f"{name}.py")
     assert config.probes[name].dataset.root == f"data/{name}" and list(config.probes) == [name]
     config.probes[name].dataset.root, config.device = str(tmp_path), "cpu"

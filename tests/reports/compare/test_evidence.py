@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vssl.reports import collect
-from vssl.reports.compare.page import render_page
+from vssl.reports.compare.comparison_page import render_page
 from vssl.reports.statistics import mean_correlation
 
 REALISED = {0: [1.0, 2.0, 3.0, 5.0], 1: [1.0, 3.0, 2.0, 4.0], 2: [2.0, 1.0, 4.0, 3.0]}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vssl.reports import collect, format_table
+from vssl.reports.compare.comparison_page import render_page
 from vssl.reports.compare.headroom import NONE, format_share
-from vssl.reports.compare.page import render_page
 from vssl.reports.statistics import paired_difference, ratio_of_means
 
 

@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 
 from vssl.reports import collect, format_table, write_results
-from vssl.reports.compare.budgets import time_unit
-from vssl.reports.compare.page import render_page
+from vssl.reports.compare.comparison_page import render_page
+from vssl.reports.compare.matched_budgets import time_unit
 from vssl.reports.metrics import scores_of
 
 FIXED, VP = [41.0, 42.0, 43.0], [42.1, 42.9, 44.0]  # mIoU of the fabricated folder

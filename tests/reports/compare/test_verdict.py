@@ -1,7 +1,7 @@
 import pytest
 
 from vssl.reports import collect, format_table
-from vssl.reports.compare.budgets import matched_on
+from vssl.reports.compare.matched_budgets import matched_on
 from vssl.reports.compare.verdict import judge, outcome_of
 
 PROCESSOR = {"seconds": 60, "clock": "processor"}

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import torch
 
-from vssl.benchmarks.gpu import correctness, learner, meta, scenes, views
+from vssl.benchmarks.gpu import correctness, learner_throughput, meta, scenes, ten_ops_on_gpu
 from vssl.benchmarks.gpu.session import Session, SessionPart
-from vssl.benchmarks.report import add_parser, prepare
+from vssl.benchmarks.result_table import add_parser, prepare
 
 PARTS = (
     SessionPart("correctness", 0.15, correctness.run),
-    SessionPart("learner", 0.35, learner.run),
+    SessionPart("learner", 0.35, learner_throughput.run),
     SessionPart("meta step", 0.15, meta.run),
-    SessionPart("views", 0.05, views.run),
+    SessionPart("views", 0.05, ten_ops_on_gpu.run),
     SessionPart("scenes", 0.3, scenes.run),
 )
 

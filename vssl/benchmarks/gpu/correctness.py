@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vssl.benchmarks.gpu.session import Section
-from vssl.benchmarks.learner_step import TimedLearnerStep
+from vssl.benchmarks.learner_step_time import TimedLearnerStep
 from vssl.benchmarks.meta_step import ESTIMATORS, OBJECTIVES, RULES, MetaStep
-from vssl.benchmarks.views import policy
+from vssl.benchmarks.ten_ops import policy
 from vssl.designers import UNetMask
 from vssl.draws import Draws
 from vssl.learner.compiled import as_written, compiled_code

@@ -7,10 +7,10 @@ from functools import partial
 import torch
 
 from vssl.benchmarks.gpu.correctness import small
-from vssl.benchmarks.gpu.learner import peak_mb
+from vssl.benchmarks.gpu.learner_throughput import peak_mb
 from vssl.benchmarks.gpu.session import Section
 from vssl.benchmarks.meta_step import ESTIMATORS, OBJECTIVES, RULES, MetaStep
-from vssl.benchmarks.metagradient import _timed
+from vssl.benchmarks.metagradient_cost import _timed
 from vssl.benchmarks.timing import Quartiles, take_turns
 
 PERIOD, BATCH, META_BATCH = 4, 256, 32

@@ -17,7 +17,7 @@ from vssl.benchmarks.gpu.session import Section
 from vssl.config_files import CONFIGS, read_config
 from vssl.datasets.scenes import write_scenes
 from vssl.engine import load_config, train
-from vssl.engine.train import build_runner
+from vssl.engine.training import build_runner
 from vssl.probes.run import run_probes
 
 RUNS = {"fixed": "simclr_fixed", "policy": "simclr_policy", "U-Net": "simclr_unet"}

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vssl.benchmarks.report import markdown
+from vssl.benchmarks.result_table import markdown
 from vssl.benchmarks.timing import Quartiles
 from vssl.files import write_json, write_text
 

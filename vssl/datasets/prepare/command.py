@@ -12,9 +12,9 @@ from vssl.datasets.prepare.imagenet import prepare_imagenet
 from vssl.datasets.prepare.nyuv2 import prepare_nyuv2
 from vssl.datasets.prepare.nyuv2_folders import prepare_nyuv2_folders
 from vssl.datasets.prepare.nyuv2_lists import LISTS, prepare_nyuv2_lists
-from vssl.datasets.prepare.retrieval import ROXFORD5K, RPARIS6K, Benchmark, prepare_retrieval
+from vssl.datasets.prepare.oxford_paris import ROXFORD5K, RPARIS6K, Benchmark, prepare_retrieval
 from vssl.datasets.prepare.seven_scenes import prepare_seven_scenes
-from vssl.datasets.prepare.shards import prepare_shards
+from vssl.datasets.prepare.shard_packing import prepare_shards
 from vssl.datasets.prepare.splits import Split
 from vssl.datasets.prepare.tiny_imagenet import prepare_tiny_imagenet
 from vssl.datasets.scenes import DEFAULT_FAMILY, FAMILIES, SPLITS, write_retrieval, write_scenes, write_sheet

@@ -2,10 +2,10 @@
 
 from vssl.datasets.scenes.families import DEFAULT_FAMILY, FAMILIES
 from vssl.datasets.scenes.furniture import CLASSES, PROMINENT
-from vssl.datasets.scenes.render import RENDERER_VERSION, Rendering, render
-from vssl.datasets.scenes.retrieval import write_retrieval
+from vssl.datasets.scenes.ray_casting import RENDERER_VERSION, Rendering, render
+from vssl.datasets.scenes.room_retrieval import write_retrieval
+from vssl.datasets.scenes.scene_files import SPLITS, write_scenes
 from vssl.datasets.scenes.sheet import write_sheet
-from vssl.datasets.scenes.write import SPLITS, write_scenes
 
 __all__ = [
     "CLASSES",

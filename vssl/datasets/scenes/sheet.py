@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vssl.datasets.scenes.families import DEFAULT_FAMILY
 from vssl.datasets.scenes.furniture import CLASSES
-from vssl.datasets.scenes.render import Rendering, render
-from vssl.datasets.scenes.write import LARGEST, SMALLEST
+from vssl.datasets.scenes.ray_casting import Rendering, render
+from vssl.datasets.scenes.scene_files import LARGEST, SMALLEST
 
 _GAP = 4  # pixels between pictures
 _SHEET_STREAM = 100  # none of the splits'

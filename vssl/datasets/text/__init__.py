@@ -2,10 +2,10 @@
 
 from vssl.datasets.text.answers import Answers
 from vssl.datasets.text.gsm8k import SolvedProblem, final_number, read_gsm8k
+from vssl.datasets.text.problem_files import write_word_problems
 from vssl.datasets.text.problems import Difficulty, WordProblem, distractor, word_problem
 from vssl.datasets.text.tokens import end_of_text, load_tokenizer, train_tokenizer
 from vssl.datasets.text.windows import TokenWindows
-from vssl.datasets.text.write import write_word_problems
 
 __all__ = [
     "Answers",

@@ -12,17 +12,17 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor, nn
 
 from vssl.learner import TimmBackbone
-from vssl.probes.backbone import FrozenBackbone
-from vssl.probes.data import DenseSplit, ProbeData, require_disjoint, source_card, transform_names
+from vssl.probes.base import Probe
+from vssl.probes.decoded_images import DenseSplit, ProbeData, require_disjoint, source_card, transform_names
 from vssl.probes.dense.heads import DenseHead
 from vssl.probes.dense.inference import DepthSegmentor, Segmentor, inference_settings
 from vssl.probes.dense.padding import MeanPadding
 from vssl.probes.dense.runner_fit import fit_runner
 from vssl.probes.dense.split_loss import split_loss
 from vssl.probes.fit import FullBatch, build_schedule
+from vssl.probes.frozen_backbone import FrozenBackbone
 from vssl.probes.outcome import Outcome, ProbeRun
-from vssl.probes.probe import Probe
-from vssl.probes.settings import check_settings
+from vssl.probes.setting_checks import check_settings
 
 
 class DenseProbe(Probe):

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from vssl.datasets.conventions import Convention
 from vssl.datasets.label_checks import DepthValues
-from vssl.probes.data import DenseSplit, ProbeData, transform_names
+from vssl.probes.decoded_images import DenseSplit, ProbeData, transform_names
 from vssl.probes.dense.base import DenseProbe, rgb
 from vssl.probes.dense.heads import LinearDepthHead
 from vssl.probes.dense.inference import DepthSegmentor
 from vssl.probes.dense.losses import DepthLoss, SigLoss, ValidDepthLoss
 from vssl.probes.dense.scoring import DepthErrors
 from vssl.probes.fit import FullBatch
-from vssl.probes.settings import check_settings
+from vssl.probes.setting_checks import check_settings
 from vssl.scores import Score
 
 

@@ -15,11 +15,12 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from vssl.probes.backbone import FrozenBackbone
-from vssl.probes.data import DenseSplit, ProbeData
+from vssl.probes.base import Probe
+from vssl.probes.decoded_images import DenseSplit, ProbeData
 from vssl.probes.dense.base import DenseProbe
 from vssl.probes.dense.runner_fit import ScheduledBatches, SeededDraws
-from vssl.probes.grid import (
+from vssl.probes.frozen_backbone import FrozenBackbone
+from vssl.probes.head_grid import (
     Member,
     check_grid,
     choose,
@@ -30,8 +31,7 @@ from vssl.probes.grid import (
     with_learning_rate,
 )
 from vssl.probes.outcome import Outcome, ProbeRun
-from vssl.probes.probe import Probe
-from vssl.probes.settings import check_settings
+from vssl.probes.setting_checks import check_settings
 from vssl.scores import Score
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from torch import Tensor
 
-from vssl.probes.data import DenseSplit
+from vssl.probes.decoded_images import DenseSplit
 from vssl.probes.dense.base import DenseProbe, rgb
 from vssl.probes.dense.heads import LinearSegHead
 from vssl.probes.dense.inference import Segmentor

@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vssl.probes.backbone import FrozenBackbone
-from vssl.probes.data import FolderSplit, ProbeData, require_disjoint, source_card
+from vssl.probes.base import Probe
+from vssl.probes.decoded_images import FolderSplit, ProbeData, require_disjoint, source_card
 from vssl.probes.fit import build_schedule
+from vssl.probes.frozen_backbone import FrozenBackbone
 from vssl.probes.outcome import Outcome, ProbeRun
-from vssl.probes.probe import Probe
 from vssl.scores import Score
 
 TOP1 = Score("top-1", "%", digits=2)

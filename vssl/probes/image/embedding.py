@@ -10,10 +10,10 @@ from torch import Tensor
 
 from vssl.datasets import UnlabeledImages
 from vssl.learner.rankme import rankme
-from vssl.probes.backbone import FrozenBackbone
-from vssl.probes.data import ProbeData, source_card
+from vssl.probes.base import Probe
+from vssl.probes.decoded_images import ProbeData, source_card
+from vssl.probes.frozen_backbone import FrozenBackbone
 from vssl.probes.outcome import Outcome, ProbeRun
-from vssl.probes.probe import Probe
 from vssl.scores import Score
 
 

@@ -18,10 +18,10 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import v2 as T
 
 from vssl.datasets import PositionSampler
-from vssl.probes.backbone import FrozenBackbone
-from vssl.probes.data import FolderSplit, decode
+from vssl.probes.decoded_images import FolderSplit, decode
 from vssl.probes.fit import build_schedule
-from vssl.probes.grid import (
+from vssl.probes.frozen_backbone import FrozenBackbone
+from vssl.probes.head_grid import (
     Member,
     check_grid,
     choose,

@@ -11,11 +11,11 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from vssl.datasets.files import read_image
-from vssl.probes.backbone import FrozenBackbone
-from vssl.probes.data import ProbeData, source_card
+from vssl.datasets.image_files import read_image
+from vssl.probes.base import Probe
+from vssl.probes.decoded_images import ProbeData, source_card
+from vssl.probes.frozen_backbone import FrozenBackbone
 from vssl.probes.outcome import Outcome, ProbeRun
-from vssl.probes.probe import Probe
 from vssl.scores import Score
 
 # name → (positives, junk: taken out of the ranking as if it were not in the database)
@@ -28,7 +28,7 @@ Box = tuple[float, float, float, float]
 
 
 class RetrievalData(Protocol):
-    """What `vssl.datasets.retrieval.RevisitedRetrieval` gives.
+    """What `vssl.datasets.revisited.RevisitedRetrieval` gives.
 
     database: paths. queries: path and box (left, top, right, bottom; px) of what is searched for. ground_truth: for
     each query indices into the database by ``"easy"``, ``"hard"``, ``"junk"``.

@@ -1,6 +1,6 @@
 """What a reader must know before trusting the numbers: missing runs, unequal time, unequal machines or protocols."""
 
-from vssl.reports.compare.budgets import (
+from vssl.reports.compare.matched_budgets import (
     CLOCKS,
     COST_TOLERANCE,
     TIME_TOLERANCE,

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vssl.files import write_text
-from vssl.reports.compare.budgets import clock_of, read_calibration
 from vssl.reports.compare.evidence import add_evidence, evidence_of
 from vssl.reports.compare.headroom import add_headroom, headroom_line
+from vssl.reports.compare.matched_budgets import clock_of, read_calibration
 from vssl.reports.compare.notes import find_notes
 from vssl.reports.compare.verdict import judge
 from vssl.reports.metrics import Metric, describe_metrics, scores_of

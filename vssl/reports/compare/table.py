@@ -1,6 +1,6 @@
 """The results as a plain-text table for the terminal."""
 
-from vssl.reports.compare.budgets import cost_lines, mean_of, mean_seconds
+from vssl.reports.compare.matched_budgets import cost_lines, mean_of, mean_seconds
 from vssl.reports.metrics import format_difference, format_number
 
 

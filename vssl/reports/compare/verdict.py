@@ -1,6 +1,6 @@
 """The comparison in words: did the candidate help over the baseline, and by how much against noise."""
 
-from vssl.reports.compare.budgets import matched_on
+from vssl.reports.compare.matched_budgets import matched_on
 from vssl.reports.metrics import format_difference
 from vssl.reports.statistics import ENOUGH_PAIRS, adjust_p_values
 

@@ -2,8 +2,8 @@
 
 from vssl.reports.metrics import format_difference
 from vssl.reports.one_step_figures import MILLI, correlation, difference_to_base, format_r, select
-from vssl.reports.policy.figures import largest_moves, views_of
 from vssl.reports.policy.ingredients import ingredient_findings
+from vssl.reports.policy.magnitude_figures import largest_moves, views_of
 from vssl.reports.policy.record import Record
 from vssl.reports.statistics import ENOUGH_PAIRS, whole_run
 
