@@ -2,7 +2,7 @@
 # make test-fast: what takes less than a second each, for a developer's loop.
 # make test-rounding: the numerical tests again with the kernels of other processors, which round otherwise.
 # make test-browser: the pages in headless Chromium, which make does not install.
-# make docs: the documents as a site, with the tutorial run, in build/site/index.html.
+# make docs: the documents as a site, in build/site/index.html. make test-site: that site in headless Chromium.
 # make test-oldest: every test on Python 3.10 with the oldest versions that pyproject.toml allows, in .venv-oldest. CI does
 # not run it, since it downloads another 3 GB: run it whenever a lower bound changes.
 PYTHON ?= python3
@@ -17,7 +17,7 @@ NUMERICAL := tests/value tests/objectives tests/views
 JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadfile
 
-.PHONY: demo test test-fast test-rounding test-oldest test-browser docs lint clean install
+.PHONY: demo test test-fast test-rounding test-oldest test-browser test-site docs lint clean install
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/prepare_data.py scenes --seed 2 --out data/benchmark
@@ -36,16 +36,15 @@ test-rounding: $(INSTALLED)
 	if $(BIN)/python -c 'import torch; exit(torch.backends.cpu.get_cpu_capability() != "AVX512")'; then \
 		ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest $(PARALLEL) $(NUMERICAL); fi
 
-test-browser: $(INSTALLED) build/site/index.html
+test-browser test-site: $(INSTALLED)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
-		{ echo "make test-browser needs Chromium: apt-get install --no-install-recommends chromium" >&2; exit 1; }
+		{ echo "make $@ needs Chromium: apt-get install --no-install-recommends chromium" >&2; exit 1; }
 	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[browser]'
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest $(if $(filter test-site,$@),tests/browser/test_site.py,tests/browser --ignore tests/browser/test_site.py)
 
-build/site/index.html:
-	$(MAKE) docs
+test-site: docs
 
-# A broken link is an error, and so is one in the tutorial.
+# A broken link is an error.
 docs: $(INSTALLED)
 	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[docs]'
 	rm -rf build/site docs/reference

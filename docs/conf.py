@@ -1,7 +1,7 @@
 """The documents as a site, by Sphinx: `make docs`, then build/site/index.html.
 
-The repository's root is the source folder, so every relative link holds on GitHub and in the site. The order of the pages is that
-of docs/README.md. The reference comes from the docstrings. Nothing is fetched when a page is read.
+The repository's root is the source folder, so every relative link holds on GitHub and in the site. The order of the
+pages is that of docs/README.md. The reference comes from the docstrings. Nothing is fetched when a page is read.
 """
 
 import os
@@ -20,20 +20,13 @@ project = "vssl"
 version = release = vssl.__version__
 author = "the vssl authors"
 root_doc = "README"
-extensions = ["myst_nb", "sphinx.ext.apidoc", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.apidoc", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 include_patterns = ["*.md", "data/README.md", "docs/**"]
 exclude_patterns = ["**/.*", "build", "runs", "data/*/**", "docs/images", "docs/reference/modules.rst"]
 
 # Markdown as GitHub reads it.
 myst_heading_anchors = 6
 myst_enable_extensions = []
-
-# The notebook is run at every build, and an error in it is an error of the build.
-nb_execution_mode = "force"
-nb_execution_in_temp = True
-nb_execution_raise_on_error = True
-nb_execution_timeout = 600
-nb_ipywidgets_js = {}  # would come from another server
 
 # A page for each package, with all its modules. Shapes are jaxtyping's strings.
 apidoc_modules = [
@@ -65,7 +58,7 @@ def contents() -> str:
     sections = re.split(r"^## ", (ROOT / "docs/README.md").read_text(), flags=re.M)
     blocks = []
     for title, text in [("Start", "](README.md)" + sections[0]), *(section.split("\n", 1) for section in sections[1:])]:
-        pages = [os.path.normpath(f"docs/{link}") for link in re.findall(r"\]\(([^)#:]+\.(?:md|ipynb))\)", text)]
+        pages = [os.path.normpath(f"docs/{link}") for link in re.findall(r"\]\(([^)#:]+\.md)\)", text)]
         blocks.append("\n".join(["```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```"]))
     return "\n\n".join([*blocks, "```{toctree}\n:hidden:\n:caption: Reference\n\ndocs/reference/vssl\n```"])
 
@@ -94,7 +87,7 @@ def plain_text(app, what, name, obj, options, lines: list[str]) -> None:
 
 
 def own_types(app, doctree) -> None:
-    """Types of other libraries are text. Sphinx would look each of them up among all of ours, for a third of the time."""
+    """Types of other libraries are text: Sphinx would look each of them up among all of ours."""
     for reference in list(doctree.findall(pending_xref)):
         if reference["refdomain"] == "py" and not reference["reftarget"].startswith("vssl."):
             reference.replace_self(reference.children)
