@@ -2,6 +2,7 @@
 # make test-fast: what takes less than a second each, for a developer's loop.
 # make test-rounding: the numerical tests again with the kernels of other processors, which round otherwise.
 # make test-browser: the pages in headless Chromium, which make does not install.
+# make docs: the documents as a site, in build/site/index.html. make test-site: that site in headless Chromium.
 # make test-oldest: every test on Python 3.10 with the oldest versions that pyproject.toml allows, in .venv-oldest. CI does
 # not run it, since it downloads another 3 GB: run it whenever a lower bound changes.
 PYTHON ?= python3
@@ -16,7 +17,7 @@ NUMERICAL := tests/value tests/objectives tests/views
 JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadfile
 
-.PHONY: demo test test-fast test-rounding test-oldest test-browser lint clean install
+.PHONY: demo test test-fast test-rounding test-oldest test-browser test-site docs lint clean install
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/prepare_data.py scenes --seed 2 --out data/benchmark
@@ -35,11 +36,19 @@ test-rounding: $(INSTALLED)
 	if $(BIN)/python -c 'import torch; exit(torch.backends.cpu.get_cpu_capability() != "AVX512")'; then \
 		ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest $(PARALLEL) $(NUMERICAL); fi
 
-test-browser: $(INSTALLED)
+test-browser test-site: $(INSTALLED)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
-		{ echo "make test-browser needs Chromium: apt-get install --no-install-recommends chromium" >&2; exit 1; }
+		{ echo "make $@ needs Chromium: apt-get install --no-install-recommends chromium" >&2; exit 1; }
 	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[browser]'
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest $(if $(filter test-site,$@),tests/browser/test_site.py,tests/browser --ignore tests/browser/test_site.py)
+
+test-site: docs
+
+# A broken link is an error.
+docs: $(INSTALLED)
+	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[docs]'
+	rm -rf build/site docs/reference
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs $(JOBS) -c docs . build/site
 
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest $(PARALLEL)
@@ -72,5 +81,5 @@ $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
 	touch $@
 
 clean:
-	rm -rf .venv $(OLDEST) data/scenes data/scenes224 data/scenes_retrieval data/benchmark data/benchmark_long build vssl.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv $(OLDEST) data/scenes data/scenes224 data/scenes_retrieval data/benchmark data/benchmark_long build docs/reference vssl.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

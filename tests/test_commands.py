@@ -113,6 +113,31 @@ def test_one_name_has_every_command(name, capsys):
     assert name in main.usage()
 
 
+@pytest.mark.parametrize(
+    ("argv", "word", "ours"),
+    [
+        (["train"], "--out", "--work-dir"), (["compare"], "--out", "--work-dir"), (["sweep"], "--out", "--work-dir"),
+        (["probe"], "--work-dir", "--out"), (["export"], "--work-dir", "--out"), (["policy"], "--work-dir", "--out"),
+        (["data", "scenes"], "--work-dir", "--out"), (["benchmark", "ops"], "--work-dir", "--out"),
+        (["probe"], "--seed", "--seeds"), (["new"], "--backbone", "--model"),
+    ],
+)  # fmt: skip
+def test_the_word_of_another_command_is_taken_with_a_note(argv, word, ours, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main.main([*argv, f"{word}=3", "--help"])
+    said = capsys.readouterr()
+    assert stopped.value.code == 0 and f"note: {word} is called {ours} here" in said.err
+    assert f"{ours} " in said.out and f"{word} " not in said.out
+
+
+@pytest.mark.parametrize("argv", [["--out", "runs/a"], ["--out=runs/a"], ["--work-dir", "runs/a"]])
+def test_another_word_gives_the_same_value(argv):
+    parser, seen = argparse.ArgumentParser(), []
+    parser.add_argument("--work-dir", required=True)
+    assert run_command(parser, seen.append, argv, {"--out": "--work-dir"}) == 0
+    assert seen[0].work_dir == "runs/a"
+
+
 def test_an_unknown_command_is_refused_with_the_list(capsys):
     assert main.main(["trian"]) == 2
     assert "there is no command 'trian'" in capsys.readouterr().err

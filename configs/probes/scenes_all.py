@@ -2,7 +2,7 @@
 
     python tools/prepare_data.py scenes
     python tools/prepare_data.py scenes_retrieval
-    python tools/probe.py configs/probes/scenes_all.py --backbone runs/NAME/backbone.safetensors --seed 0 1 2
+    python tools/probe.py configs/probes/scenes_all.py --backbone runs/NAME/backbone.safetensors --seeds 0 1 2
 
 Expected: docs/probes.md, "Every probe on the scenes". How far seeds are apart is in the cards.
 """

@@ -109,6 +109,6 @@ def test_the_command_takes_seeds_and_one_seed_leaves_the_card_alone(backbone, sc
     command = [str(CONFIG), "--backbone", str(path), "--out", str(out), "--only", "knn", "--cfg-options", train, val]
     main([*command, "probes.knn.k=[3]", "device=cpu"])
     assert "over_seeds" not in json.loads(out.read_text())[0]["card"]
-    main([*command, "probes.knn.k=[3]", "device=cpu", "--seed", "0", "4"])
+    main([*command, "probes.knn.k=[3]", "device=cpu", "--seeds", "0", "4"])
     assert [r["card"]["over_seeds"]["seeds"] for r in json.loads(out.read_text())] == [[0, 4]] * 2
     assert "2 seeds" in capsys.readouterr().out

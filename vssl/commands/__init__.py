@@ -18,22 +18,26 @@ import argparse
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 FAILED, FAULT = 1, 70
 
 
 def run_command(
-    parser: argparse.ArgumentParser, execute: Callable[[argparse.Namespace], None], argv: Sequence[str] | None = None
+    parser: argparse.ArgumentParser,
+    execute: Callable[[argparse.Namespace], None],
+    argv: Sequence[str] | None = None,
+    other_words: Mapping[str, str] | None = None,
 ) -> int:
     """Parse, execute, and turn every failure into one line and an exit code (see the module's table).
 
     Args:
         execute: does the work; heavy imports belong inside. What a user can cause it raises as ValueError, OSError,
             FloatingPointError, MemoryError or KeyboardInterrupt, with further lines as notes of the exception.
+        other_words: options under another name, and their name here. They are taken, with a note.
     """
     parser.add_argument("--debug", action="store_true", help="print the whole traceback of a failure")
-    options = parser.parse_args(argv)
+    options = parser.parse_args(_in_our_words(sys.argv[1:] if argv is None else argv, other_words or {}))
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _one_line(warnings.showwarning)
@@ -52,6 +56,17 @@ def run_command(
         print("This is a fault of vssl: please report it with the lines above.", file=sys.stderr)
         return FAULT
     return 0
+
+
+def _in_our_words(argv: Sequence[str], other_words: Mapping[str, str]) -> list[str]:
+    ours = []
+    for word in argv:
+        name, equals, value = word.partition("=")
+        if name in other_words:
+            print(f"note: {name} is called {other_words[name]} here, and was taken for it", file=sys.stderr)
+            word = other_words[name] + equals + value
+        ours.append(word)
+    return ours
 
 
 def _one_line(show: Callable) -> Callable:

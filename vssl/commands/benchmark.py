@@ -40,4 +40,4 @@ def execute(options: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
-    return run_command(parser(argv), execute, argv)
+    return run_command(parser(argv), execute, argv, {"--work-dir": "--out"})

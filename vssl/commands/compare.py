@@ -42,4 +42,4 @@ def execute(options: argparse.Namespace, argv: Sequence[str]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
-    return run_command(parser(), partial(execute, argv=argv), argv)
+    return run_command(parser(), partial(execute, argv=argv), argv, {"--out": "--work-dir"})

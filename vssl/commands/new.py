@@ -162,7 +162,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("config", type=Path, help="the file to write, e.g. mine.py; two more get its name")
     parser.add_argument("--data", type=Path, required=True, help="what `prepare_data.py folder --out` wrote")
     parser.add_argument("--images", type=Path, help="the unlabeled images (default: DATA/unlabeled)")
-    parser.add_argument("--backbone", default="vit_small_patch16_dinov3", help="timm name (default: %(default)s)")
+    parser.add_argument("--model", default="vit_small_patch16_dinov3", help="timm model name (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace configs of this name")
     return parser
 
@@ -198,7 +198,7 @@ def execute(options: argparse.Namespace) -> None:
         "name": name,
         "title": f"DINO on my images, continued with feedback from {' and '.join(found)}.",
         "found": ", ".join([f"{unlabeled} unlabeled", *(f"{of['count']} for {task}" for task, of in found.items())]),
-        "backbone": options.backbone,
+        "backbone": options.model,
         "images": images.as_posix(),
         "data": options.data.as_posix(),
         "batch": min(32, unlabeled),
@@ -219,7 +219,7 @@ def execute(options: argparse.Namespace) -> None:
         print(f"  vssl train {folder / (name + part)}.py --work-dir runs/{name}{part}")
     for part in ("_fixed", ""):
         print(f"  vssl probe {files[2]} --backbone runs/{name}{part}/backbone.safetensors")
-    print(f"  vssl probe {files[2]} --model {options.backbone}    # the start: is either better than it?")
+    print(f"  vssl probe {files[2]} --model {options.model}    # the start: is either better than it?")
 
 
 def _look(task: str, data: Path) -> dict[str, Any] | None:
@@ -256,4 +256,4 @@ def _look(task: str, data: Path) -> dict[str, Any] | None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(parser(), execute, argv)
+    return run_command(parser(), execute, argv, {"--backbone": "--model"})

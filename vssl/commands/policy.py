@@ -25,4 +25,4 @@ def execute(options: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(parser(), execute, argv)
+    return run_command(parser(), execute, argv, {"--work-dir": "--out"})

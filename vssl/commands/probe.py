@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--cache-half", action="store_true", help="keep them as float16, in half the room")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="run these probes of the config only")
     parser.add_argument(
-        "--seed",
+        "--seeds",
         type=int,
         nargs="+",
         default=[0],
@@ -70,7 +70,7 @@ def execute(args: argparse.Namespace) -> None:
     about = dict(out=out, only=args.only, label=label)
     with recorded(out):
         results = run_seeds(
-            backbone, cfg, args.seed, **about, cache=args.cache, cache_half=args.cache_half, resume=args.resume
+            backbone, cfg, args.seeds, **about, cache=args.cache, cache_half=args.cache_half, resume=args.resume
         )
     for name, labels in {r["name"]: r["card"]["labels"] for r in results if "labels" in r.get("card", {})}.items():
         print(f"{name}: {labels}")
@@ -85,4 +85,4 @@ def _label(args: argparse.Namespace) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(parser(), execute, argv)
+    return run_command(parser(), execute, argv, {"--work-dir": "--out", "--seed": "--seeds"})

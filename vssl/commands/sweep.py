@@ -50,4 +50,4 @@ def shown_command(argv: Sequence[str]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
-    return run_command(parser(), partial(execute, argv=argv), argv)
+    return run_command(parser(), partial(execute, argv=argv), argv, {"--out": "--work-dir"})

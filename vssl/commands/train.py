@@ -67,4 +67,4 @@ def _check(config, work_dir: Path, seed: int, launcher: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(parser(), execute, argv)
+    return run_command(parser(), execute, argv, {"--out": "--work-dir"})

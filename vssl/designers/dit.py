@@ -4,11 +4,10 @@ DiT modulates its blocks by the diffusion step; here the condition is a summary 
 judged with the whole view in mind.
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from timm.layers import build_sincos2d_pos_embed
 from torch import Tensor, nn
 
 from vssl.designers.blur_mask import MaskDesigner, start_at
@@ -63,7 +62,7 @@ class DiT(nn.Module):
         rows, columns = x.shape[-2:]
         x = x.flatten(2).transpose(1, 2)
         condition = self.summary(x.mean(dim=1))
-        x = x + sine_positions(rows, columns, x.shape[-1], x.device)
+        x = x + build_sincos2d_pos_embed([rows, columns], x.shape[-1], interleave_sin_cos=True, device=x.device)
         for block in self.blocks:
             x = block(x, condition)
         logits = self.output(self.norm(x)).transpose(1, 2).unflatten(2, (rows, columns))
@@ -97,16 +96,3 @@ class DiTBlock(nn.Module):
     def _attend(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return self.project(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-
-
-def sine_positions(rows: int, columns: int, dim: int, device: torch.device) -> Float[Tensor, "tokens dim"]:
-    """Sines and cosines of the patch's row and column; defined for any grid."""
-    frequencies = torch.exp(torch.arange(dim // 4, device=device) * (-math.log(1e4) / (dim // 4)))
-
-    def waves(length: int) -> Tensor:
-        angles = torch.arange(length, device=device).unsqueeze(1) * frequencies
-        return torch.cat([angles.sin(), angles.cos()], dim=1)
-
-    down = waves(rows).unsqueeze(1).expand(-1, columns, -1)
-    across = waves(columns).unsqueeze(0).expand(rows, -1, -1)
-    return torch.cat([down, across], dim=2).flatten(0, 1)

@@ -110,9 +110,11 @@ def paired_difference(
     mean, n = float(differences.mean()), len(seeds)
     low = high = p = None
     if n > 1:
-        error = float(differences.std(ddof=1)) / math.sqrt(n)
-        half_width = float(stats.t.ppf((1 + confidence) / 2, df=n - 1)) * error
-        low, high, p = mean - half_width, mean + half_width, _p_value(mean, error, n)
+        if np.ptp(differences) == 0:  # every seed moved by exactly the same amount: no noise to hold it against
+            low, high, p = mean, mean, 1.0 if mean == 0 else 0.0
+        else:
+            test = stats.ttest_1samp(differences, 0.0)
+            low, high, p = (float(value) for value in (*test.confidence_interval(confidence), test.pvalue))
     return PairedDifference(mean, low, high, p, n, seeds, differences.tolist(), confidence)
 
 
@@ -158,9 +160,8 @@ def mean_correlation(
     z = np.arctanh(np.clip(np.asarray(correlations, dtype=float), -1 + 1e-12, 1 - 1e-12))
     if len(z) < 2:
         return float(np.tanh(z.mean())), None, None
-    half = float(stats.t.ppf((1 + confidence) / 2, df=len(z) - 1)) * float(z.std(ddof=1)) / math.sqrt(len(z))
-    middle = float(z.mean())
-    return math.tanh(middle), math.tanh(middle - half), math.tanh(middle + half)
+    low, high = stats.ttest_1samp(z, 0.0).confidence_interval(confidence)
+    return math.tanh(float(z.mean())), math.tanh(low), math.tanh(high)
 
 
 def adjust_p_values(p_values: Sequence[float], method: str = "holm") -> list[float]:
@@ -194,12 +195,6 @@ def _finite(scores: Mapping[int, float], seeds: Sequence[int]) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ValueError(f"scores must be finite, got {dict(zip(seeds, values.tolist(), strict=True))}")
     return values
-
-
-def _p_value(mean: float, error: float, n: int) -> float:
-    if error == 0:  # every seed moved by exactly the same amount: no noise to hold it against
-        return 1.0 if mean == 0 else 0.0
-    return float(2 * stats.t.sf(abs(mean) / error, df=n - 1))
 
 
 def whole_run(policy: list[dict]) -> list[dict]:
