@@ -42,7 +42,7 @@ class Garrote(Optimizer):
         super().__init__(params, {"lr": lr, "memory": memory, "level": level})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # nothing to evaluate again
         """One step; nothing moves before there are gradients enough to know their spread."""
         parameters = [(p, group) for group in self.param_groups for p in group["params"] if p.grad is not None]
         moments = [self._moments(p, group["memory"]) for p, group in parameters]

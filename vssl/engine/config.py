@@ -24,9 +24,8 @@ from vssl.parts import install_hint
 # What a training config may hold at its top level, and what is needed.
 REQUIRED = ("backbone", "objective", "recipe", "designer", "optimizer", "unlabeled", "batch_size", "budget")
 OPTIONAL = (
-    "schedule", "clip_grad", "accumulate", "anchor", "decay_tokens", "layer_decay", "continue_run", "export", "feedback",
-    "value",
-    "designer_optimizer", "designer_learning_rates", "designer_checkpoint",
+    "schedule", "clip_grad", "accumulate", "anchor", "decay_tokens", "layer_decay", "continue_run", "export",
+    "feedback", "value", "designer_optimizer", "designer_learning_rates", "designer_checkpoint",
     "seed", "num_workers", "precision", "compile", "threads", "device", "find_unused_parameters",
     "log_interval", "checkpoint_interval", "checkpoint_keep", "rankme_interval", "sample_views", "custom_hooks",
     "visualizer", "arm", "snapshots", "snapshot_images", "one_step_probe", "probes", "collapse",

@@ -221,9 +221,7 @@ def _learner_step(config: Config, learner: Learner, optimizer: Optimizer, device
     anchor = Anchor(learner.student, **config.anchor) if config.get("anchor") else None
     accumulation = Accumulation.of(config)
     accumulation.check(learner.objective)
-    return LearnerStep(
-        learner, optimizer, rate, head_share, clip_grad, _autocast(config, device), accumulation, anchor
-    )
+    return LearnerStep(learner, optimizer, rate, head_share, clip_grad, _autocast(config, device), accumulation, anchor)
 
 
 def load_designer(run: str | Path) -> Designer:

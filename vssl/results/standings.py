@@ -109,7 +109,8 @@ def _cost_key(group: Group, trained: Iterable[Measurement]) -> str:
         return ""
     unit = None
     if budget.get("baseline_steps"):  # steps of which baseline
-        unit = next((one.run["recipe"] for one in trained if _is_baseline_of(one.run, run)), "unknown")
+        others = [one.run for one in trained if one.run is not None]
+        unit = next((other["recipe"] for other in others if _is_baseline_of(other, run)), "unknown")
     stream = run["dataset"] or run["record"]["settings"].get("unlabeled.root")
     return digest([run["start"], stream, budget, unit])
 
