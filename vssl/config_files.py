@@ -22,8 +22,8 @@ RENAMED = {
     "vssl.language.learner": "vssl.language.causal_lm",
     "vssl.language.probe": "vssl.language.pass_at_1",
     "vssl.language.views": "vssl.language.token_views",
-    "vssl.objectives.dino_head": "vssl.objectives.dino_head",
-    "vssl.objectives.patch_masks": "vssl.objectives.patch_masks",
+    "vssl.objectives.heads": "vssl.objectives.dino_head",
+    "vssl.objectives.masks": "vssl.objectives.patch_masks",
     "vssl.views.policy": "vssl.views.view_policy",
 }
 _OLD_NAME = re.compile(rf"\b({'|'.join(map(re.escape, RENAMED))})\b")

@@ -2,7 +2,7 @@
 
     python tools/prepare_data.py scenes
     python tools/prepare_data.py scenes_pairs
-    python tools/probe.py configs/probes/scenes_more.py --backbone runs/NAME/backbone.safetensors --seed 0 1 2
+    python tools/probe.py configs/probes/scenes_more.py --backbone runs/NAME/backbone.safetensors --seeds 0 1 2
 
 Expected: docs/probes.md, "More ways to judge a backbone".
 """

@@ -96,7 +96,9 @@ def test_it_goes_on_bit_for_bit_from_its_state():
     assert torch.equal(whole, parted) and float(whole.detach().abs().max()) > 0
 
 
-@pytest.mark.parametrize("settings", [{"lr": 0.0}, {"lr": 0.1, "memory": 1.0}, {"lr": 0.1, "level": 0.0}])
+@pytest.mark.parametrize(
+    "settings", [{"lr": 0.0}, {"lr": 0.1, "memory": 1.0}, {"lr": 0.1, "memory": 0.3}, {"lr": 0.1, "level": 0.0}]
+)
 def test_numbers_outside_their_range_are_refused(settings):
     with pytest.raises(ValueError, match="Garrote"):
         Garrote([torch.nn.Parameter(torch.zeros(1))], **settings)

@@ -3,20 +3,26 @@
 import copy
 import json
 import shutil
+import threading
 
 import pytest
 import torch
 
 from vssl.benchmarks.kills import _start, _wait, differences
-from vssl.designers.base import Construction
+from vssl.designers import TokenMask
+from vssl.designers.base import Construction, Identity
 from vssl.draws import Draws
 from vssl.engine import ConfigError, load_config
+from vssl.engine import accumulation as accumulation_module
 from vssl.engine.accumulation import Accumulation
 from vssl.engine.learner_step import LearnerStep
 from vssl.engine.training import train
 from vssl.learner import TimmBackbone
 from vssl.learner.learner import Learner
 from vssl.objectives import OBJECTIVES
+from vssl.objectives import base as objectives_base
+from vssl.objectives.base import WEIGHTS, mean_over_images
+from vssl.views import MultiCrop
 from vssl.views.crops import Views
 
 SIZE = {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 2}
@@ -69,6 +75,40 @@ def test_image_weights_count_against_the_whole_batch():
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
 
 
+def test_image_weights_of_two_ranks_in_parts_count_against_both(monkeypatch):
+    """Ranks are threads here, which meet wherever the code sums over ranks."""
+    meet, mine, sums = threading.Barrier(2), threading.local(), [None, None]
+
+    def over_both(value):
+        sums[mine.rank] = value
+        meet.wait(10)
+        added = sums[0] + sums[1]
+        meet.wait(10)
+        return added
+
+    monkeypatch.setattr(accumulation_module, "total", over_both)
+    monkeypatch.setattr(objectives_base, "total", over_both)
+    monkeypatch.setattr(objectives_base, "rank_and_size", lambda: (mine.rank, 2))
+    torch.manual_seed(0)
+    losses, weights = torch.rand(2, 12).double(), 0.1 + torch.rand(2, 12).double()
+    found = [0.0, 0.0]
+
+    def one_rank(rank):
+        mine.rank = rank
+        views = Views(torch.arange(12.0).view(1, 12, 1, 1, 1).expand(1, 12, 3, 4, 4))
+        construction = Construction(views, penalty=torch.zeros(()), image_weights=weights[rank])
+        for part in Accumulation(3).cut(construction, Draws(0, "objective", world_size=2, rank=rank)):
+            rows = part.views.global_crops[0, :, 0, 0, 0].long()
+            found[rank] += part.share * mean_over_images(losses[rank][rows], {WEIGHTS: part.image_weights})
+
+    threads = [threading.Thread(target=one_rank, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    torch.testing.assert_close(sum(found) / 2, (weights * losses).sum() / weights.sum())
+
+
 def test_dinov2_without_meetings_comes_in_parts():
     settings = dict(centring="centre", koleo_weight=0.0)
     expected, found = (one_step("DINOv2", Accumulation(parts), **settings) for parts in (1, 4))
@@ -81,11 +121,19 @@ def test_images_that_meet_in_the_loss_are_not_cut_apart_silently(name):
     backbone = TimmBackbone("vit_tiny_patch16_224", **SIZE)
     objective = kind(backbone, **kind.small(16))
     with pytest.raises(ConfigError, match="couple_within_parts=True"):
-        Accumulation(2).check(objective)
-    Accumulation(2, couple_within_parts=True).check(objective)
+        Accumulation(2).check(objective, Identity(MultiCrop(16)))
+    Accumulation(2, couple_within_parts=True).check(objective, Identity(MultiCrop(16)))
     found = one_step(name, Accumulation(2, couple_within_parts=True))
     assert all(g.isfinite().all() for g in found["gradient"])
     assert abs(found["loss"] - one_step(name, Accumulation())["loss"]) > 1e-6  # another loss, as the refusal says
+
+
+def test_masks_that_need_all_scores_are_not_cut_apart():
+    backbone, recipe = TimmBackbone("vit_tiny_patch16_224", **SIZE), MultiCrop(16, n_global=1)
+    objective = OBJECTIVES["IJEPA"](backbone, **OBJECTIVES["IJEPA"].small(16))
+    with pytest.raises(ConfigError, match="IJEPA draws the masks of a batch together"):
+        Accumulation(2).check(objective, TokenMask(recipe, patch_size=4))
+    Accumulation(2).check(objective, TokenMask(recipe, patch_size=4, learns=("counted",)))
 
 
 def test_coupled_parts_are_batches_of_their_own():

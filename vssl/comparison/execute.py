@@ -260,13 +260,15 @@ def settle_continues(comparison: Comparison, configs: dict[str, Any], workers: W
     start = comparison.start
     if not undecided:
         return comparison
-    arms, trained_with = dict(comparison.arms), None
+    arms, trained_with, groups = dict(comparison.arms), None, None
     if start.config is not None:
-        trained_with = _objective_of(workers.load_config(start.config, start.cfg_options))
+        begins = workers.load_config(start.config, start.cfg_options)
+        trained_with, groups = _objective_of(begins), _parameter_groups(begins)
     for name in undecided:
         own = _objective_of(configs[name])
         same = trained_with is not None and own is not None and own["type"] == trained_with["type"]
-        if same and (changed := different_keys(trained_with, own)):
+        changed = different_keys(trained_with, own) if same else []
+        if same and (changed := changed + different_keys(groups, _parameter_groups(configs[name]))):
             raise ConfigError(
                 f"arm {name!r} has the objective of the start with another {', '.join(changed)}: give the arm "
                 "continues='run' to take the start's SSL head along, which must fit, or 'backbone' for a fresh head"
@@ -281,6 +283,16 @@ def _objective_of(config: Any) -> dict[str, Any] | None:
         return None
     node = config.objective
     return flat_settings(node) | {"type": resolve(node["type"], "objective")}
+
+
+def _parameter_groups(config: Any) -> dict[str, Any]:
+    """What decides which weights the optimizer has, and in which groups: its moments fit no other ones."""
+    lora = config.backbone.get("lora") if config.get("backbone") else None
+    return {
+        "backbone.lora": None if lora is None else dict(lora),
+        "layer_decay": config.get("layer_decay", 1.0),
+        "decay_tokens": config.get("decay_tokens", False),
+    }
 
 
 def check_sources(comparison: Comparison, wanted: list[tuple[str, int]]) -> None:

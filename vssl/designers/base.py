@@ -57,6 +57,9 @@ class Designer(nn.Module):
     seed: int = 0
     """Of what a designer draws beside its views; the run sets its own."""
 
+    scores_patches: bool = False
+    """Whether its views have `patch_scores`."""
+
     by_rollouts_alone: bool = False
     """Whether φ has no gradient, so that only the value of H learner steps (``value.horizon``) can move it."""
     adversarial: bool = False

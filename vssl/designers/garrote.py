@@ -28,8 +28,8 @@ class Garrote(Optimizer):
     Args:
         params: of a designer with few numbers, such as `GlobalPolicy`. All of them count as one family.
         lr: of a number whose gradient is certain; for a policy in logits a step, > 0.
-        memory: of the running moments, in [0, 1): 1 / (1 − memory) steps are remembered, so that what was learned is
-            forgotten when the learner has moved.
+        memory: of the running moments, in [0.8, 1): 1 / (1 − memory) steps are remembered, so that what was learned is
+            forgotten when the learner has moved. Fewer steps say nothing, the less the more they resemble each other.
         level: chance, in (0, 1), that at a given step any number moves although none matters.
 
     Raises:
@@ -37,8 +37,8 @@ class Garrote(Optimizer):
     """
 
     def __init__(self, params: Iterable[Any], lr: float, memory: float = 0.98, level: float = 0.05):
-        if not lr > 0 or not 0 <= memory < 1 or not 0 < level < 1:
-            raise ValueError(f"Garrote: lr={lr} must be > 0, memory={memory} in [0, 1) and level={level} in (0, 1)")
+        if not lr > 0 or not 0.8 <= memory < 1 or not 0 < level < 1:
+            raise ValueError(f"Garrote: lr={lr} must be > 0, memory={memory} in [0.8, 1) and level={level} in (0, 1)")
         super().__init__(params, {"lr": lr, "memory": memory, "level": level})
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vssl.designers.base import Construction, Designer
-from vssl.distributed import total
+from vssl.distributed import rank_and_size, total
 from vssl.draws import Draws
 from vssl.views.recipes import Recipe
 
@@ -61,7 +61,8 @@ class ImageWeights(Designer):
     def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         # A batch that only this rank looks at (a panel of images) is whole by itself.
         over_ranks = total if draws.world_size > 1 else torch.clone
-        answers, n = self.answers(images), len(images) * draws.world_size
+        # The draws of a part of a batch count parts too, the sum is over ranks alone.
+        answers, n = self.answers(images), len(images) * (rank_and_size()[1] if draws.world_size > 1 else 1)
         log_share = answers - over_ranks(answers.exp().sum()).log()
         weights = log_share.exp() * n
         return Construction(

@@ -67,6 +67,7 @@ class TokenMask(Designer):
         if adversarial and tuple(learns) != ("hidden",):
             raise ValueError(f"TokenMask: adversarial=True is of what is hidden alone, but learns={tuple(learns)}")
         self.learns = [what for what in LEARNS if what in learns]
+        self.scores_patches = "hidden" in self.learns
         self.adversarial, self.limit, self.entropy = adversarial, math.log(bound), entropy
         self.network = nn.Sequential(
             nn.Conv2d(3, width, patch_size, stride=patch_size),

@@ -13,7 +13,8 @@ from jaxtyping import Float
 from mmengine.config import Config
 from torch import Tensor
 
-from vssl.designers.base import Construction
+from vssl.designers.base import Construction, Designer
+from vssl.distributed import total
 from vssl.draws import Draws
 from vssl.engine.config import ConfigError
 from vssl.objectives.base import Objective
@@ -66,8 +67,14 @@ class Accumulation:
                 raise ConfigError(f"{key}={size} is no multiple of accumulate={found.parts}, so its parts would differ")
         return found
 
-    def check(self, objective: Objective) -> None:
+    def check(self, objective: Objective, designer: Designer) -> None:
         """Raises ConfigError where parts would silently train with another loss than the whole batch."""
+        if self.parts > 1 and objective.masks_meet and designer.scores_patches:
+            raise ConfigError(
+                f"accumulate={self.parts}: {type(objective).__name__} draws the masks of a batch together, so that "
+                f"they need the scores of all its images, and {type(designer).__name__} makes those part by part; give "
+                "accumulate=1"
+            )
         coupled = objective.couples_images
         if self.parts > 1 and coupled and not self.couple_within_parts:
             raise ConfigError(
@@ -83,12 +90,15 @@ class Accumulation:
             draws: of the objective.
         """
         views, weights = construction.views.detach(), construction.image_weights
-        counted = weights if weights is not None else getattr(views, "token_weights", None)
+        token_weights = getattr(views, "token_weights", None)
         for number in range(self.parts):
             rows = slice(number, None, self.parts)
             share: float | Tensor = 1 / self.parts
-            if counted is not None and self.parts > 1:  # a loss normalises the weights that it is given
-                share = share * (counted[rows].mean() / counted.mean())
+            # A loss normalises the weights that it is given: those of images over all ranks, of tokens over its own.
+            if self.parts > 1 and weights is not None:
+                share = total(weights[rows].sum()) / total(weights.sum())
+            elif self.parts > 1 and token_weights is not None:
+                share = share * (token_weights[rows].mean() / token_weights.mean())
             own = weights if weights is None else weights[rows]
             yield Part(views.of_images(rows) if self.parts > 1 else views, self.draws(draws, number), own, share)
 

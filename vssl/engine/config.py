@@ -102,6 +102,12 @@ def check_training_config(config: Config) -> None:
     for key in config.get("value") or {}:
         if key not in (known := value_keys()):
             raise ConfigError(f"{name}: unknown key 'value.{key}'{_suggest(key, known)}")
+    for key, node, example in (
+        ("anchor", config.get("anchor"), "anchor=dict(weight=0.1)"),
+        ("backbone.lora", config.backbone.get("lora"), "backbone.lora=dict(rank=8)"),
+    ):
+        if node is not None and not isinstance(node, dict):
+            raise ConfigError(f"{name}: {key}={node!r} is no dict; give {example}, or leave it out")
     for key in config.get("anchor") or {}:
         if key not in (known := anchor_keys()):
             raise ConfigError(f"{name}: unknown key 'anchor.{key}'{_suggest(key, known)}")

@@ -45,7 +45,7 @@ class OneStepHook(Hook):
     cosine of g_down and g_pre, update_norm over S. Drops are positive where the loss falls.
 
     Untrained views: φ as it was when this run began. Flipped views: φ reflected about it, 2φ₀ − φ. A recipe without φ
-    has all four alike, and only designed views are probed.
+    has all four alike, and only designed views are probed. An anchor's pull is left out, and a batch is one piece.
 
     Args:
         interval: learner steps between probes.

@@ -28,7 +28,8 @@ def provenance(config: Any) -> dict[str, Any]:
 def dataset_digests(settings: Mapping[str, Any]) -> dict[str, str | None]:
     """``{"unlabeled.root": digest, …}``: for each path to data in flat settings, the SHA-256 of its ``dataset.json``.
 
-    It says how the data was made, and is the same wherever the data lies. None for data without such a file.
+    It says how the data was made, and is the same wherever the data lies; the path from that file to a folder below it
+    follows. None for data without such a file.
     """
     paths = {key: value for key, value in settings.items() if _is_data(key) and isinstance(value, str)}
     return {key: _digest(Path(value)) for key, value in paths.items() if Path(value).exists()}
@@ -43,5 +44,7 @@ def _digest(path: Path) -> str | None:
         file = folder / "dataset.json"
         if file.is_file():
             content = json.loads(file.read_text(encoding="utf-8"))
-            return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+            digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+            part = path.absolute().relative_to(folder.absolute()).as_posix()
+            return digest if part == "." else f"{digest} {part}"
     return None

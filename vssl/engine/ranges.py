@@ -92,7 +92,7 @@ RANGES: dict[str, Range] = {
     **_all("betas alpha dampening rho", BELOW_1),
     "eps": POSITIVE,
     "lr": POSITIVE,
-    "memory": BELOW_1,
+    "memory": Range(0.8, 1, open_high=True),
     "level": INSIDE,
     # sizes
     **_all("size img_size global_size local_size input_size patch_size width dim embed_dim hidden_dim out_dim", COUNT),

@@ -182,7 +182,7 @@ def _build_learner_and_designer(config: Config, seed: int, device: torch.device)
         group["peak_lr"] = group["lr"]
     if config.get("continue_run"):
         continue_run(Path(config.continue_run), learner, optimizer)
-    return _learner_step(config, learner, optimizer, device), designer
+    return _learner_step(config, learner, designer, optimizer, device), designer
 
 
 def _head_is_new(config: Config, learner: Learner) -> bool:
@@ -214,13 +214,15 @@ def _restored(work_dir: Path, seed: int, parts: dict[str, Any]) -> checkpoint.Fo
     return saved
 
 
-def _learner_step(config: Config, learner: Learner, optimizer: Optimizer, device: torch.device) -> LearnerStep:
+def _learner_step(
+    config: Config, learner: Learner, designer: Designer, optimizer: Optimizer, device: torch.device
+) -> LearnerStep:
     schedule = dict(warmup_share=0.0, final_ratio=1.0) | dict(config.get("schedule", {}))
     head_share = schedule.pop("head_share", 0.0)
     rate, clip_grad = partial(warmup_cosine, **schedule), config.get("clip_grad")
     anchor = Anchor(learner.student, **config.anchor) if config.get("anchor") else None
     accumulation = Accumulation.of(config)
-    accumulation.check(learner.objective)
+    accumulation.check(learner.objective, designer)
     return LearnerStep(learner, optimizer, rate, head_share, clip_grad, _autocast(config, device), accumulation, anchor)
 
 

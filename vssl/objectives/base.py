@@ -54,6 +54,9 @@ class Objective(nn.Module):
     """Whether masks are drawn by the views' `patch_scores`, and hidden patches count by their `patch_weights`; then
     there are `patch_losses` and `predicted_patches`."""
 
+    masks_meet: bool = False
+    """Whether an image's masks depend on the patch scores of the other images of the batch."""
+
     # For the table in docs/objectives.md (vssl/objectives/catalogue.py).
     paper: str = ""
     """Authors, year and arXiv number."""

@@ -50,6 +50,7 @@ class IJEPA(Objective):
     n_global_crops = 1
     uses_teacher = True
     takes_patch_scores = True
+    masks_meet = True  # all contexts are as small as the smallest one
     paper = "Assran et al. 2023, arXiv 2301.08243, and its code"
     works_on = "patches of the context block"
 

@@ -48,7 +48,7 @@ def run_entry(folder: Path) -> Entry | None:
         "config": digest(settings),
         "recipe": digest({key: value for key, value in settings.items() if not key.startswith("budget.")}),
         "start": start,
-        "dataset": info.get("data", {}).get("unlabeled.root"),
+        "dataset": _stream(written, info.get("data", {})),
         "weights": file_digest(backbone) if backbone.is_file() else None,
         "git": environment.get("commit"),
         "path": str(folder.absolute()),
@@ -117,9 +117,19 @@ def _settings(folder: Path) -> dict[str, Any]:
     return flat_settings(read_config(folder / "config.py"))
 
 
+def _stream(settings: Mapping[str, Any], data: Mapping[str, str | None]) -> str | None:
+    """What tells one stream of unlabeled images from another: of one folder its data set, of several all of it."""
+    if "unlabeled.root" in settings:
+        return data.get("unlabeled.root")
+    said = {key: data.get(key) or value for key, value in settings.items() if key.startswith("unlabeled.")}
+    return digest(said) if said else None
+
+
 def _science(settings: Mapping[str, Any], data: Mapping[str, str | None], start: str | None) -> dict[str, Any]:
     """What decides the result: without the seed, what is only written, and where things lie."""
     kept = {key: value for key, value in settings.items() if key.split(".")[0] not in (*FREE, "seed")}
+    if replayed := settings.get("designer_checkpoint"):  # arm, seed and file of the run whose designer it is
+        kept["designer_checkpoint"] = "/".join(Path(replayed).parts[-3:])
     kept |= {key: f"dataset {known}" for key, known in data.items() if known}
     if start and kept.get("continue_run"):
         kept["continue_run"] = "the run of the start"

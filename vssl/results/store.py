@@ -88,6 +88,8 @@ class Store:
         url = _url(where)
         self.shown, file = (url.render_as_string() if "://" in str(where) else str(where)), url.database
         self._sqlite = url.get_backend_name() == "sqlite"
+        if self._sqlite and Path(file or "").is_dir():
+            raise ValueError(f"{self.shown} is a folder; give the store's file in it, such as results.sqlite")
         if self._sqlite and not create and not Path(file or "").is_file():
             raise FileNotFoundError(f"{self.shown} does not exist; vssl results add FOLDER makes it")
         if self._sqlite and create:

@@ -60,7 +60,8 @@ class Unroll:
 
     def through(self, directions: Float[Tensor, "pairs parameters"]) -> Float[Tensor, "pairs parameters"]:
         """The sums of ε with those of the next stretch."""
-        self.total = directions if self.begins or self.total is None else self.total + directions
+        earlier = None if self.begins else self.total  # a checkpoint is read on the CPU
+        self.total = directions if earlier is None else earlier.to(directions) + directions
         self.age += 1
         return self.total
 

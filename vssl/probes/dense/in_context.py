@@ -3,6 +3,7 @@
 Balažević et al. 2023, "Towards in-context scene understanding" (arXiv 2306.01667), which calls the model Hummingbird.
 """
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -153,7 +154,7 @@ class InContextProbe(DenseProbe):
                 yield [patches.gather(1, rows[..., None].expand(-1, -1, patches.shape[2]))]
 
         protocol: dict[str, Any] = {"pipeline": repr(self.train["pipeline"]), "size": self.size, **self.look}
-        protocol |= {"patches": chosen.shape[1], "by_class": self.by_class, "draws": run.seed}
+        protocol |= {"chosen": hashlib.sha256(chosen.numpy().tobytes()).hexdigest()}
         labels = [train.dataset.get_data_info(i)[train.dataset.label_key] for i in range(len(train))]
         return run.features(protocol, [*train.files(), *labels], len(train), batches())[0]
 
