@@ -78,3 +78,9 @@ def test_what_is_wrong_is_told(folder):
             UnlabeledMixture(size=8, **given)
     with pytest.raises(FileNotFoundError, match="no such folder"):
         UnlabeledMixture({"a": folder / "a", "c": folder / "c"}, 8)
+
+
+def test_a_source_that_comes_twice_in_a_batch_is_told(folder):
+    even = mixture(folder, a=0.5, b=0.5)  # b has four images
+    assert even.comes_twice(8) == "b" and even.comes_twice(2) is None
+    assert mixture(folder).comes_twice(8) is None  # in proportion: each image once an epoch

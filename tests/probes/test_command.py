@@ -18,7 +18,7 @@ from vssl.learner import export_backbone
 from vssl.probes.dense.depth import DepthProbe
 from vssl.probes.dense.segmentation import SegmentationProbe
 from vssl.probes.result_lines import table
-from vssl.probes.run import run_probes
+from vssl.probes.run import build_probes, run_probes
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "configs/probes/scenes.py")
@@ -206,3 +206,11 @@ probes = dict(
     ),
 )
 """
+
+
+def test_classes_named_by_text_are_the_same_probes():
+    """A probe set inside of a comparison's config comes as text."""
+    config = Config.fromfile(CONFIG)
+    named = Config(config.to_dict())
+    assert isinstance(named.probes.knn.type, str)
+    assert {n: type(p) for n, p in build_probes(named).items()} == {n: type(p) for n, p in build_probes(config).items()}

@@ -85,6 +85,14 @@ class UnlabeledMixture(Dataset):
         order, earlier = self._orders[source], position // len(self) * int(self.per_epoch[source])
         return source, int(order[(earlier + place) % len(order)])
 
+    def comes_twice(self, batch_size: int) -> str | None:
+        """The source of which a batch is expected to hold at least one image twice, if there is one."""
+        for name, source, many in zip(self.names, self.sources, self.per_epoch.tolist(), strict=True):
+            in_a_batch = batch_size * many / len(self)
+            if many > len(source) and in_a_batch**2 / 2 >= len(source):  # of so many pairs one in len(source) is equal
+                return name
+        return None
+
     def source_of(self, key: int | tuple[int, int]) -> str:
         """The name of the source that an image comes from."""
         return self.names[self._find(key)[0]]

@@ -6,6 +6,7 @@ import numpy as np
 from mmengine.config import Config
 from torch.utils.data import Dataset
 
+from vssl.datasets import UnlabeledMixture
 from vssl.engine.accumulation import Accumulation
 from vssl.engine.config import ConfigError
 from vssl.objectives.base import Objective
@@ -27,6 +28,12 @@ def check_batches(config: Config, objective: Objective, dataset: Dataset, world_
         raise ConfigError(f"{where}: {looked_at} images of {len(dataset)} were looked at, and all are the same picture")
     if not objective.needs_other_images:
         return
+    if isinstance(dataset, UnlabeledMixture) and (often := dataset.comes_twice(config.batch_size * world_size)):
+        raise ConfigError(
+            f"unlabeled: {often} is so small for its share that a batch of {config.batch_size} on {world_size} rank(s) "
+            f"holds its images twice, and {type(objective).__name__} would compare an image with itself; give it a "
+            "smaller share, more images, or a smaller batch_size"
+        )
     kind, images = type(objective).__name__, distinct if looked_at == len(dataset) else len(dataset)
     sizes = {"batch_size": config.batch_size}
     if config.get("value"):

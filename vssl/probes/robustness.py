@@ -24,6 +24,10 @@ class Robustness:
     """
 
     def __init__(self, config: dict):
+        if not isinstance(config, dict) or any(isinstance(given, str | int) for given in config.values()):
+            raise ValueError(
+                f"corruptions={config!r}; give corruptions={{}} for all, or dict(names=['fog'], severities=[1, 3, 5])"
+            )
         settings = {"names": CORRUPTIONS, "severities": SEVERITIES, **config}
         if unknown := sorted(set(settings) - {"names", "severities"}):
             raise ValueError(f"corruptions: unknown keys {unknown}; it takes names and severities")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.utils import get_object_from_string
 
 from vssl.learner import TimmBackbone, open_backbone
 from vssl.probes.base import Probe
@@ -136,12 +137,19 @@ def _build(name: str, config: dict) -> Probe:
         if corruptions is not None:
             probe.robustness = Robustness(corruptions)
         return probe
-    except TypeError as error:  # a missing key
+    except (TypeError, ValueError) as error:  # a missing key, or a value that will not do
         raise ValueError(f"probe '{name}' ({kind.__name__}): {error}") from error
 
 
 def _resolved(value):
-    """Plain dicts and lists with the classes themselves; a pure-Python config holds them as lazy objects."""
+    """Plain dicts and lists with the classes themselves.
+
+    A pure-Python config holds them as lazy objects, and probes inside of another config their dotted names.
+    """
     if isinstance(value, dict):
-        return {key: _resolved(value[key]) for key in value}
+        return {key: _class(value[key]) if key == "type" else _resolved(value[key]) for key in value}
     return [_resolved(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _class(kind):
+    return get_object_from_string(kind) or kind if isinstance(kind, str) and "." in kind else kind
