@@ -14,7 +14,7 @@ from vssl.engine.config import ConfigError
 from vssl.engine.one_step import OneStepHook, _Batches, _Probed
 from vssl.engine.training import build_runner, train
 from vssl.feedback.feedback import patch_grid
-from vssl.feedback.pool import Part
+from vssl.feedback.pool import PoolPart
 
 
 @pytest.fixture
@@ -124,11 +124,11 @@ def test_every_image_of_a_part_is_looked_at_unless_batches_says_fewer(probed_con
     loop.step = 7
     feedback, seen = loop.designer_update.feedback, {}
 
-    def remember(part, key, plain=Part.__getitem__):
+    def remember(part, key, plain=PoolPart.__getitem__):
         seen.setdefault(id(part), set()).add(key[0])
         return plain(part, key)
 
-    monkeypatch.setattr(Part, "__getitem__", remember)
+    monkeypatch.setattr(PoolPart, "__getitem__", remember)
     _Batches.of(loop, feedback, 8, None)
     for pool in feedback.pools.values():
         assert seen[id(pool.meta.dataset)] == set(range(3)) and seen[id(pool.heldout)] == set(range(5))
