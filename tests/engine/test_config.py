@@ -156,6 +156,15 @@ def test_settings_take_the_place_of_none():
     assert config.recipe.jitter == dict(brightness=0.4)
 
 
+def test_settings_of_another_type_take_the_place_of_the_whole():
+    name = Path(__file__).parents[2] / "configs/scenes/mae_vpretraining.py"
+    mask = load_config(name, {"designer": "dict(type='vssl.designers.TokenMask', patch_size=4)"})
+    check_training_config(mask)
+    assert set(mask.designer) == {"type", "patch_size"}  # and no stem, which a UNetMask takes
+    same = load_config(name, {"designer": "dict(type='vssl.designers.UNetMask', width=4)"})
+    assert same.designer.width == 4 and same.designer.stem == 4
+
+
 def test_a_config_copied_away_from_its_bases_is_told_how_to_import_them(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from mmengine.config import read_base\nwith read_base():\n    from .._base_.runtime import *\n"

@@ -7,6 +7,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 
+from vssl.datasets.image_files import DataWarning
 from vssl.engine import ConfigError
 from vssl.engine.config import check_training_config
 from vssl.engine.training import build_runner
@@ -17,7 +18,8 @@ pytest.importorskip("peft")  # the extra "lora"
 def test_a_designed_run_learns_goes_on_exactly_and_exports_timms_names(designed_config, tmp_path):
     config = designed_config
     config.backbone.lora = dict(rank=2)
-    whole = build_runner(copy.deepcopy(config), tmp_path / "whole", seed=0)
+    with pytest.warns(DataWarning, match="these are random"):
+        whole = build_runner(copy.deepcopy(config), tmp_path / "whole", seed=0)
     start = copy.deepcopy(whole.learner.student.state_dict())
     whole.train()
     part = build_runner(copy.deepcopy(config), tmp_path / "part", seed=0)

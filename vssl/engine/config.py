@@ -244,13 +244,23 @@ def _check_option(config: Config, key: str, value: Any) -> None:
 
 
 def _instead(config: Config, key: str, value: Any) -> Any:
-    """The value as mmengine takes it: settings where there was something else replace it, they are not merged in."""
+    """The value as mmengine takes it: settings where there was something else replace it, they are not merged in.
+
+    Something else are also settings of another type: what the one takes is not what the other one takes.
+    """
     node: Any = config
     for part in key.split("."):
         if not hasattr(node, "keys") or part not in node:
             return value
         node = node[part]
-    return {**value, "_delete_": True} if isinstance(value, dict) and not hasattr(node, "keys") else value
+    if not isinstance(value, dict):
+        return value
+    merged = hasattr(node, "keys") and ("type" not in value or _same_type(node.get("type"), value["type"], key))
+    return value if merged else {**value, "_delete_": True}
+
+
+def _same_type(one: Any, other: Any, key: str) -> bool:
+    return one is not None and resolve(one, key) is resolve(other, key)
 
 
 def _suggest(key: str, known: list[str] | tuple[str, ...]) -> str:

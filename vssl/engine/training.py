@@ -40,6 +40,10 @@ NEW_HEAD = (
     "(docs/continuing.md): schedule.head_share=0.5 lets it learn alone first, continue_run=RUN takes that of "
     "an earlier run along"
 )
+RANDOM_WEIGHTS = (
+    "backbone.lora trains additions to weights that stay as they are, and these are random; give "
+    "backbone.checkpoint=FILE or backbone.pretrained=True"
+)
 
 
 def train(
@@ -115,6 +119,8 @@ def build_runner(
     learner, optimizer, budget = learner_step.learner, learner_step.optimizer, Budget(**config.budget)
     if distributed.rank_and_size()[0] == 0 and _head_is_new(config, learner):
         _say_once(NEW_HEAD)
+    if config.backbone.get("lora") and not _is_trained(config):
+        warnings.warn(RANDOM_WEIGHTS, DataWarning, stacklevel=2)
     check_batches(config, learner.objective, dataset, world_size)
     stream = Stream(dataset, config.batch_size, seed, **placement)
     designer_update, meta_stream, measuring = None, None, None
@@ -189,8 +195,13 @@ def _head_is_new(config: Config, learner: Learner) -> bool:
     """Whether a trained backbone begins to move together with a head that is not."""
     if next(learner.objective.parameters(), None) is None:
         return False
-    trained = config.backbone.get("checkpoint") or config.backbone.get("pretrained")
-    return bool(trained) and not config.get("continue_run") and not config.get("schedule", {}).get("head_share")
+    begins_new = not config.get("continue_run") and not config.get("schedule", {}).get("head_share")
+    return begins_new and _is_trained(config)
+
+
+def _is_trained(config: Config) -> bool:
+    """Whether the backbone begins with weights that somebody trained."""
+    return bool(config.backbone.get("checkpoint") or config.backbone.get("pretrained") or config.get("continue_run"))
 
 
 def _measuring_feedback(config: Config, learner: Learner, seed: int, placement: dict[str, Any]) -> Feedback:
