@@ -26,6 +26,8 @@ from vssl.engine.budget import Budget
 from vssl.engine.compiling import compile_learner, compile_options
 from vssl.engine.config import ConfigError, build, check_training_config, load_config
 from vssl.engine.designer_building import build_dataset, build_designer_update, build_feedback
+from vssl.engine.designer_update import DesignerUpdate
+from vssl.engine.horizon_update import HorizonUpdate
 from vssl.engine.learner_step import LearnerStep
 from vssl.engine.optimizer import continue_run, parameter_groups
 from vssl.engine.runner import PretrainRunner
@@ -108,27 +110,19 @@ def build_runner(
     """Build every part of a run and try them on two images. The run directory is not touched before all are built."""
     compat.prepare_mmseg()
     dataset = build_dataset(config.unlabeled)  # data first: weights may have to be downloaded
-    for name, line in _check_labels(config).items():
-        if distributed.rank_and_size()[0] == 0:
-            _say_once(f"{name}: {line}")
+    _tell_of_labels(config)
     device, compiling = _device(config), compile_options(config)
     rank, world_size = distributed.rank_and_size()
     placement = dict(rank=rank, world_size=world_size, num_workers=config.get("num_workers", 0), device=device)
     torch.manual_seed(seed)  # the same initial weights on every rank
     learner_step, designer = _build_learner_and_designer(config, seed, device)
     learner, optimizer, budget = learner_step.learner, learner_step.optimizer, Budget(**config.budget)
-    if distributed.rank_and_size()[0] == 0 and _head_is_new(config, learner):
-        _say_once(NEW_HEAD)
-    if config.backbone.get("lora") and not _is_trained(config):
-        warnings.warn(RANDOM_WEIGHTS, DataWarning, stacklevel=2)
+    _tell_of_start(config, learner)
     check_batches(config, learner.objective, dataset, world_size)
     stream = Stream(dataset, config.batch_size, seed, **placement)
-    designer_update, meta_stream, measuring = None, None, None
-    if config.get("designer_optimizer") or (designer.learns_from_values and config.get("feedback")):
-        designer_update = build_designer_update(config, learner_step, budget, designer, seed, placement)
-        meta_stream = Stream(dataset, config["value"].get("batch_size", config.batch_size), seed + 7919, **placement)
-    elif config.get("feedback"):
-        measuring = _measuring_feedback(config, learner, seed, placement)
+    designer_update, meta_stream, measuring = _build_feedback_side(
+        config, learner_step, budget, designer, dataset, seed, placement
+    )
     feedback = measuring if designer_update is None else designer_update.feedback
     _try_out(learner, designer, feedback, dataset, device)
     if compiling is not None:
@@ -170,6 +164,38 @@ def build_runner(
         overwrite=overwrite,
         measuring=measuring,
     )
+
+
+def _build_feedback_side(
+    config: Config,
+    learner_step: LearnerStep,
+    budget: Budget,
+    designer: Designer,
+    dataset: Dataset,
+    seed: int,
+    placement: dict[str, Any],
+) -> tuple[DesignerUpdate | HorizonUpdate | None, Stream | None, Feedback | None]:
+    """The meta step and its unlabeled stream, or feedback that only measures; None for what the config lacks."""
+    if config.get("designer_optimizer") or (designer.learns_from_values and config.get("feedback")):
+        update = build_designer_update(config, learner_step, budget, designer, seed, placement)
+        size = config["value"].get("batch_size", config.batch_size)
+        return update, Stream(dataset, size, seed + 7919, **placement), None
+    if config.get("feedback"):
+        return None, None, _measuring_feedback(config, learner_step.learner, seed, placement)
+    return None, None, None
+
+
+def _tell_of_labels(config: Config) -> None:
+    for name, line in _check_labels(config).items():
+        if distributed.rank_and_size()[0] == 0:
+            _say_once(f"{name}: {line}")
+
+
+def _tell_of_start(config: Config, learner: Learner) -> None:
+    if distributed.rank_and_size()[0] == 0 and _head_is_new(config, learner):
+        _say_once(NEW_HEAD)
+    if config.backbone.get("lora") and not _is_trained(config):
+        warnings.warn(RANDOM_WEIGHTS, DataWarning, stacklevel=3)
 
 
 def _build_learner_and_designer(config: Config, seed: int, device: torch.device) -> tuple[LearnerStep, Designer]:
