@@ -54,7 +54,7 @@ def _add(options: argparse.Namespace) -> None:
     from vssl.results.automatic import add, told
 
     if missing := [place for place in options.places if not Path(place).exists()]:
-        raise FileNotFoundError(f"{missing[0]} does not exist; give folders of runs, or files of probe results")
+        raise FileNotFoundError(f"{missing[0]} does not exist; give a run, a comparison, or a file of probe results")
     store = _store(options, create=True)
     scan, added = add(store, options.places, options.replace)
     counts = {"new": added.new, "there already": added.same, "replaced": added.replaced}

@@ -86,10 +86,12 @@ class UnlabeledMixture(Dataset):
         return source, int(order[(earlier + place) % len(order)])
 
     def comes_twice(self, batch_size: int) -> str | None:
-        """The source of which a batch is expected to hold at least one image twice, if there is one."""
+        """The source of which every other batch, or more of them, holds an image twice; None without one."""
+        together = batch_size * (batch_size - 1) / (len(self) * (len(self) - 1))  # how likely two of an epoch meet
         for name, source, many in zip(self.names, self.sources, self.per_epoch.tolist(), strict=True):
-            in_a_batch = batch_size * many / len(self)
-            if many > len(source) and in_a_batch**2 / 2 >= len(source):  # of so many pairs one in len(source) is equal
+            times, more = divmod(many, len(source))
+            pairs = (len(source) - more) * math.comb(times, 2) + more * math.comb(times + 1, 2)
+            if pairs * together >= 0.5:
                 return name
         return None
 
