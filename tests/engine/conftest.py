@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vssl.engine import load_config
@@ -13,6 +14,54 @@ SIZE = 32
 @pytest.fixture(autouse=True)
 def every_line_is_new():
     _say_once.cache_clear()
+
+
+@pytest.fixture
+def cut_short():
+    """Trains a runner until so many of its steps are taken, and kills it there."""
+
+    def cut(runner, steps):
+        loop, ordinary = runner.train_loop, runner.train_loop.run_iter
+
+        def killed(progress):
+            if loop.step == steps:
+                raise KeyboardInterrupt
+            ordinary(progress)
+
+        loop.run_iter = killed
+        with pytest.raises(KeyboardInterrupt):
+            runner.train()
+
+    return cut
+
+
+@pytest.fixture
+def assert_slope():
+    """The gradient that a meta step leaves in a designer's last layer is the slope of the value along it."""
+
+    def check(runner, rel):
+        loop, update, designer = runner.train_loop, runner.train_loop.designer_update, runner.train_loop.designer
+        weight = designer.head.weight
+        runner.learner.train()
+        with torch.no_grad():
+            weight.normal_()
+        images, draws = loop.meta_stream.next()[0], loop.draws
+        update._feed_back(0, loop.autocast)
+        g_down, _ = update._downstream
+        update._backward(designer(images, draws("meta views")), None, g_down, draws, loop.autocast)
+        direction, start = weight.grad.clone(), weight.detach().clone()
+        direction /= direction.norm()
+
+        def value(step):
+            with torch.no_grad():
+                weight.copy_(start + step * direction)
+            g_pre = update.step_gradient(designer(images, draws("meta views")), draws("meta objective"), loop.autocast)
+            return float(update.rule(g_down, g_pre, update.preconditioner).value)
+
+        slope = (value(0.05) - value(-0.05)) / 0.1
+        assert -float((weight.grad * direction).sum()) == pytest.approx(slope, rel=rel)
+
+    return check
 
 
 @pytest.fixture(scope="session")

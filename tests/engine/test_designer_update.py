@@ -335,29 +335,11 @@ def test_weights_that_are_not_the_objectives_are_refused(designed_config, tmp_pa
         build_runner(designed_config, tmp_path / "run", seed=0)
 
 
-def test_the_gradient_of_image_weights_is_the_slope_of_the_value(designed_config, tmp_path):
+def test_the_gradient_of_image_weights_is_the_slope_of_the_value(designed_config, tmp_path, assert_slope):
     config = with_designer(designed_config, "images")
     config["value"].rule = dict(type="vssl.value.Dot")
     runner = build_runner(config, tmp_path / "run", seed=0)
-    loop, update, designer = runner.train_loop, runner.train_loop.designer_update, runner.train_loop.designer
-    runner.learner.train()
-    with torch.no_grad():
-        designer.head.weight.normal_()
-    images, draws = loop.meta_stream.next()[0], loop.draws
-    update._feed_back(0, loop.autocast)
-    g_down, _ = update._downstream
-    update._backward(designer(images, draws("meta views")), None, g_down, draws, loop.autocast)
-    direction, start = designer.head.weight.grad.clone(), designer.head.weight.detach().clone()
-    direction /= direction.norm()
-
-    def value(step):
-        with torch.no_grad():
-            designer.head.weight.copy_(start + step * direction)
-        g_pre = update.step_gradient(designer(images, draws("meta views")), draws("meta objective"), loop.autocast)
-        return float(update.rule(g_down, g_pre, update.preconditioner).value)
-
-    slope = (value(0.05) - value(-0.05)) / 0.1
-    assert -float((designer.head.weight.grad * direction).sum()) == pytest.approx(slope, rel=0.02)
+    assert_slope(runner, rel=0.02)
 
 
 def test_image_weights_need_a_loss_of_each_image(designed_config, tmp_path, monkeypatch):

@@ -118,18 +118,9 @@ def test_each_probe_has_its_own_cadence_and_time_is_not_counted(probed_config, t
 
 
 @pytest.mark.slow
-def test_a_resumed_run_probes_every_step_once(probed_config, tmp_path):
+def test_a_resumed_run_probes_every_step_once(probed_config, tmp_path, cut_short):
     runner = build_runner(copy.deepcopy(probed_config), tmp_path / "run", seed=0)
-    loop, ordinary = runner.train_loop, runner.train_loop.run_iter
-
-    def killed(progress):
-        if loop.step == 5:  # the last checkpoint and the last probes are of step 4
-            raise KeyboardInterrupt
-        ordinary(progress)
-
-    loop.run_iter = killed
-    with pytest.raises(KeyboardInterrupt):
-        runner.train()
+    cut_short(runner, 5)  # the last checkpoint and the last probes are of step 4
     run = train(copy.deepcopy(probed_config), tmp_path / "run", resume=True)
     assert [(row["step"], row["probe"]) for row in lines(run) if row["probe"] == "knn"] == [
         (step, "knn") for step in (0, 2, 4, 6)

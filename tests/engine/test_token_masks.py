@@ -20,22 +20,6 @@ OBJECTIVES = {
 }  # fmt: skip
 
 
-def resumed_halfway(config, work_dir):
-    """The runner of a run that was killed after step 5, one after its last checkpoint."""
-    first = build_runner(config, work_dir, seed=0)
-    loop, ordinary = first.train_loop, first.train_loop.run_iter
-
-    def killed(progress):
-        if loop.step == 5:
-            raise KeyboardInterrupt
-        ordinary(progress)
-
-    loop.run_iter = killed
-    with pytest.raises(KeyboardInterrupt):
-        first.train()
-    return build_runner(config, work_dir, seed=0, resume=True)
-
-
 def phi(runner):
     return torch.cat([p.detach().flatten() for p in runner.train_loop.designer.parameters()])
 
@@ -51,7 +35,7 @@ def masked(config, objective, **designer):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("learns", [("hidden",), ("hidden", "counted")], ids=["hidden", "both"])
-def test_it_learns_and_goes_on_exactly(designed_config, tmp_path, objective, learns):
+def test_it_learns_and_goes_on_exactly(designed_config, tmp_path, objective, learns, cut_short):
     config = masked(designed_config, objective, learns=learns)
     runner = build_runner(config, tmp_path / "run", seed=0)
     assert not runner.train_loop.designer.head.weight.any()
@@ -60,7 +44,9 @@ def test_it_learns_and_goes_on_exactly(designed_config, tmp_path, objective, lea
     last = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
     assert last["patch_score/min"] < last["patch_score/max"] and ("patch_weight/max" in last) == (len(learns) == 2)
 
-    second = resumed_halfway(config, tmp_path / "cut")
+    first = build_runner(config, tmp_path / "cut", seed=0)
+    cut_short(first, 5)  # one after its last checkpoint
+    second = build_runner(config, tmp_path / "cut", seed=0, resume=True)
     second.train()
     assert torch.equal(phi(second), phi(runner))
     learned, resumed = runner.learner.state_dict(), second.learner.state_dict()
@@ -68,29 +54,11 @@ def test_it_learns_and_goes_on_exactly(designed_config, tmp_path, objective, lea
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_the_gradient_of_what_counts_is_the_slope_of_the_value(designed_config, tmp_path, objective):
+def test_the_gradient_of_what_counts_is_the_slope_of_the_value(designed_config, tmp_path, objective, assert_slope):
     config = masked(designed_config, objective, learns=("counted",))
     config["value"].rule = dict(type="vssl.value.Dot")
     runner = build_runner(config, tmp_path / "run", seed=0)
-    loop, update, designer = runner.train_loop, runner.train_loop.designer_update, runner.train_loop.designer
-    runner.learner.train()
-    with torch.no_grad():
-        designer.head.weight.normal_()
-    images, draws = loop.meta_stream.next()[0], loop.draws
-    update._feed_back(0, loop.autocast)
-    g_down, _ = update._downstream
-    update._backward(designer(images, draws("meta views")), None, g_down, draws, loop.autocast)
-    direction, start = designer.head.weight.grad.clone(), designer.head.weight.detach().clone()
-    direction /= direction.norm()
-
-    def value(step):
-        with torch.no_grad():
-            designer.head.weight.copy_(start + step * direction)
-        g_pre = update.step_gradient(designer(images, draws("meta views")), draws("meta objective"), loop.autocast)
-        return float(update.rule(g_down, g_pre, update.preconditioner).value)
-
-    slope = (value(0.05) - value(-0.05)) / 0.1
-    assert -float((designer.head.weight.grad * direction).sum()) == pytest.approx(slope, rel=0.03)
+    assert_slope(runner, rel=0.03)
 
 
 def test_an_adversary_hides_what_is_lost_most(designed_config, tmp_path):

@@ -93,19 +93,10 @@ def test_a_budget_in_seconds_ends_the_run(fixed_config, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 3])
-def test_a_run_that_stopped_between_checkpoints_resumes_bit_for_bit(designed_config, tmp_path, after):
+def test_a_run_that_stopped_between_checkpoints_resumes_bit_for_bit(designed_config, tmp_path, after, cut_short):
     whole = train(copy.deepcopy(designed_config), tmp_path / "whole")
     runner = build_runner(copy.deepcopy(designed_config), tmp_path / "part", seed=0)
-    loop, ordinary = runner.train_loop, runner.train_loop.run_iter
-
-    def killed(progress):
-        if loop.step == 2 + after:
-            raise KeyboardInterrupt
-        ordinary(progress)
-
-    loop.run_iter = killed
-    with pytest.raises(KeyboardInterrupt):
-        runner.train()
+    cut_short(runner, 2 + after)
     resumed = train(copy.deepcopy(designed_config), tmp_path / "part", resume=True)
     a, b = load_file(whole / "backbone.safetensors"), load_file(resumed / "backbone.safetensors")
     assert all(torch.equal(a[name], b[name]) for name in a)

@@ -16,6 +16,7 @@ from mmengine.config import read_base
 
 with read_base():
     from ..._base_.probe_ade20k import *
+    from ..._base_.probe_in_context import *
 
 from vssl.probes.dense.in_context import InContextSegmentationProbe
 
@@ -28,12 +29,7 @@ probes = dict(
         train=train,
         val=val,
         size=crop,
-        k=30,
-        temperature=0.02,
-        memory=10_240_000,
-        layers="last",
-        final_norm=True,
-        keep=False,
+        **in_context,
         **efficiency,
     )
 )

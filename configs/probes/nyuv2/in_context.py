@@ -13,6 +13,7 @@ Ours:     - patches of a memory that does not hold all are drawn uniformly
 from mmengine.config import read_base
 
 with read_base():
+    from ..._base_.probe_in_context import *
     from ..._base_.probe_nyuv2 import *
 
 from vssl.probes.dense.in_context import InContextDepthProbe
@@ -24,16 +25,11 @@ probes = dict(
         train=train,
         val=val,
         size=image,
-        k=30,
-        temperature=0.02,
-        memory=10_240_000,
-        layers="last",
-        final_norm=True,
+        **in_context,
         min_depth=1e-3,
         max_depth=10.0,
         eigen_crop=True,
         open_range=True,
-        keep=False,
         **efficiency,
     )
 )

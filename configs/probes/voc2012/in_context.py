@@ -13,6 +13,7 @@ Ours:     configs/probes/ade20k/in_context.py. Borders (255) count for nothing i
 from mmengine.config import read_base
 
 with read_base():
+    from ..._base_.probe_in_context import *
     from .linear import *
 
 from vssl.probes.dense.in_context import InContextSegmentationProbe
@@ -26,12 +27,7 @@ probes = dict(
         train=train,
         val=val,
         size=crop,
-        k=30,
-        temperature=0.02,
-        memory=10_240_000,
-        layers="last",
-        final_norm=True,
-        keep=False,
+        **in_context,
         **efficiency,
     )
 )

@@ -1,17 +1,14 @@
 """Indexes tar shards that lie on a server or in a bucket, for `RemoteShards`."""
 
-import io
 import re
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from vssl.compat import file_digest
 from vssl.datasets.image_files import EXTENSIONS
-from vssl.datasets.prepare.writing import begin, finish, write_whole
+from vssl.datasets.prepare.writing import begin, finish, write_index
 from vssl.datasets.remote import RemoteFolder
-from vssl.datasets.shards import INDEX, ROW, index_shard
+from vssl.datasets.shards import INDEX, index_shard
 from vssl.progress import track
 
 
@@ -52,11 +49,7 @@ def index_remote(source: str, out: str | Path | None) -> Path:
                 raise ValueError(f"{remote.url}/{name}: {str(error).partition(': ')[2]}") from error
         rows += [(number, size, offset) for size, offset in found]
         others += more
-    if not rows:
-        raise ValueError(f"{source}: no images ({', '.join(EXTENSIONS)}) in its {len(names)} shards")
-    content = io.BytesIO()
-    np.save(content, np.array(rows, ROW))
-    write_whole(out / INDEX, content.getvalue())
+    write_index(out, rows, f"{source}: no images ({', '.join(EXTENSIONS)}) in its {len(names)} shards")
     return finish(
         out,
         options,

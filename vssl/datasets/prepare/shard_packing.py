@@ -7,15 +7,13 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from vssl.compat import file_digest
 from vssl.datasets.image_files import EXTENSIONS, found_in, image_paths
 from vssl.datasets.label_folders import refuse_labels
 from vssl.datasets.prepare.remote_index import index_remote
-from vssl.datasets.prepare.writing import begin, finish, write_whole
+from vssl.datasets.prepare.writing import begin, finish, write_index
 from vssl.datasets.remote import is_remote
-from vssl.datasets.shards import INDEX, ROW, index_shard
+from vssl.datasets.shards import INDEX, index_shard
 from vssl.datasets.threads import in_threads
 from vssl.files import whole
 from vssl.progress import track
@@ -74,11 +72,7 @@ def _finish(out: Path, shards: Sequence[Path], options: dict, source: str, licen
         found, more = index_shard(path)
         rows += [(number, size, offset) for size, offset in found]
         others += more
-    if not rows:
-        raise ValueError(f"{out}: no images ({', '.join(EXTENSIONS)}) in its {len(shards)} shards")
-    content = io.BytesIO()
-    np.save(content, np.array(rows, ROW))
-    write_whole(out / INDEX, content.getvalue())
+    write_index(out, rows, f"{out}: no images ({', '.join(EXTENSIONS)}) in its {len(shards)} shards")
     finish(
         out,
         options,

@@ -4,13 +4,17 @@ A preparation that was killed is completed by running it again; one that is comp
 """
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vssl import __version__
+from vssl.datasets.shards import INDEX, ROW
 from vssl.files import PARTIAL, whole, write_json
 
 DESCRIPTION = "dataset.json"
@@ -119,3 +123,12 @@ def _entries(folder: Path) -> int:
 
 def _holds(out: Path, files: Mapping[str, int]) -> bool:
     return all(_entries(out / folder) == count for folder, count in files.items())
+
+
+def write_index(out: Path, rows: Sequence[tuple[int, int, int]], without: str) -> None:
+    """The (shard, size, offset) of every image; ValueError that says `without` where there is none."""
+    if not rows:
+        raise ValueError(without)
+    content = io.BytesIO()
+    np.save(content, np.array(rows, ROW))
+    write_whole(out / INDEX, content.getvalue())
