@@ -110,7 +110,10 @@ def sweep(workers):
 
     def run(*arguments: str, instead: Workers | None = None, **changed) -> Path:
         config = {**SWEEP, **changed}
-        Path("sweep.py").write_text("\n".join(f"{key} = {value!r}" for key, value in config.items()) + "\n")
+        text = "\n".join(f"{key} = {value!r}" for key, value in config.items()) + "\n"
+        file = Path("sweep.py")
+        if not file.exists() or file.read_text() != text:  # other processes may be reading it
+            file.write_text(text)
         options = parser().parse_args(["sweep.py", *arguments])
         run_command(options, "python tools/sweep.py sweep.py", instead or workers)
         return Path(options.work_dir or config["work_dir"])

@@ -1,5 +1,6 @@
 """Several processes at one sweep: each trial is run once, and one that was killed is gone on with."""
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ from mmengine.hooks import Hook
 
 from vssl.engine.run_directory import claimed
 from vssl.sweep import sharing
+from vssl.sweep.study import Study
 from vssl.sweep.sweep_plan import trial_name
 
 pytestmark = pytest.mark.slow
@@ -48,6 +50,23 @@ def test_processes_share_the_trials(with_scenes, sweep, capfd):
     sweep(trials=4)  # whoever came last may have been a helper: the report of now
     assert [trial["state"] for trial in trials(run)] == ["finished"] * 4
     assert [trial["values"] for trial in trials(run)] == [trial["values"] for trial in trials(alone)]
+
+
+def test_a_trial_ends_when_nobody_else_has_the_turn(with_scenes, sweep, monkeypatch):
+    """Otherwise it could end while another process looks for a broken trial, or between two parts of a report."""
+    tell, ends_alone = Study.tell, []
+
+    def told(study, *arguments):
+        ends_alone.append(os.waitpid(forked(take_the_turn), 0)[1] != 0)
+        tell(study, *arguments)
+
+    def take_the_turn() -> None:
+        with Path("runs/.turn").open("a") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    monkeypatch.setattr(Study, "tell", told)
+    sweep(trials=1)
+    assert ends_alone == [True]
 
 
 def test_jobs(with_scenes, sweep, workers, monkeypatch, capfd):

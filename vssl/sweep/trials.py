@@ -114,7 +114,8 @@ class _Trial:
         if why is not None:
             trial.set_user_attr(WHY, why)
             self._say(f"{self._name} {state}: {why}")
-        self._study.tell(trial, state, values)
+        with one_at_a_time(self._sweep.work_dir):  # who has the turn sees the same trials for as long as it takes
+            self._study.tell(trial, state, values)
 
     def _result(self, configs: TrialConfigs, position: str) -> tuple[str, list[float]]:
         if self._study.is_hopeless(self._trial):
