@@ -10,46 +10,46 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "vssl"
 
 # room -> the rooms of vssl that it may import from. Modules of their own: "config_files", "draws", "distributed",
-# "environment", "files", "options", "parts", "processes", "progress" and "scores".
+# "environment", "whole_files", "options", "parts", "processes", "progress" and "scores".
 MAY_IMPORT = {
-    "datasets": {"compat", "files", "parts", "processes", "progress"},
+    "datasets": {"compat", "parts", "processes", "progress", "whole_files"},
     "views": {"draws"},
     "designers": {"distributed", "draws", "parts", "views"},
-    "learner": {"draws", "files", "objectives", "parts", "views"},  # objectives: for type annotations only
+    "learner": {"draws", "objectives", "parts", "views", "whole_files"},  # objectives: for type annotations only
     "objectives": {"distributed", "draws", "learner", "parts", "views"},
     "feedback": {"datasets", "distributed", "draws", "learner"},
     "value": set(),
     "language": {
-        "datasets", "designers", "distributed", "draws", "feedback", "files", "learner", "objectives", "parts",
+        "datasets", "designers", "distributed", "draws", "feedback", "whole_files", "learner", "objectives", "parts",
         "probes", "scores",
     },
     "engine": {
-        "compat", "config_files", "datasets", "designers", "distributed", "draws", "environment", "feedback", "files",
-        "learner", "objectives", "options", "parts", "probes", "progress", "value", "views",
+        "compat", "config_files", "datasets", "designers", "distributed", "draws", "environment", "feedback",
+        "learner", "objectives", "options", "parts", "probes", "progress", "value", "views", "whole_files",
     },
-    "probes": {"compat", "datasets", "files", "learner", "scores"},
-    "reports": {"files", "scores"},
-    "export": {"files", "learner", "reports", "scores"},
+    "probes": {"compat", "datasets", "learner", "scores", "whole_files"},
+    "reports": {"scores", "whole_files"},
+    "export": {"learner", "reports", "scores", "whole_files"},
     "comparison": {
-        "compat", "config_files", "engine", "environment", "files", "probes", "processes", "progress", "reports",
+        "compat", "config_files", "engine", "environment", "whole_files", "probes", "processes", "progress", "reports",
         "results",
     },
     "sweep": {
-        "comparison", "compat", "config_files", "engine", "environment", "files", "parts", "probes", "processes",
+        "comparison", "compat", "config_files", "engine", "environment", "whole_files", "parts", "probes", "processes",
         "progress", "reports", "scores",
     },
-    "results": {"compat", "config_files", "engine", "files", "parts", "reports", "scores"},
+    "results": {"compat", "config_files", "engine", "parts", "reports", "scores", "whole_files"},
     "commands": {
-        "benchmarks", "comparison", "compat", "config_files", "datasets", "engine", "environment", "export", "files",
-        "learner", "options", "probes", "reports", "results", "sweep",
+        "benchmarks", "comparison", "compat", "config_files", "datasets", "engine", "environment", "export",
+        "learner", "options", "probes", "reports", "results", "sweep", "whole_files",
     },
     "benchmarks": {
-        "config_files", "datasets", "designers", "draws", "engine", "feedback", "files", "learner", "objectives",
+        "config_files", "datasets", "designers", "draws", "engine", "feedback", "whole_files", "learner", "objectives",
         "options", "probes", "progress", "value", "views",
     },
 }  # fmt: skip
-OPENMMLAB = {"mmengine", "mmseg", "mmcv"}
-WITHOUT_OPENMMLAB = {"language", "views", "designers", "objectives", "learner", "feedback", "value", "reports"}
+OPENMMLAB = {"mmcv", "mmengine", "mmseg"}
+WITHOUT_OPENMMLAB = {"designers", "feedback", "language", "learner", "objectives", "reports", "value", "views"}
 
 
 def imports(room: str) -> set[tuple[str, str]]:
@@ -107,7 +107,7 @@ def test_optuna_which_is_an_extra_is_in_one_file():
 
 def test_the_value_room_imports_torch_alone():
     strangers = {module.split(".")[0] for _, module in imports("value")} - sys.stdlib_module_names
-    assert strangers <= {"torch", "jaxtyping", "vssl"}
+    assert strangers <= {"jaxtyping", "torch", "vssl"}
 
 
 def test_a_config_is_data_without_functions():

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vssl.datasets import UnlabeledImages, image_files
-from vssl.datasets.image_files import UnreadableImage, image_paths, next_step, read_image
+from vssl.datasets import UnlabeledImages, files
+from vssl.datasets.files import UnreadableImage, image_paths, next_step, read_image
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_phones_orientation_is_applied(tmp_path, orientation, upright, size):
 def test_an_image_above_the_limit_names_the_way_to_read_it(tmp_path, monkeypatch):
     Image.fromarray(GREY).save(tmp_path / "a.png")
     for limit in (40, 10):  # Pillow warns above its limit and raises above twice that
-        monkeypatch.setattr(image_files.Image, "MAX_IMAGE_PIXELS", limit)
+        monkeypatch.setattr(files.Image, "MAX_IMAGE_PIXELS", limit)
         with pytest.raises(UnreadableImage, match=r"a\.png: Image size \(48 pixels\).*VSSL_MAX_PIXELS"):
             read_image(tmp_path / "a.png")
 

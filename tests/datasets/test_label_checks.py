@@ -9,7 +9,7 @@ from PIL import Image
 
 from vssl.datasets import UnreadableImage, conventions
 from vssl.datasets.conventions import Convention
-from vssl.datasets.image_files import DataWarning
+from vssl.datasets.files import DataWarning
 from vssl.datasets.label_checks import (
     ClassValues,
     DepthValues,

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import functional as F
 
 from vssl.datasets import PositionSampler, UnlabeledImages, UnreadableImage
-from vssl.datasets.image_files import DataWarning
+from vssl.datasets.files import DataWarning
 
 
 def save(path: Path, array: np.ndarray, **options) -> Path:

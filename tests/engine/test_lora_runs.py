@@ -7,7 +7,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 
-from vssl.datasets.image_files import DataWarning
+from vssl.datasets.files import DataWarning
 from vssl.engine import ConfigError
 from vssl.engine.config import check_training_config
 from vssl.engine.training import build_runner

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from vssl.files import write_json
 from vssl.reports import collect, read_json, write_results
 from vssl.results.automatic import add
 from vssl.results.store import Store
+from vssl.whole_files import write_json
 
 _SPEC = importlib.util.spec_from_file_location("reports_conftest", Path(__file__).parents[1] / "reports/conftest.py")
 _runs = importlib.util.module_from_spec(_SPEC)

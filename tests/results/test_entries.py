@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from vssl.files import write_json
 from vssl.reports import read_json
 from vssl.results.entries import probe_entries, run_entry
 from vssl.results.rows import protocol_of
 from vssl.results.scanning import Scan
+from vssl.whole_files import write_json
 
 INFO = {"arm": "a", "seed": 0, "steps": 5, "seconds": 1.5, "finished": True, "objective": "MAE", "designer": "Identity"}
 SETTINGS = {"optimizer.lr": 1e-3, "unlabeled.root": "data/a", "num_workers": 0, "budget.steps": 5, "seed": 0}

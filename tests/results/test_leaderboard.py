@@ -3,13 +3,13 @@ import re
 import pytest
 from scipy import stats
 
-from vssl.files import write_json
 from vssl.reports import read_json
 from vssl.results.automatic import add
 from vssl.results.leaderboard import write_leaderboard
 from vssl.results.measurements import measurements
 from vssl.results.standings import backbone_tables, steered_tables
 from vssl.results.store import Store
+from vssl.whole_files import write_json
 
 
 def test_a_table_has_one_protocol(comparison, tmp_path, reprobed):

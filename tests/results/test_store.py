@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from vssl.files import write_json
 from vssl.reports import read_json
 from vssl.results.automatic import add
 from vssl.results.rows import Entry
 from vssl.results.store import Store
+from vssl.whole_files import write_json
 
 ROOT = Path(__file__).parents[2]
 WRITER = """

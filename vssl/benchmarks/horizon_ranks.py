@@ -17,8 +17,8 @@ from scipy.stats import spearmanr
 from vssl.benchmarks.horizon_trials import Standpoint
 from vssl.benchmarks.result_table import add_parser, markdown, prepare
 from vssl.benchmarks.result_table import describe as machine
-from vssl.files import write_json
 from vssl.options import add_cfg_options
+from vssl.whole_files import write_json
 
 COLUMNS = {
     "config": "", "objective": "", "surface": "", "task": "", "H": "", "constructions": "", "seeds": "",

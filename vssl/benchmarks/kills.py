@@ -27,9 +27,9 @@ from vssl.benchmarks.result_table import add_parser, prepare, publish
 from vssl.config_files import config_file
 from vssl.engine import load_config, train
 from vssl.engine.interruption import Interrupted
-from vssl.files import PARTIAL
 from vssl.options import add_cfg_options
 from vssl.progress import say
+from vssl.whole_files import PARTIAL
 
 _DESIGNED = ("mae", "dino", "dinov2", "dinov3", "ibot", "ijepa", "neco", "paka")
 CONFIGS = (

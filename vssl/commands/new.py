@@ -179,10 +179,10 @@ def execute(options: argparse.Namespace) -> None:
     files = [folder / f"{name}{part}.py" for part in ("", "_fixed", "_probes")]
     if there := [str(file) for file in files if file.exists() and not options.overwrite]:
         raise FileExistsError(f"{', '.join(there)}: already there; give another name, or --overwrite")
-    from vssl.datasets.image_files import image_paths
+    from vssl.datasets.files import image_paths
     from vssl.engine import load_config
     from vssl.engine.config import check_training_config
-    from vssl.files import write_text
+    from vssl.whole_files import write_text
 
     images = options.images or options.data / "unlabeled"
     if not images.is_dir():

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from vssl.commands import run_command
 from vssl.config_files import config_file, read_config
-from vssl.files import exported_file
 from vssl.options import CfgOptions, add_cfg_options, read_option, read_value
+from vssl.whole_files import exported_file
 
 
 def parser() -> argparse.ArgumentParser:

@@ -101,9 +101,9 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from vssl.files import write_text
     from vssl.results.exporting import as_csv, as_json
     from vssl.results.measurements import measurements, select_runs
+    from vssl.whole_files import write_text
 
     store, filters = _store(options), _filters(options)
     found = measurements(store, filters)

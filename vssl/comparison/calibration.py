@@ -13,8 +13,8 @@ from vssl.comparison.refusal import refuse_other_settings
 from vssl.comparison.state import is_trained
 from vssl.comparison.workers import Workers
 from vssl.engine.settings import flat_settings
-from vssl.files import write_json
 from vssl.reports import CALIBRATION_FILE, read_json, run_directory
+from vssl.whole_files import write_json
 
 
 def needs_calibration(comparison: Comparison, name: str) -> bool:

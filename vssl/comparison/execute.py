@@ -17,8 +17,8 @@ from vssl.compat import add_note, file_digest
 from vssl.engine.config import ConfigError, resolve
 from vssl.engine.settings import flat_settings
 from vssl.environment import describe_environment
-from vssl.files import write_json
 from vssl.reports import ORIGIN_FILE, START, different_keys, read_json, run_directory
+from vssl.whole_files import write_json
 
 
 def execute(

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vssl.config_files import config_file, read_config
-from vssl.files import write_json
 from vssl.reports import PREDICTIONS_FILE
+from vssl.whole_files import write_json
 
 
 @dataclass(frozen=True)

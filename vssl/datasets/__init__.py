@@ -1,6 +1,6 @@
 """Images from disk: the unlabeled stream, labeled images in ADE20K's and NYUv2's layouts, rendered scenes."""
 
-from vssl.datasets.image_files import UnreadableImage
+from vssl.datasets.files import UnreadableImage
 from vssl.datasets.joint import JointTransform, joint_transform
 from vssl.datasets.labeled import AnnotatedImages, DepthImages, SegmentationImages
 from vssl.datasets.mixture import UnlabeledMixture

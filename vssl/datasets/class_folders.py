@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from vssl.datasets.image_files import found_in, image_paths, next_step
+from vssl.datasets.files import found_in, image_paths, next_step
 
 # What splits and kinds of files are called. A class may have one of these names (a train, a test), not two.
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from vssl.datasets.conventions import IGNORE, KNOWN_SCALES, LABEL_VALUES, UNSTATED, Convention
-from vssl.datasets.image_files import DataWarning, read_depth, read_labels
+from vssl.datasets.files import DataWarning, read_depth, read_labels
 from vssl.datasets.threads import in_threads
 
 PUBLISHED = (

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vssl.datasets.image_files import UnreadableImage, opened
+from vssl.datasets.files import UnreadableImage, opened
 
 # What folders of label files are called.
 _NAMES = {

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vssl.datasets import conventions
-from vssl.datasets.image_files import (
+from vssl.datasets.files import (
     UnreadableImage,
     found_in,
     image_paths,

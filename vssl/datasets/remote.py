@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from vssl.files import whole
 from vssl.parts import optional_package
 from vssl.progress import say
+from vssl.whole_files import whole
 
 CHUNK = 16 * 2**20  # bytes of one request
 LONGEST_WAIT = 30.0  # seconds between two tries

@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vssl.compat import file_digest
-from vssl.datasets.image_files import read_image
+from vssl.datasets.files import read_image
 from vssl.datasets.remote import RemoteFolder, cache_folder, is_remote, locked
 from vssl.datasets.sampler import ShardOrder, index_and_position
 from vssl.datasets.shards import DESCRIPTION, INDEX, load_index, member_of, read_member
 from vssl.datasets.unlabeled import SKIPPED, _Unlabeled
-from vssl.files import whole
+from vssl.whole_files import whole
 
 BESIDE = 4  # shards that a cache must hold beside those of the buffer: what is fetched ahead, of two streams
 REMOTE_STEP = "Run tools/prepare_data.py shards --source 'URL/{000..123}.tar' --out FOLDER and give that folder"

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vssl.datasets.image_files import (
+from vssl.datasets.files import (
     EXTENSIONS,
     SkippedImage,
     UnreadableImage,

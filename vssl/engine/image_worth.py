@@ -11,7 +11,7 @@ from torch import Tensor
 from vssl.designers import ImageWeights
 from vssl.engine.record_files import pixels, save_arrays
 from vssl.engine.record_images import panel_images, panel_indices
-from vssl.files import write_json
+from vssl.whole_files import write_json
 
 FILE, PICTURES = "image_worth.json", "image_worth.npz"
 ENDS = 8  # images shown at either end

@@ -18,8 +18,8 @@ from torch import Tensor
 from vssl.datasets.conventions import IGNORE
 from vssl.designers.base import Designer
 from vssl.engine.designer_parts import mask_of
-from vssl.files import write_json
 from vssl.views.crops import Views
+from vssl.whole_files import write_json
 
 FILE = "mask_analysis.json"
 # A depth edge: neighbouring pixels whose depths differ by more than this ratio.

@@ -29,10 +29,10 @@ from vssl.engine.config import ConfigError
 from vssl.engine.record_files import append_line, forget_lines_after
 from vssl.engine.snapshots import undisturbed
 from vssl.feedback import Feedback
-from vssl.files import whole
 from vssl.learner.teacher import frozen_copy
 from vssl.value.prediction import adam_update, predicted_drop, sgd_update
 from vssl.value.products import cosine, norm
+from vssl.whole_files import whole
 
 FILE, START = "one_step.jsonl", "designer_start.pth"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vssl.files import whole, write_text
+from vssl.whole_files import whole, write_text
 
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -34,10 +34,10 @@ from vssl.engine.provenance import provenance
 from vssl.engine.run_directory import check_free, claimed, clear
 from vssl.engine.snapshots import SnapshotHook
 from vssl.feedback import Feedback
-from vssl.files import EXPORTED, write_json, write_text
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.learner import Learner
 from vssl.progress import say
+from vssl.whole_files import EXPORTED, write_json, write_text
 
 # mmengine's own hooks assume epochs, message-hub logging and its checkpoint format; ours take their place.
 _NO_DEFAULT_HOOKS = dict.fromkeys(["runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"])

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from vssl import compat, distributed
-from vssl.datasets.image_files import DataWarning
+from vssl.datasets.files import DataWarning
 from vssl.datasets.stream import Stream, on_device
 from vssl.designers import Designer
 from vssl.draws import Draws

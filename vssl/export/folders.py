@@ -11,9 +11,9 @@ from timm.models._hub import save_config_for_hf
 
 from vssl.export.model_card import model_card
 from vssl.export.source import Source
-from vssl.files import EXPORTED, whole, write_json, write_text
 from vssl.learner import export_backbone
 from vssl.learner.backbone_file import weights_of
+from vssl.whole_files import EXPORTED, whole, write_json, write_text
 
 _HUBCONF = '''"""{title}: torch.hub.load({folder!r}, "backbone", source="local")"""
 

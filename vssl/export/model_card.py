@@ -6,9 +6,9 @@ from pathlib import Path
 from mmengine.config import Config
 
 from vssl.export.source import Source
-from vssl.files import EXPORTED
 from vssl.reports.runs import protocol_of, read_json, read_lines
 from vssl.scores import described
+from vssl.whole_files import EXPORTED
 
 _HEADER = """---
 library_name: timm

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vssl.files import exported_file
 from vssl.learner import TimmBackbone, open_backbone
 from vssl.learner.backbone_file import read_card
+from vssl.whole_files import exported_file
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from vssl.datasets import JointTransform
 from vssl.datasets.class_folders import class_folders
-from vssl.datasets.image_files import found_in, read_image
+from vssl.datasets.files import found_in, read_image
 from vssl.datasets.labeled import channels_first
 from vssl.datasets.sampler import index_and_position
 from vssl.feedback.base import FeedbackTask, mean_over

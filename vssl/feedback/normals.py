@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from vssl.datasets import AnnotatedImages
-from vssl.datasets.image_files import read_image
+from vssl.datasets.files import read_image
 from vssl.datasets.labeled import channels_first
 from vssl.feedback.base import FeedbackTask, checked_stride, every, mean_over
 from vssl.feedback.task_heads import LinearHead

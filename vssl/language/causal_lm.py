@@ -17,10 +17,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from vssl.files import whole
 from vssl.learner.backbone import Tokens
 from vssl.learner.backbone_file import METADATA_KEY, sort_metadata
 from vssl.parts import optional_package
+from vssl.whole_files import whole
 
 
 class CausalLM(nn.Module):

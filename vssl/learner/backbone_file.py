@@ -9,9 +9,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vssl.files import exported_file, whole
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.lora import merged_weights
+from vssl.whole_files import exported_file, whole
 
 METADATA_KEY = "vssl"
 OTHER_KINDS = {"causal_lm": "vssl.language.causal_lm:load_causal_lm"}

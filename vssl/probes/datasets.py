@@ -18,7 +18,7 @@ from torchvision.datasets import ImageFolder
 from vssl.datasets import conventions
 from vssl.datasets.class_folders import class_folders
 from vssl.datasets.conventions import IGNORE
-from vssl.datasets.image_files import EXTENSIONS, image_paths, label_files, next_step
+from vssl.datasets.files import EXTENSIONS, image_paths, label_files, next_step
 from vssl.datasets.label_checks import check_class_labels, check_depth_labels
 
 

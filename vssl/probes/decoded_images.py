@@ -19,7 +19,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as T
 
 from vssl.datasets.conventions import read_dataset_json
-from vssl.datasets.image_files import read_image
+from vssl.datasets.files import read_image
 from vssl.probes.corruptions import corrupted_tensors
 from vssl.probes.datasets import ClassFolder
 from vssl.probes.dense.reading import with_own_reader

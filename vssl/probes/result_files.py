@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vssl.files import whole, write_json
+from vssl.whole_files import whole, write_json
 
 
 def save_results(results: list[dict], path: str | Path) -> None:

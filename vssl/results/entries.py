@@ -10,11 +10,11 @@ from vssl.compat import file_digest
 from vssl.config_files import read_config
 from vssl.engine.run_directory import FREE
 from vssl.engine.settings import flat_settings
-from vssl.files import EXPORTED
 from vssl.reports import CALIBRATION_FILE, ORIGIN_FILE, START, read_json
 from vssl.reports.compare.matched_budgets import read_calibration
 from vssl.results.rows import Entry, digest, protocol_of
 from vssl.scores import described
+from vssl.whole_files import EXPORTED
 
 # Of run.json: two clocks never agree, and the same steps to the same weights are the same result on any version.
 _NOT_CONTENT = ("environment", "seconds", "warnings", "vssl_version")

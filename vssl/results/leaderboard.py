@@ -8,11 +8,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scipy import stats
 
-from vssl.files import write_text
 from vssl.reports.markup import STYLE
 from vssl.results.measurements import groups, measurements
 from vssl.results.standings import backbone_tables, steered_tables
 from vssl.results.store import Store
+from vssl.whole_files import write_text
 
 _LEVEL = 0.975  # two-sided 95 %
 

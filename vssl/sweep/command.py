@@ -14,7 +14,6 @@ from vssl.compat import add_note
 from vssl.config_files import read_config
 from vssl.engine.config import ConfigError
 from vssl.engine.settings import flat_settings
-from vssl.files import write_json
 from vssl.probes.run import build_probes
 from vssl.reports import read_json
 from vssl.scores import Score
@@ -24,6 +23,7 @@ from vssl.sweep.sweep_files import best_line, cost_line, table, write_report
 from vssl.sweep.sweep_plan import BASELINE, Sweep, read_sweep
 from vssl.sweep.trial_results import collect
 from vssl.sweep.trials import execute
+from vssl.whole_files import write_json
 
 
 def run_command(options: argparse.Namespace, command: str, workers: Workers | None = None) -> None:

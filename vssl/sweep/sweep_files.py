@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from vssl.config_files import read_config
-from vssl.files import write_json, write_text
 from vssl.sweep.study import FINISHED, PRUNED
 from vssl.sweep.sweep_plan import Sweep
+from vssl.whole_files import write_json, write_text
 
 BEST_FILE, FRONT = "best.py", "front"
 

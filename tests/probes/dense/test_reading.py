@@ -10,7 +10,7 @@ from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
 from vssl.datasets import SegmentationImages
-from vssl.datasets.image_files import UnreadableImage, read_image
+from vssl.datasets.files import UnreadableImage, read_image
 from vssl.probes.datasets import ClassFolder, SceneSegmentation
 from vssl.probes.decoded_images import ProbeData
 from vssl.probes.dense.reading import with_own_reader

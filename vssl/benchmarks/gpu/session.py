@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vssl.benchmarks.result_table import markdown
 from vssl.benchmarks.timing import Quartiles
-from vssl.files import write_json, write_text
+from vssl.whole_files import write_json, write_text
 
 
 class OutOfTime(Exception):

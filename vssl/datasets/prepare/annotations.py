@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image
 
-from vssl.datasets.image_files import UnreadableImage, opened
+from vssl.datasets.files import UnreadableImage, opened
 from vssl.datasets.threads import in_threads
 from vssl.progress import track
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from vssl.datasets.conventions import Convention
-from vssl.datasets.image_files import EXTENSIONS, UnreadableImage, found_in, image_paths, read_image
+from vssl.datasets.files import EXTENSIONS, UnreadableImage, found_in, image_paths, read_image
 from vssl.datasets.label_checks import DepthValues
 from vssl.datasets.prepare.annotations import encoded
 from vssl.datasets.prepare.writing import ContentHash, link_or_write

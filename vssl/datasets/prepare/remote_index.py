@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from vssl.compat import file_digest
-from vssl.datasets.image_files import EXTENSIONS
+from vssl.datasets.files import EXTENSIONS
 from vssl.datasets.prepare.writing import begin, finish, write_index
 from vssl.datasets.remote import RemoteFolder
 from vssl.datasets.shards import INDEX, index_shard

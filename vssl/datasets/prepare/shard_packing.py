@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vssl.compat import file_digest
-from vssl.datasets.image_files import EXTENSIONS, found_in, image_paths
+from vssl.datasets.files import EXTENSIONS, found_in, image_paths
 from vssl.datasets.label_folders import refuse_labels
 from vssl.datasets.prepare.remote_index import index_remote
 from vssl.datasets.prepare.writing import begin, finish, write_index
 from vssl.datasets.remote import is_remote
 from vssl.datasets.shards import INDEX, index_shard
 from vssl.datasets.threads import in_threads
-from vssl.files import whole
 from vssl.progress import track
+from vssl.whole_files import whole
 
 
 def prepare_shards(source: str | Path, out: str | Path | None = None, images_per_shard: int = 1000) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from vssl.datasets.image_files import EXTENSIONS
+from vssl.datasets.files import EXTENSIONS
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from vssl import __version__
 from vssl.datasets.shards import INDEX, ROW
-from vssl.files import PARTIAL, whole, write_json
+from vssl.whole_files import PARTIAL, whole, write_json
 
 DESCRIPTION = "dataset.json"
 UNFINISHED = "dataset.json.unfinished"

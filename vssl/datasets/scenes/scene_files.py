@@ -26,9 +26,9 @@ from PIL import Image
 from vssl.datasets.scenes.families import DEFAULT_FAMILY, family_named
 from vssl.datasets.scenes.furniture import CLASSES, PROMINENT, UNLABELED, label_of
 from vssl.datasets.scenes.ray_casting import RENDERER_VERSION, Rendering, render
-from vssl.files import whole, write_json
 from vssl.processes import end_with_parent
 from vssl.progress import track
+from vssl.whole_files import whole, write_json
 
 Array = np.ndarray
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vssl.datasets.text.problems import Difficulty, WordProblem, distractor, word_problem
 from vssl.datasets.text.tokens import need_tokenizers, train_tokenizer
-from vssl.files import write_json, write_text
+from vssl.whole_files import write_json, write_text
 
 LABELED = ("train", "test")
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as T
 
-from vssl.datasets.image_files import read_image
+from vssl.datasets.files import read_image
 from vssl.datasets.keypoint_pairs import KeypointPair, KeypointPairs
 from vssl.probes.base import Probe
 from vssl.probes.decoded_images import ProbeData, source_card

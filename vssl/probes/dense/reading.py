@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from vssl.datasets.image_files import read_depth, read_image
+from vssl.datasets.files import read_depth, read_image
 
 
 class ReadImage(BaseTransform):
-    """mmseg's `LoadImageFromFile` through `vssl.datasets.image_files.read_image`: (H, W, 3) uint8, BGR, upright.
+    """mmseg's `LoadImageFromFile` through `vssl.datasets.files.read_image`: (H, W, 3) uint8, BGR, upright.
 
     Raises:
         UnreadableImage: names the file.
@@ -28,7 +28,7 @@ class ReadImage(BaseTransform):
 
 
 class ReadDepth(BaseTransform):
-    """mmseg's `LoadDepthAnnotation` through `vssl.datasets.image_files.read_depth`: (H, W) float32.
+    """mmseg's `LoadDepthAnnotation` through `vssl.datasets.files.read_depth`: (H, W) float32.
 
     Args:
         depth_rescale_factor: metres in one step of the values, where the dataset's `depth_scale` does not say it.

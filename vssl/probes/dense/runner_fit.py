@@ -18,8 +18,8 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from vssl.files import whole
 from vssl.probes.fit import Schedule, finite
+from vssl.whole_files import whole
 
 VERSION = 1
 # Only the hook that steps the schedules: the others log, save mmengine's checkpoints, or ask the sampler for more.

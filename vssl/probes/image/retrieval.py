@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from vssl.datasets.image_files import read_image
+from vssl.datasets.files import read_image
 from vssl.probes.base import Probe
 from vssl.probes.decoded_images import ProbeData, source_card
 from vssl.probes.frozen_backbone import FrozenBackbone

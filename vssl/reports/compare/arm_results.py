@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from vssl.files import write_text
 from vssl.reports.compare.evidence import add_evidence, evidence_of
 from vssl.reports.compare.headroom import add_headroom, headroom_line
 from vssl.reports.compare.matched_budgets import clock_of, read_calibration
@@ -16,6 +15,7 @@ from vssl.reports.compare.verdict import judge
 from vssl.reports.metrics import Metric, describe_metrics, scores_of
 from vssl.reports.runs import START, Run, protocol_of, read_run, run_directory, seconds_per_phase
 from vssl.reports.statistics import adjust_p_values, paired_difference, summarise
+from vssl.whole_files import write_text
 
 FORMAT = 1
 

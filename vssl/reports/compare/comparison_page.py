@@ -3,7 +3,6 @@
 from html import escape
 from pathlib import Path
 
-from vssl.files import write_text
 from vssl.reports.compare.classes import per_class_tables
 from vssl.reports.compare.evidence import evidence_section
 from vssl.reports.compare.headroom import headroom_section
@@ -25,6 +24,7 @@ from vssl.reports.markup import absent, document, figure, paragraph, section, ta
 from vssl.reports.metrics import format_difference, format_number, format_p
 from vssl.reports.pictures import predictions_section, views_section
 from vssl.reports.runs import read_metrics, read_online_probes
+from vssl.whole_files import write_text
 
 
 def write_page(results: dict, work_dir: str | Path) -> Path:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from vssl.files import write_text
 from vssl.reports.drawing import to_png, to_svg
 from vssl.reports.markup import absent, document, figure, paragraph, section, table
 from vssl.reports.metrics import format_number
@@ -25,6 +24,7 @@ from vssl.reports.policy.panel import matched_random_figure, matched_random_sect
 from vssl.reports.policy.record import Record, read_record
 from vssl.reports.statistics import whole_run
 from vssl.reports.value_figures import gradient_figure, value_figure
+from vssl.whole_files import write_text
 
 
 def write_policy_page(run: str | Path, out: str | Path | None = None, png_dir: str | Path | None = None) -> Path:

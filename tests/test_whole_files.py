@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vssl.files import whole, write_json
+from vssl.whole_files import whole, write_json
 
 
 def test_a_file_appears_whole_and_makes_its_folder(tmp_path):
