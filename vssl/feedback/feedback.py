@@ -110,7 +110,7 @@ class Feedback(nn.Module):
         steps = self.head_steps if self.fitted_steps else self.first_head_steps + self.head_steps
         self.tasks.train()
         losses = {}
-        with _eval_mode(backbone):
+        with eval_mode(backbone):
             for _ in range(steps):
                 batches = {name: self.pools[name].train.next() for name in self.tasks}
                 with autocast(), torch.no_grad():
@@ -132,7 +132,7 @@ class Feedback(nn.Module):
         self.tasks.eval()
         parameters = list(backbone.aligned_parameters().values())
         gradients, losses = {}, {}
-        with _eval_mode(backbone):
+        with eval_mode(backbone):
             for name in self.tasks:
                 batches = [self.pools[name].meta.next() for _ in range(self.meta_batches)]
                 loss, gradient = self.gradient_on(backbone, name, batches, parameters)
@@ -182,7 +182,7 @@ class Feedback(nn.Module):
         """
         if self.evaluator != "ridge":
             raise RuntimeError("evaluator 'heads' fits heads to one backbone; use evaluator='ridge'")
-        with _eval_mode(backbone):
+        with eval_mode(backbone):
             losses = [
                 torch.stack([self.loss(backbone, name, *batch) for batch in batches[name]]).mean()
                 for name in self.tasks
@@ -199,7 +199,7 @@ class Feedback(nn.Module):
         if self.evaluator != "heads":
             raise RuntimeError("evaluator 'ridge' fits no head that could be scored; use evaluator='heads'")
         task = self.tasks[name]
-        with _eval_mode(backbone), _eval_mode(task):
+        with eval_mode(backbone), eval_mode(task):
             return task.score(_features(backbone, images), labels)
 
     def controlled_values(self, values: Float[Tensor, " n"], step: int, name: str) -> Float[Tensor, " n"]:
@@ -264,7 +264,7 @@ def patch_grid(backbone: TimmBackbone, images: Tensor, trunk) -> Float[Tensor, "
 
 
 @contextmanager
-def _eval_mode(module: nn.Module) -> Iterator[None]:
+def eval_mode(module: nn.Module) -> Iterator[None]:
     training = module.training
     module.eval()
     try:
