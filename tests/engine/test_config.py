@@ -68,7 +68,7 @@ def test_an_unknown_option_is_named_with_its_neighbour(path, option, message):
             "objective.temprature is not an argument of SimCLR; did you mean 'temperature'",
         ),
         ("value = dict(rule={'class': 1})", r"value\.rule\.class: a word of Python's"),
-        ("value = dict(perod=3)", r"unknown key 'value\.perod'; did you mean 'period'"),
+        ("value = dict(perod=3)", r"value: unknown key 'perod' \(did you mean 'period'"),
         ("del budget", "has no budget"),
     ],
 )

@@ -4,7 +4,6 @@ A config is an mmengine pure-Python file (``with read_base():``, ``type=ClassObj
 what its type accepts before anything is built, so that a misspelt key never costs a run.
 """
 
-import difflib
 import inspect
 import keyword
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from vssl.config_files import read_config
 from vssl.engine import ranges
 from vssl.engine.budget import Budget
 from vssl.engine.collapse import ACTIONS
+from vssl.known_keys import nearest, refuse_unknown
 from vssl.options import read_option
 from vssl.parts import install_hint
 
@@ -92,30 +92,23 @@ def check_training_config(config: Config) -> None:
             config[key]  # what a config names is imported when it is looked at
     except ImportError as error:
         raise ConfigError(f"{name}: {error}{install_hint(str(error))}") from error
-    for key in config:
-        imported = inspect.ismodule(config[key]) or callable(config[key])
-        if key not in REQUIRED + OPTIONAL and not imported and not key.startswith("_"):
-            raise ConfigError(f"{name}: unknown key {key!r}{_suggest(key, REQUIRED + OPTIONAL)}")
+    imported = {key for key in config if inspect.ismodule(config[key]) or callable(config[key])}
+    given = [key for key in config if key not in imported and not key.startswith("_")]
+    refuse_unknown(given, REQUIRED + OPTIONAL, name, ConfigError)
     for key, choices in CHOICES.items():
         if config.get(key, choices[0]) not in choices:
             raise ConfigError(f"{name}: {key}={config[key]!r} is unknown; choose one of {', '.join(choices)}")
-    for key in config.get("value") or {}:
-        if key not in (known := value_keys()):
-            raise ConfigError(f"{name}: unknown key 'value.{key}'{_suggest(key, known)}")
+    refuse_unknown(config.get("value") or {}, value_keys(), f"{name}: value", ConfigError)
     for key, node, example in (
         ("anchor", config.get("anchor"), "anchor=dict(weight=0.1)"),
         ("backbone.lora", config.backbone.get("lora"), "backbone.lora=dict(rank=8)"),
     ):
         if node is not None and not isinstance(node, dict):
             raise ConfigError(f"{name}: {key}={node!r} is no dict; give {example}, or leave it out")
-    for key in config.get("anchor") or {}:
-        if key not in (known := anchor_keys()):
-            raise ConfigError(f"{name}: unknown key 'anchor.{key}'{_suggest(key, known)}")
+    refuse_unknown(config.get("anchor") or {}, anchor_keys(), f"{name}: anchor", ConfigError)
     if config.get("anchor") and "weight" not in config.anchor:
         raise ConfigError(f"{name}: anchor has no weight; give anchor=dict(weight=0.1), or leave it out")
-    for key in config.backbone.get("lora") or {}:
-        if key not in (known := lora_keys()):
-            raise ConfigError(f"{name}: unknown key 'backbone.lora.{key}'{_suggest(key, known)}")
+    refuse_unknown(config.backbone.get("lora") or {}, lora_keys(), f"{name}: backbone.lora", ConfigError)
     checked = {key: node for key, node in config.to_dict().items() if key != "probes"}  # probes check their own
     for key, node in _typed(checked, ""):
         kind = resolve(node["type"], key)
@@ -264,5 +257,4 @@ def _same_type(one: Any, other: Any, key: str) -> bool:
 
 
 def _suggest(key: str, known: list[str] | tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(set(known)))}"
+    return nearest(key, known) or f"; known: {', '.join(sorted(set(known)))}"
