@@ -56,7 +56,6 @@ def execute(options: argparse.Namespace, argv: Sequence[str]) -> None:
     from vssl import __version__
     from vssl.engine import load_config
     from vssl.engine.advice import measure
-    from vssl.progress import say
     from vssl.reports.advice.advice_page import verdicts, write_advice
     from vssl.reports.advice.words import listed
 
@@ -73,8 +72,8 @@ def execute(options: argparse.Namespace, argv: Sequence[str]) -> None:
     }
     found = write_advice(page, **vars(measured) | {"about": measured.about | more})
     for verdict, names in verdicts(found, measured.changes).items():
-        say(f"{verdict}: {listed(names)}")
-    say(f"{page} ({page.stat().st_size / 2**20:.1f} MB); this is about the next step, not about a whole run")
+        print(f"{verdict}: {listed(names)}")
+    print(f"{page} ({page.stat().st_size / 2**20:.1f} MB); this is about the next step, not about a whole run")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

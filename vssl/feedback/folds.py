@@ -7,6 +7,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -81,14 +82,15 @@ def grouped_gradients(
         for fold in range(folds):
             feedback.pools = pools
             _load(feedback, beginning)
-            feedback.pools = {  # type: ignore[assignment]  # of a pool it takes what FoldPool has
+            of_fold: dict[str, Any] = {  # a feedback takes of a pool what FoldPool has
                 name: FoldPool(pool, parts[name], fold, groups_per_fold, feedback.control)
                 for name, pool in pools.items()
             }
+            feedback.pools = of_fold
             feedback.fit_heads(backbone, autocast)
             feedback.tasks.eval()
-            for name, pool in feedback.pools.items():
-                for batches in pool.groups():  # type: ignore[attr-defined]
+            for name, of_task in of_fold.items():
+                for batches in of_task.groups():
                     with eval_mode(backbone), autocast():
                         _, gradient = feedback.gradient_on(backbone, name, batches, parameters)
                     gradients[name].append(gradient)
