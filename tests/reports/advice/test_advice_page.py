@@ -102,6 +102,8 @@ def test_the_numbers_are_beside_it(page):
     assert told["value"] == pytest.approx(0.05, abs=0.001) and told["labels"] == {"segmentation": 300, "depth": 300}
     for row, effect, (name, *_) in zip(told["operations"], found, NAMES, strict=True):
         assert (row["name"], row["verdict"], row["mean"], row["low"]) == (name, effect.verdict, effect.mean, effect.low)
+    first = told["operations"][0]
+    assert first["numbers"]["more"] == [-0.15, 0.15] and first["more"] == found[0].more
 
 
 def test_words():

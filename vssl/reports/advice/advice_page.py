@@ -41,9 +41,11 @@ def write_advice(
     found = effects(values, task_values, columns, len(changes))
     about = {**about, "value": float(values[:, 0, 0].mean())}
     write_text(page, render_advice(found, changes, pictures, about))
-    rows = [
-        {**change, "verdict": effect.verdict, **vars(effect)} for change, effect in zip(changes, found, strict=True)
-    ]
+    rows = []
+    for change, effect in zip(changes, found, strict=True):
+        told = {key: change[key] for key in ("name", "by", "closed", "unit")}
+        numbers = {side: change[side] for side in ("less", "now", "more")}
+        rows.append({**told, "numbers": numbers, "verdict": effect.verdict, **vars(effect)})
     write_json(page.with_suffix(".json"), {**about, "operations": rows})
     return found
 
