@@ -13,7 +13,6 @@ from mmengine.config import Config
 from torch import Tensor
 
 from vssl.datasets.stream import Stream
-from vssl.designers import CandidateDesigner
 from vssl.designers.base import Designer
 from vssl.draws import Draws
 from vssl.engine import load_config
@@ -154,7 +153,7 @@ def constructions(designer: Designer, count: int, sigma: float, seed: int) -> Ma
     Raises:
         ValueError: the designer makes one construction only.
     """
-    if isinstance(designer, CandidateDesigner):
+    if designer.learns_from_values:
         designer.begin_search(count)
         return {name: partial(designer.candidate, i) for i, name in enumerate(designer.names_of_candidates())}
     if next(designer.parameters(), None) is None:
