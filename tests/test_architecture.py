@@ -78,6 +78,13 @@ def test_a_module_is_told_by_its_name_alone():
     assert shared == {"__init__.py", "base.py", "command.py"}
 
 
+def test_a_class_is_told_by_its_name_alone():
+    modules = [path for path in PACKAGE.rglob("*.py") if "configs" not in path.relative_to(PACKAGE).parts]
+    bodies = [ast.parse(path.read_text()).body for path in modules]
+    names = Counter(node.name for body in bodies for node in body if isinstance(node, ast.ClassDef))
+    assert [name for name, times in names.items() if times > 1 and not name.startswith("_")] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_a_room_knows_only_its_neighbours(room):
