@@ -13,6 +13,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from vssl.datasets.stream import Stream
+from vssl.designers import CandidateDesigner
 from vssl.designers.base import Designer
 from vssl.draws import Draws
 from vssl.engine import load_config
@@ -154,8 +155,7 @@ def constructions(designer: Designer, count: int, sigma: float, seed: int) -> Ma
         ValueError: the designer makes one construction only.
     """
     if designer.learns_from_values:
-        designer.begin_search(count)
-        return {name: partial(designer.candidate, i) for i, name in enumerate(designer.names_of_candidates())}
+        return _candidates(designer, count)
     if next(designer.parameters(), None) is None:
         raise ValueError(f"designer {type(designer).__name__} makes one construction; there is nothing to compare")
     made, draws = {"start": designer}, Draws(seed, "horizon directions")
@@ -166,6 +166,11 @@ def constructions(designer: Designer, count: int, sigma: float, seed: int) -> Ma
                 p.add_(sigma * draws.normal(*p.shape).to(p))
         other.project()
     return made
+
+
+def _candidates(designer: CandidateDesigner, count: int) -> Mapping[str, Construct]:
+    designer.begin_search(count)
+    return {name: partial(designer.candidate, i) for i, name in enumerate(designer.names_of_candidates())}
 
 
 def _third_parts(pools: dict[str, Pool]) -> dict[str, list[tuple[Tensor, ...]]]:

@@ -40,7 +40,7 @@ class Entry:
 
 
 def portable_protocol(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a result's card is the same on every machine: not backbone, seed, versions, device, or where the data lie."""
+    """A result's card without what differs between machines: backbone, seed, versions, device, the data's place."""
     card = {key: value for key, value in result.get("card", {}).items() if key not in _NOT_PROTOCOL}
     if isinstance(card.get("data"), Mapping) and len(card["data"]) > 1:
         card["data"] = {key: value for key, value in card["data"].items() if key != "root"}
