@@ -112,7 +112,7 @@ def _difference(rows: list[dict], base: list[dict]) -> str:
         return "0, the same views"
     mean = format_number(MILLI * difference.mean, 3, signed=True)
     if difference.low is None:
-        return f"{mean} (one one-step probe)"
+        return f"{mean} (one measurement)"
     low, high = (format_number(MILLI * end, 3) for end in (difference.low, difference.high))
     unclear = difference.n < ENOUGH_PAIRS or difference.low <= 0 <= difference.high
     kind = "" if unclear else "better" if difference.mean > 0 else "worse"
