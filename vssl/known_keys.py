@@ -20,6 +20,10 @@ def refuse_unknown(
 
 
 def nearest(name: object, known: Iterable[str], phrase: str = "; did you mean {}?") -> str:
-    """`phrase` with the name in `known` that is spelled most like `name`, quoted; empty where none is like it."""
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return phrase.format(repr(close[0])) if close else ""
+    """`phrase` with the name in `known` that is spelled most like `name`, quoted; empty where none is like it.
+
+    Upper and lower case are the same.
+    """
+    spelled = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(str(name).lower(), spelled, n=1)
+    return phrase.format(repr(spelled[close[0]])) if close else ""

@@ -8,7 +8,8 @@ import inspect
 import keyword
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mmengine.config import Config
 from mmengine.utils import get_object_from_string
@@ -37,7 +38,7 @@ class ConfigError(ValueError):
     """A config that cannot be run; the message names the file or key, and the fix."""
 
 
-def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
+def load_config(path: str | Path, options: dict[str, Any] | None = None, given_as: str = "--cfg-options ") -> Config:
     """Read a config file and apply ``--cfg-options``.
 
     Args:
@@ -45,6 +46,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
             be an argument that its ``type`` accepts. `OptionText` from a command line is read first; settings may be
             written ``"dict(interval=20)"``. A budget is replaced as a whole, and ``budget.seconds`` takes the place of
             steps, as the other way round.
+        given_as: goes before an option's key in messages.
 
     Raises:
         ConfigError: the file is missing or cannot be run, or an option names an unknown key.
@@ -67,7 +69,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     except ValueError as error:
         raise ConfigError(str(error)) from error
     for key, value in options.items():
-        _check_option(config, key, value)
+        _check_option(config, key, value, given_as)
     limits = {"budget.steps", "budget.seconds"} & options.keys()
     if limits and isinstance(config.get("budget"), dict):
         config.budget = {key: value for key, value in config.budget.items() if key not in ("steps", "seconds")}
@@ -117,6 +119,12 @@ def check_training_config(config: Config) -> None:
             if argument != "type" and accepted is not None and argument not in accepted:
                 raise ConfigError(
                     f"{name}: {key}.{argument} is not an argument of {kind.__name__}{_suggest(argument, accepted)}"
+                )
+        for argument, choices in _literals(kind).items():
+            if argument in node and node[argument] not in choices:
+                hint = nearest(node[argument], [choice for choice in choices if isinstance(choice, str)])
+                raise ConfigError(
+                    f"{name}: {key}.{argument}={node[argument]!r}; give one of {', '.join(map(repr, choices))}{hint}"
                 )
     if reserved := next((key for key in _keys(config.to_dict(), "") if keyword.iskeyword(key.split(".")[-1])), None):
         raise ConfigError(f"{name}: {reserved}: a word of Python's cannot be a key of the saved config; rename it")
@@ -206,7 +214,24 @@ def _arguments(kind: Callable[..., Any]) -> list[str] | None:
     return names
 
 
-def _check_option(config: Config, key: str, value: Any) -> None:
+def _literals(kind: Callable[..., Any]) -> dict[str, tuple]:
+    """Arguments of a class whose annotations allow some values alone (``Literal["class", "patch"]``), and these."""
+    try:
+        hints = get_type_hints(vars(kind).get("__init__"))
+    except (TypeError, NameError):  # without a constructor of its own, or annotated with what only type checkers import
+        return {}
+    kinds = {
+        argument: get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        for argument, hint in hints.items()
+    }
+    return {
+        argument: tuple(choice for part in parts for choice in (get_args(part) or (None,)))
+        for argument, parts in kinds.items()
+        if all(get_origin(part) is Literal or part is NoneType for part in parts)
+    }
+
+
+def _check_option(config: Config, key: str, value: Any, given_as: str) -> None:
     node, parts = config, key.split(".")
     for depth, part in enumerate(parts):
         if isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node):
@@ -214,7 +239,7 @@ def _check_option(config: Config, key: str, value: Any) -> None:
             continue
         where = ".".join(parts[:depth]) or "the config"
         if not hasattr(node, "keys"):
-            raise ConfigError(f"--cfg-options {key}: {where} holds {node!r}, it has no {part!r}")
+            raise ConfigError(f"{given_as}{key}: {where} holds {node!r}, it has no {part!r}")
         if part in node:
             node = node[part]
             continue
@@ -230,10 +255,10 @@ def _check_option(config: Config, key: str, value: Any) -> None:
         elif "type" in node:
             known = _arguments(resolve(node["type"], where)) or [part]
         if part not in known:
-            raise ConfigError(f"--cfg-options {key}: {where} has no {part!r}{_suggest(part, known)}")
+            raise ConfigError(f"{given_as}{key}: {where} has no {part!r}{_suggest(part, known)}")
         return
     if hasattr(node, "keys") and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        raise ConfigError(f"--cfg-options {key}={value}: {key} holds settings; give {key}.{next(iter(node), 'KEY')}=…")
+        raise ConfigError(f"{given_as}{key}={value}: {key} holds settings; give {key}.{next(iter(node), 'KEY')}=…")
 
 
 def _instead(config: Config, key: str, value: Any) -> Any:
