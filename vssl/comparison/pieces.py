@@ -4,7 +4,7 @@ First the start, then each arm's timing, then the runs, then the check for drift
 disk.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from vssl.comparison.calibration import is_checked, is_timed, needs_calibration
@@ -27,7 +27,7 @@ class Piece:
     kind: Literal["start", "timing", "runs", "drift"]
     arms: tuple[str, ...] = ()
     seed: int | None = None
-    places: dict[tuple[str, int], int] | None = None
+    places: dict[tuple[str, int], int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
