@@ -30,8 +30,8 @@ MAY_IMPORT = {
     "reports": {"scores", "whole_files"},
     "export": {"learner", "reports", "scores", "whole_files"},
     "comparison": {
-        "compat", "config_files", "engine", "environment", "whole_files", "probes", "processes", "progress", "reports",
-        "results",
+        "compat", "config_files", "engine", "environment", "whole_files", "options", "parts", "probes", "processes",
+        "progress", "reports", "results",
     },
     "sweep": {
         "comparison", "compat", "config_files", "engine", "environment", "whole_files", "parts", "probes", "processes",
