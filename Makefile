@@ -10,7 +10,7 @@ OLDEST_PYTHON ?= python3.10
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 OLDEST := .venv-oldest
-EXTRAS := test,tracking,onnx,language,lora
+EXTRAS := test,test-s3,tracking,onnx,language,lora
 OLDEST_EXTRAS := test,tracking
 NUMERICAL := tests/value tests/objectives tests/views
 # Tests run on one thread each. A file's tests stay in one process, which renders its scenes once.

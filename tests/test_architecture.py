@@ -30,8 +30,8 @@ MAY_IMPORT = {
     "reports": {"scores", "whole_files"},
     "export": {"learner", "reports", "scores", "whole_files"},
     "comparison": {
-        "compat", "config_files", "engine", "environment", "whole_files", "probes", "processes", "progress", "reports",
-        "results",
+        "compat", "config_files", "engine", "environment", "whole_files", "options", "parts", "probes", "processes",
+        "progress", "reports", "results",
     },
     "sweep": {
         "comparison", "compat", "config_files", "engine", "environment", "whole_files", "parts", "probes", "processes",
@@ -76,6 +76,13 @@ def test_a_module_is_told_by_its_name_alone():
     names = [path.name for path in PACKAGE.rglob("*.py") if "configs" not in path.relative_to(PACKAGE).parts]
     shared = {name for name, times in Counter(names).items() if times > 1}
     assert shared == {"__init__.py", "base.py", "command.py"}
+
+
+def test_a_class_is_told_by_its_name_alone():
+    modules = [path for path in PACKAGE.rglob("*.py") if "configs" not in path.relative_to(PACKAGE).parts]
+    bodies = [ast.parse(path.read_text()).body for path in modules]
+    names = Counter(node.name for body in bodies for node in body if isinstance(node, ast.ClassDef))
+    assert [name for name, times in names.items() if times > 1 and not name.startswith("_")] == []
 
 
 @pytest.mark.slow

@@ -48,10 +48,25 @@ def test_a_module_under_its_former_name_is_refused_with_the_new_one(tmp_path):
     for old, new in RENAMED.items():
         assert find_spec(old) is None and find_spec(new)
         file.write_text(f"objective = dict(type='{old}.Name')\n")
-        with pytest.raises(ImportError, match=rf"config.py names {old}, which is now {new}: write the new name there"):
+        with pytest.raises(
+            ImportError, match=rf"config.py names {old}, which is now {new}\. Write new names there: perl"
+        ):
             read_config(file)
     file.write_text("objective = dict(type='vssl.objectives.masks_of_mine.Name')\n")
     assert read_config(file).objective.type.endswith("Name")
+
+
+def test_the_command_in_the_refusal_writes_all_new_names(tmp_path):
+    file = tmp_path / "it's mine.py"
+    file.write_text(
+        "a = 'vssl.objectives.masks.One'\nb = 'vssl.views.policy.Two'\nc = 'vssl.views.policy_file.Three'\n"
+    )
+    with pytest.raises(ImportError) as refused:
+        read_config(file)
+    subprocess.run(str(refused.value).split("there: ")[1], shell=True, check=True)
+    assert dict(read_config(file)) == dict(
+        a="vssl.objectives.patch_masks.One", b="vssl.views.view_policy.Two", c="vssl.views.policy_file.Three"
+    )
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ RENAMED = {
     "vssl.datasets.retrieval": "vssl.datasets.revisited",
     "vssl.designers.masks": "vssl.designers.blur_mask",
     "vssl.feedback.classification": "vssl.feedback.image_classification",
+    "vssl.feedback.heads": "vssl.feedback.task_heads",
     "vssl.feedback.tasks": "vssl.feedback.dense_tasks",
     "vssl.language.feedback": "vssl.language.answer_feedback",
     "vssl.language.learner": "vssl.language.causal_lm",
@@ -24,6 +26,18 @@ RENAMED = {
     "vssl.language.views": "vssl.language.token_views",
     "vssl.objectives.heads": "vssl.objectives.dino_head",
     "vssl.objectives.masks": "vssl.objectives.patch_masks",
+    "vssl.probes.classification": "vssl.probes.image.classification",
+    "vssl.probes.curves": "vssl.probes.dense.curves",
+    "vssl.probes.dense_grid": "vssl.probes.dense.grid",
+    "vssl.probes.depth": "vssl.probes.dense.depth",
+    "vssl.probes.embedding": "vssl.probes.image.embedding",
+    "vssl.probes.heads": "vssl.probes.dense.heads",
+    "vssl.probes.linear_grid": "vssl.probes.image.linear_grid",
+    "vssl.probes.losses": "vssl.probes.dense.losses",
+    "vssl.probes.retrieval": "vssl.probes.image.retrieval",
+    "vssl.probes.segmentation": "vssl.probes.dense.segmentation",
+    "vssl.probes.transforms": "vssl.probes.dense.transforms",
+    "vssl.views.plan": "vssl.views.view_plan",
     "vssl.views.policy": "vssl.views.view_policy",
 }
 _OLD_NAME = re.compile(rf"\b({'|'.join(map(re.escape, RENAMED))})\b")
@@ -57,13 +71,16 @@ def read_config(path: str | Path) -> "Config":
     """mmengine's `Config` of a file, which may lie anywhere: ``from vssl.configs.scenes.demo import *`` works in it.
 
     Raises:
-        ImportError: the file names a module by a name that it no longer has; the message has the new one.
+        ImportError: the file names a module by a name that it no longer has; the message has the new one, and the
+            command that writes the new names into the file.
     """
     from mmengine.config import Config
 
     replace_package_queries()
-    if old := _OLD_NAME.search(Path(path).read_text(encoding="utf-8")):
-        raise ImportError(f"{path} names {old[0]}, which is now {RENAMED[old[0]]}: write the new name there")
+    if old := sorted(set(_OLD_NAME.findall(Path(path).read_text(encoding="utf-8")))):
+        told = " and ".join(f"{name}, which is now {RENAMED[name]}" for name in old)
+        edits = "; ".join(rf"s/\b{re.escape(name)}\b/{RENAMED[name]}/g" for name in old)
+        raise ImportError(f"{path} names {told}. Write new names there: perl -pi -e '{edits}' {shlex.quote(str(path))}")
     return Config.fromfile(str(path))
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from vssl.comparison import execute, read_comparison
-from vssl.comparison.jobs import execute_in_jobs, shares
+from vssl.comparison.jobs import execute_in_jobs
+from vssl.comparison.pieces import shares
 from vssl.comparison.plan import run_order
 from vssl.engine.config import ConfigError
 

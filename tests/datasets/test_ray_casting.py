@@ -5,7 +5,7 @@ import pytest
 
 from vssl.datasets.scenes import CLASSES, PROMINENT, render
 from vssl.datasets.scenes.families import Family
-from vssl.datasets.scenes.furniture import BUILDERS, Part, Thing, label_of
+from vssl.datasets.scenes.furniture import BUILDERS, SolidPart, Thing, label_of
 from vssl.datasets.scenes.layout import Light, Scene, compose, look_at
 from vssl.datasets.scenes.materials import Material, plain
 from vssl.datasets.scenes.ray_casting import MIN_SHARE, camera_normals, shade, trace
@@ -16,7 +16,7 @@ GREY = Material(plain, ((0.5, 0.5, 0.5),))
 
 def sphere_room(radius: float = 1.0) -> Scene:
     """A camera at the origin of a 20 m room looks along z at a sphere 5 m away."""
-    ball = Thing((Part(Ellipsoid((0.0, 0.0, 0.0), (radius,) * 3), GREY, label_of("ball")),), (0.0, 0.0, 5.0))
+    ball = Thing((SolidPart(Ellipsoid((0.0, 0.0, 0.0), (radius,) * 3), GREY, label_of("ball")),), (0.0, 0.0, 5.0))
     room = Interior((-10.0, -10.0, -10.0), (10.0, 10.0, 10.0))
     camera = look_at((0.0, 0.0, 0.0), (0.0, 0.0, 1.0), fov=np.pi / 3)
     lights = (Light((0.0, 9.0, -2.0), (1.0, 1.0, 1.0), 10.0),)

@@ -35,7 +35,7 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, folder: Path):
-        self.folder, self.faults, self.asked, self.ranges = folder, {}, Counter(), True
+        self.folder, self.faults, self.asked, self.ranges, self.accepts = folder, {}, Counter(), True, "bytes"
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -73,7 +73,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             content = content[int(asked[1]) : int(asked[2]) + 1]
         self.send_response(206 if asked else 200)
         self.send_header("Content-Length", str(len(content)))
-        self.send_header("Accept-Ranges", "bytes")
+        if server.accepts:
+            self.send_header("Accept-Ranges", server.accepts)
         self.end_headers()
         if with_body:
             self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
@@ -242,6 +243,15 @@ def test_shards_of_others_are_indexed_from_their_urls(server, folder, tmp_path):
     assert json.loads(made.read_text())["counts"] == {"images": 30, "shards": 6, "other_files": 30}
     assert sorted(greys(Stream(RemoteShards(tmp_path / "index", 8), 5, seed=1), 6)) == list(range(30))
     assert sorted(p.name for p in (tmp_path / "index").iterdir()) == ["dataset.json", "index.npy"]
+
+
+@pytest.mark.parametrize("said", [None, "none"])
+def test_a_server_without_ranges_is_found_out_before_shards_are_indexed(server, tmp_path, said):
+    server.ranges, server.accepts = False, said
+    with pytest.raises(RemoteError, match=r"part-00.tar: the server does not answer requests for ranges.*nginx.*copy"):
+        prepare_shards(f"{server.url}/part-{{00..05}}.tar", tmp_path / "index")
+    assert {name for name, _ in server.asked} == {"part-00.tar"}
+    assert not (tmp_path / "index" / "dataset.json").exists()
 
 
 def test_a_broken_tar_is_no_shard(server, folder, tmp_path):

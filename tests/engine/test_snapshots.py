@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vssl.designers import CandidateSearch, GlobalPolicy, Identity, InstancePolicy, MaskedPolicy, UNetMask
+from vssl.designers import CandidateSearch, GlobalPolicy, Identity, InstancePolicy, MaskedPolicy, MaskRatio, UNetMask
 from vssl.draws import Draws
 from vssl.engine.config import ConfigError
-from vssl.engine.designer_parts import describe_policy, learned_numbers, matched_random
+from vssl.engine.designer_parts import matched_random
 from vssl.engine.gradient_record import GradientRecord
 from vssl.engine.mask_analysis import depth_edges, mask_by_edge_distance, mask_per_class, variance_shares
 from vssl.engine.sweep_strips import sweep_strips
@@ -87,7 +87,7 @@ def test_the_designer_of_a_run_is_loaded_without_its_data(policy_config, tmp_pat
     last = lines(run / "policy.jsonl")[-1]["views"]
     (run / "snapshots").rename(tmp_path / "gone")
     designer = load_designer(run)
-    assert describe_policy(designer, images())["views"] == last
+    assert designer.describe(images())["views"] == last
     with pytest.raises(ConfigError, match="does not exist"):
         load_designer(tmp_path)
 
@@ -156,24 +156,26 @@ def test_mask_analysis_is_written_at_the_end(designed_config, tmp_path):
 
 
 def test_descriptions_follow_the_designer():
-    for designer in (GlobalPolicy(recipe()), InstancePolicy(recipe()), MaskedPolicy(recipe())):
-        described = describe_policy(designer, images())
+    of_patches = MaskRatio(recipe(), 0.75, designer={"type": GlobalPolicy})
+    for designer in (GlobalPolicy(recipe()), InstancePolicy(recipe()), MaskedPolicy(recipe()), of_patches):
+        described = designer.describe(images())
         assert [view["name"] for view in described["views"]] == ["global crops", "local crops"]
-    per_view = describe_policy(GlobalPolicy(recipe(), per_view=True), images())["views"]
+    per_view = GlobalPolicy(recipe(), per_view=True).describe(images())["views"]
     assert [view["name"] for view in per_view] == ["global crop 0", "global crop 1", "local crops"]
-    search = describe_policy(CandidateSearch(recipe(), strengths=(0.0, 1.0)), images())["strengths"]
+    search = CandidateSearch(recipe(), strengths=(0.0, 1.0)).describe(images())["strengths"]
     assert search[0] == {"name": "area", "choices": [0.0, 1.0], "probabilities": [0.5, 0.5], "mean": 0.5}
-    assert describe_policy(UNetMask(recipe()), images()) == describe_policy(Identity(recipe()), images()) == {}
+    assert UNetMask(recipe()).describe(images()) == Identity(recipe()).describe(images()) == {}
 
 
 def test_only_few_parameters_are_followed_one_by_one():
     designer = GlobalPolicy(recipe())
-    labels = learned_numbers(designer)
+    labels, parameters = designer.learned_numbers()
+    assert parameters == [*designer.parameters()]
     assert len(labels) == sum(p.numel() for p in designer.parameters())
-    assert learned_numbers(InstancePolicy(recipe())) == learned_numbers(UNetMask(recipe())) == []
+    assert InstancePolicy(recipe()).learned_numbers() == UNetMask(recipe()).learned_numbers() == ([], [])
     with torch.no_grad():  # the label of an offset is the number that it moves
         designer.raw[0][0, labels.index({"group": "global", "name": "hue", "end": "spread"})] = 1.0
-    hue = next(n for n in describe_policy(designer, images())["views"][0]["numbers"] if n["name"] == "hue")
+    hue = next(n for n in designer.describe(images())["views"][0]["numbers"] if n["name"] == "hue")
     assert hue["current"][1] > 0.2 and hue["current"][0] == pytest.approx(-hue["current"][1])
     assert hue["gate"] == "jitter"
 
@@ -181,8 +183,9 @@ def test_only_few_parameters_are_followed_one_by_one():
 def test_a_range_whose_spread_went_through_zero_is_told_from_low_to_high():
     designer = GlobalPolicy(recipe())
     with torch.no_grad():
-        designer.raw[0][0, learned_numbers(designer).index({"group": "global", "name": "hue", "end": "spread"})] = -2.0
-    hue = next(n for n in describe_policy(designer, images())["views"][0]["numbers"] if n["name"] == "hue")
+        spread = designer.learned_numbers()[0].index({"group": "global", "name": "hue", "end": "spread"})
+        designer.raw[0][0, spread] = -2.0
+    hue = next(n for n in designer.describe(images())["views"][0]["numbers"] if n["name"] == "hue")
     assert hue["current"][0] < 0 < hue["current"][1]
 
 

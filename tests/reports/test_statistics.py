@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vssl.reports.statistics import adjust_p_values, paired_difference, summarise
+from vssl.reports.statistics import adjust_p_values, moving_mean, paired_difference, summarise
 
 
 def test_summary_against_numpy():
@@ -90,3 +90,8 @@ def test_errors_say_what_was_given():
         adjust_p_values([0.1], "sidak")
     with pytest.raises(ValueError, match="must lie in"):
         adjust_p_values([1.2])
+
+
+def test_a_moving_mean_leaves_a_constant_and_a_line_alone():
+    np.testing.assert_allclose(moving_mean(np.ones(50)), 1)
+    np.testing.assert_allclose(moving_mean(np.arange(50.0))[3:-3], np.arange(50.0)[3:-3])

@@ -5,7 +5,7 @@ import pytest
 
 from vssl.reports import read_json
 from vssl.results.entries import probe_entries, run_entry
-from vssl.results.rows import protocol_of
+from vssl.results.rows import portable_protocol
 from vssl.results.scanning import Scan
 from vssl.whole_files import write_json
 
@@ -115,8 +115,8 @@ def test_a_protocol_knows_neither_backbone_nor_seed_nor_version_nor_folder():
         "over_seeds": {},
     }
     result = {"task": "depth", "card": {**card, **single, "final_training_loss": 0.3}}
-    assert protocol_of(result) == {"task": "depth", "data": {"name": "scenes"}, "steps": 500}
-    assert protocol_of({"task": "depth", "card": {"data": {"root": "data/a"}}})["data"] == {"root": "data/a"}
+    assert portable_protocol(result) == {"task": "depth", "data": {"name": "scenes"}, "steps": 500}
+    assert portable_protocol({"task": "depth", "card": {"data": {"root": "data/a"}}})["data"] == {"root": "data/a"}
 
 
 def test_the_spread_that_a_card_gets_later_does_not_change_a_result(tmp_path):

@@ -154,9 +154,8 @@ def constructions(designer: Designer, count: int, sigma: float, seed: int) -> Ma
     Raises:
         ValueError: the designer makes one construction only.
     """
-    if isinstance(designer, CandidateDesigner):
-        designer.begin_search(count)
-        return {name: partial(designer.candidate, i) for i, name in enumerate(designer.names_of_candidates())}
+    if designer.learns_from_values:
+        return _candidates(designer, count)
     if next(designer.parameters(), None) is None:
         raise ValueError(f"designer {type(designer).__name__} makes one construction; there is nothing to compare")
     made, draws = {"start": designer}, Draws(seed, "horizon directions")
@@ -167,6 +166,11 @@ def constructions(designer: Designer, count: int, sigma: float, seed: int) -> Ma
                 p.add_(sigma * draws.normal(*p.shape).to(p))
         other.project()
     return made
+
+
+def _candidates(designer: CandidateDesigner, count: int) -> Mapping[str, Construct]:
+    designer.begin_search(count)
+    return {name: partial(designer.candidate, i) for i, name in enumerate(designer.names_of_candidates())}
 
 
 def _third_parts(pools: dict[str, Pool]) -> dict[str, list[tuple[Tensor, ...]]]:

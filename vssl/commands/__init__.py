@@ -10,7 +10,7 @@ runs. So ``--help`` and a mistyped option answer at once.
 | 1 | refused or failed: one line on stderr says what, where, and what to do |
 | 2 | the command line itself is wrong (argparse) |
 | 70 | a fault of this library: the traceback is printed |
-| 75 | stopped by SIGUSR1 with a checkpoint, as before the end of a Slurm job: start it again with ``--resume`` |
+| 75 | stopped by SIGUSR1 or SIGUSR2 with a checkpoint, as before the end of a Slurm job: go on with ``--resume`` |
 | 130, 143 | stopped by Ctrl-C, by SIGTERM |
 """
 

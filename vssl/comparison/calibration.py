@@ -31,6 +31,23 @@ def calibrated_steps(comparison: Comparison, arm: Arm) -> int | None:
     return int(read_json(file)["steps"]) if file.is_file() else None
 
 
+def is_timed(comparison: Comparison, name: str) -> bool:
+    """Whether the arm's steps are known."""
+    return (comparison.work_dir / name / CALIBRATION_FILE).is_file()
+
+
+def is_checked(comparison: Comparison, name: str) -> bool:
+    """Whether they were measured again for the runs that there are, or there is none."""
+    seeds = finished_seeds(comparison, name)
+    made = read_json(comparison.work_dir / name / CALIBRATION_FILE)
+    return not seeds or bool(made["end"] and made["end"]["seeds"] == seeds)
+
+
+def finished_seeds(comparison: Comparison, name: str) -> list[int]:
+    """Seeds of the arm whose training has ended."""
+    return [seed for seed in comparison.seeds if is_trained(run_directory(comparison.work_dir, name, seed))]
+
+
 def budget_of(comparison: Comparison, arm: Arm, seed: int) -> dict:
     """The arm's budget in steps or seconds; for a step-matched arm the steps that the other took with the same seed, on
     its clock."""
@@ -81,11 +98,10 @@ class Calibration:
 
         None when it was checked for these runs already, or when none has been finished.
         """
-        file = self._file(name)
-        seeds = [seed for seed in self._comparison.seeds if is_trained(self._run(name, seed))]
-        made = read_json(file)
-        if not seeds or (made["end"] and made["end"]["seeds"] == seeds):
+        if is_checked(self._comparison, name):
             return None
+        file, seeds = self._file(name), finished_seeds(self._comparison, name)
+        made = read_json(file)
         designer = self._run(name, seeds[0]) / "checkpoint.pth"
         measured = self._measure(name, self._comparison.arms[name].budget, made["steps"], designer)
         drift = measured["cost"] - 1

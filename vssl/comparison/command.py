@@ -3,10 +3,12 @@
 import argparse
 from pathlib import Path
 
+from vssl.comparison.cluster import FOLDER, Cluster
 from vssl.comparison.execute import execute
 from vssl.comparison.jobs import execute_in_jobs
 from vssl.comparison.key_checks import check_arm
 from vssl.comparison.listing import format_plan
+from vssl.comparison.on_cluster import execute_on_cluster
 from vssl.comparison.plan import Comparison, read_comparison
 from vssl.comparison.workers import Workers, default_workers
 from vssl.compat import add_note
@@ -50,8 +52,15 @@ def _run(comparison: Comparison, options: argparse.Namespace, workers: Workers, 
     def after_each() -> None:
         report(comparison, command, page=False)
 
+    if options.slurm and options.executor is None:
+        raise ValueError("--slurm is for jobs of a cluster; give --executor slurm too")
+    cluster = None
+    if options.executor is not None:
+        cluster = Cluster(options.executor, comparison.work_dir / FOLDER, options.slurm, options.jobs)
     try:
-        if options.jobs == 1:
+        if cluster is not None:
+            execute_on_cluster(comparison, workers, cluster, options.arms, after_each)
+        elif options.jobs in (None, 1):
             execute(comparison, workers, options.arms, after_each=after_each)
         else:
             execute_in_jobs(comparison, workers, options.jobs, options.arms, after_each)

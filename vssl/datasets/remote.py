@@ -21,6 +21,10 @@ from vssl.whole_files import whole
 
 CHUNK = 16 * 2**20  # bytes of one request
 LONGEST_WAIT = 30.0  # seconds between two tries
+NO_RANGES = (
+    "the server does not answer requests for ranges of bytes, by which single images are read. Put the files on one "
+    "that does (nginx, Apache, a bucket; Python's http.server does not), or copy them to this machine"
+)
 _jitter = random.Random()  # not the global generator, which belongs to the run
 
 Answer = TypeVar("Answer")
@@ -71,12 +75,30 @@ class RemoteFolder:
         def once() -> bytes:
             content = self._files().cat_file(url, start=start, end=end)
             if end is not None and len(content) > end - start:
-                raise RemoteError(f"{url}: the server does not answer requests for ranges of bytes; copy the files")
+                raise RemoteError(f"{url}: {NO_RANGES}")
             if end is not None and len(content) < end - start:
                 raise ConnectionError(f"{len(content)} of {end - start} bytes came")
             return content
 
         return self._tried(url, once)
+
+    def check_ranges(self, name: str) -> None:
+        """Ask for one byte inside of a file.
+
+        Raises:
+            RemoteError: the server would send the whole file instead; or see `read`.
+        """
+        url = f"{self.url}/{name}"
+
+        def once() -> None:
+            try:
+                with self._files().open(url, cache_type="none") as file:
+                    file.seek(1)
+                    file.read(1)  # unlike `cat_file` it looks at the answer's head before it takes the content
+            except ValueError as error:
+                raise RemoteError(f"{url}: {NO_RANGES}") from error
+
+        self._tried(url, once)
 
     def size(self, name: str) -> int:
         """Bytes of a file. Raises RemoteError, see `read`."""
@@ -86,8 +108,14 @@ class RemoteFolder:
         return size
 
     def names(self, pattern: str) -> list[str]:
-        """Names in this folder that match, sorted; only where the protocol can list (s3, not http)."""
+        """Names in this folder that match, sorted; only where the protocol can list (s3, not http).
+
+        Raises:
+            RemoteError: there is no such bucket or folder, or see `read`.
+        """
         found = self._tried(self.url, lambda: self._files().glob(f"{self.url}/{pattern}"))
+        if not found:
+            self._tried(self.url, lambda: self._files().ls(self.url))  # which says of a bucket that it is not there
         return sorted(path.rpartition("/")[2] for path in found)
 
     def fetch(self, name: str, size: int, target: Path) -> None:
@@ -158,6 +186,9 @@ def _passes(error: Exception) -> bool:
         return status >= 500 or status in (408, 429)
     if isinstance(error, (FileNotFoundError, PermissionError)):
         return False
+    botocore = {kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "botocore.exceptions"}
+    if botocore & {"ConnectionError", "HTTPClientError"}:  # of s3; they are no OSErrors
+        return True
     return isinstance(error, (OSError, TimeoutError)) or type(error).__module__.split(".")[0] in ("aiohttp", "fsspec")
 
 

@@ -1,4 +1,4 @@
-"""Designers φ: they construct the task. They see images, never labels."""
+"""Designers φ: they make the views and masks of a batch. They see images, never labels."""
 
 from vssl.designers.base import Construction, Designer, Identity
 from vssl.designers.candidates import CandidateDesigner

@@ -83,6 +83,20 @@ class Designer(nn.Module):
         """One construction of each kind that this designer can make, to be tried before a run."""
         yield self(images, draws)
 
+    def describe(self, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Any]:
+        """What the views of `images` are drawn from now, as plain values for ``policy.jsonl``; empty: nothing to tell.
+
+        The policy page reads ``views`` (`PolicyDesigner.describe`) and ``strengths`` (`CandidateSearch.describe`).
+        """
+        return {}
+
+    def learned_numbers(self) -> tuple[list[dict[str, str]], list[nn.Parameter]]:
+        """The numbers of φ that mean something one by one: their labels, and the parameters that hold them in order.
+
+        A run records the gradient of each. Where there are none, as in a network, it records the norm alone.
+        """
+        return [], []
+
     def project(self) -> None:
         """Called after each optimizer step: takes φ back to where it has an effect. Most designers need nothing."""
 

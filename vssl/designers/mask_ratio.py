@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -87,6 +88,9 @@ class MaskRatio(Designer):
         if (own := objective.own_mask_ratio()) is None or abs(own - self.start) > 1e-9:
             raise ValueError(f"MaskRatio start={self.start}, but {type(objective).__name__} hides {own}")
         self.views.check(objective)
+
+    def describe(self, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Any]:
+        return self.views.describe(images)
 
     def project(self) -> None:
         """Keeps φ where the sigmoid still moves, and the views' φ where theirs has an effect."""

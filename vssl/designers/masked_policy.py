@@ -1,9 +1,10 @@
 """`MaskedPolicy`: a learned policy makes the views, a blur mask is laid over them, and both are trained together."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from vssl.designers.base import Construction, Designer
 from vssl.designers.blur_mask import MaskDesigner
@@ -41,6 +42,12 @@ class MaskedPolicy(Designer):
         masked = self.mask.masked(drawn.views)
         penalty, statistics = drawn.penalty + masked.penalty, drawn.statistics | masked.statistics
         return Construction(masked.views, penalty, statistics, masked.mask, drawn.weights)
+
+    def describe(self, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Any]:
+        return self.policy.describe(images)
+
+    def learned_numbers(self) -> tuple[list[dict[str, str]], list[nn.Parameter]]:
+        return self.policy.learned_numbers()
 
     def project(self) -> None:
         self.policy.project()

@@ -1,7 +1,7 @@
 """Designers that learn the augmentation policy: one for the whole stream, or one that looks at each image."""
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vssl.designers.base import Construction, Designer
+from vssl.designers.drawn_numbers import drawn_numbers
 from vssl.designers.regularisers import PolicyPenalty
 from vssl.draws import Draws
 from vssl.views.gates import likelihood_weights
@@ -102,6 +103,11 @@ class PolicyDesigner(Designer):
         split = len(self.recipe.global_plans)
         return Recipe(plans[:split], plans[split:])
 
+    @torch.no_grad()
+    def describe(self, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Any]:
+        """``views``: the numbers and gates of each kind of view, at the start and now (`drawn_numbers`)."""
+        return {"views": drawn_numbers(self.recipe, self.space, self.distributions(images))}
+
     def _statistics(self, distributions: list[Distribution]) -> dict[str, Tensor]:
         """Mean range and probability of each number, from the first view of each group."""
         statistics = {}
@@ -131,6 +137,18 @@ class GlobalPolicy(PolicyDesigner):
 
     def rows(self, images: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "1 numbers"]]:
         return list(self.raw)
+
+    def learned_numbers(self) -> tuple[list[dict[str, str]], list[nn.Parameter]]:
+        """Offsets in logits: of one ``end`` ("centre" or "spread" of the two ends of a magnitude's range, or
+        "probability") of one ``name`` in one ``group``."""
+        labels = []
+        for group in self.space.groups:
+            plan = self.recipe.plans[self.space.group_of_view.index(group)]
+            names = [magnitude.name for magnitude in plan.magnitudes]
+            ends = [("centre", names), ("spread", names), ("probability", plan.gates)]
+            group_name = self.space.group_names[group]
+            labels += [{"group": group_name, "name": name, "end": end} for end, of in ends for name in of]
+        return labels, list(self.raw)
 
     @torch.no_grad()
     def project(self) -> None:

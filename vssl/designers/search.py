@@ -6,6 +6,7 @@ The value of each candidate's step tells the distribution which choices to favou
 """
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -117,6 +118,17 @@ class CandidateSearch(CandidateDesigner):
         self.logits.add_(self.learning_rate * (advantages.view(-1, 1, 1) * score).mean(0))
         self.best.copy_(choices[values.argmax()])
         self._proposed = None
+
+    @torch.no_grad()
+    def describe(self, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Any]:
+        """``strengths``: the choices for each magnitude, their probabilities and the mean strength."""
+        means, choices = self.expected_strengths(), self.strengths.tolist()
+        return {
+            "strengths": [
+                {"name": name, "choices": choices, "probabilities": p, "mean": means[name]}
+                for name, p in zip(self.names, self.logits.softmax(dim=1).tolist(), strict=True)
+            ]
+        }
 
     def expected_strengths(self) -> dict[str, float]:
         """Mean strength of each magnitude under the distribution."""

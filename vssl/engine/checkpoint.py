@@ -140,7 +140,8 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("version") != VERSION:
         found = content.get("version") if isinstance(content, dict) else None
         raise ValueError(
-            f"checkpoint {path} is not one of this version's training runs (version {found}, not {VERSION})"
+            f"checkpoint {path} is not one of this version's training runs (version {found}, not {VERSION}); go on "
+            "with the vssl that its run.json names, or start again with --overwrite"
         )
     return content
 

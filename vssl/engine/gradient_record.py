@@ -7,13 +7,12 @@ import torch
 from torch import Tensor
 
 from vssl.designers.base import Designer
-from vssl.engine.designer_parts import learned_numbers, policy_of
 
 
 class GradientRecord:
     """Adds up the designer's gradient over meta steps; sums stay on the device until they are taken.
 
-    For a `GlobalPolicy` per parameter; for networks the norm alone, since their weights mean nothing one by one.
+    Of each of `Designer.learned_numbers`; for networks the norm alone, since their weights mean nothing one by one.
     Gradients are of (value − penalties), so that positive means: more of it is worth more.
     """
 
@@ -21,9 +20,8 @@ class GradientRecord:
         self.n: int
         self.sums: list[Tensor | float]
         self.before: Tensor | float
-        self.labels = learned_numbers(designer)
-        few = [] if not self.labels else list(policy_of(designer).raw)
-        self.few, self.all = few, [p for p in designer.parameters() if p.requires_grad]
+        self.labels, self.few = designer.learned_numbers()
+        self.all = [p for p in designer.parameters() if p.requires_grad]
         self._restart()
 
     @torch.no_grad()

@@ -96,7 +96,7 @@ class HorizonUpdate(MetaSchedule):
         self.learner_step, self.budget, self.designer, self.feedback = learner_step, budget, designer, feedback
         self.weights, self.rollouts, self.candidates = dict(weights), rollouts, candidates
         self.horizons = [horizon >> halving for halving in range(halvings, -1, -1)]
-        if unrolls < 1 or (unrolls > 1 and (rollouts > 1 or isinstance(designer, CandidateDesigner))):
+        if unrolls < 1 or (unrolls > 1 and (rollouts > 1 or designer.learns_from_values)):
             raise ValueError(
                 f"value: unrolls={unrolls} with rollouts={rollouts} and {type(designer).__name__}: give 1 or more, and "
                 "above 1 rollouts=1 and a designer that follows pairs of perturbed parameters"

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 from vssl.distributed import any_rank
 
-# signal -> exit code of the command. 75 is EX_TEMPFAIL of sysexits.h: Slurm can be told to requeue on it.
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 75}
+# signal -> exit code of the command. 75 is EX_TEMPFAIL of sysexits.h: Slurm can be told to requeue on it. submitit has
+# Slurm send SIGUSR2.
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 75, signal.SIGUSR2: 75}
 
 
 class Interrupted(KeyboardInterrupt):
@@ -29,7 +30,8 @@ class StopRequest:
         self.signal: int | None = None
 
     def receive(self, number: int, frame) -> None:
-        if self.signal is not None:  # the second time at once: the step or the checkpoint may hang
+        # the second time at once: the step or the checkpoint may hang. But Slurm may send SIGTERM, and SIGUSR2 after it
+        if self.signal is not None and EXIT_CODES[signal.Signals(number)] != 75:
             raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name} a second time; see the last checkpoint")
         self.signal = number
 
@@ -40,7 +42,7 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Inside the block Ctrl-C, SIGTERM and SIGUSR1 are remembered instead of acted upon at once.
+    """Inside the block Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2 are remembered instead of acted upon at once.
 
     Python delivers signals to the main thread only; elsewhere nothing is caught.
     """

@@ -48,12 +48,12 @@ class OneStepHook(Hook):
     has all four alike, and only designed views are probed. An anchor's pull is left out, and a batch is one piece.
 
     Args:
-        interval: learner steps between probes.
-        batch_size: unlabeled images per probe and rank; None for as many as a learner step has.
+        interval: learner steps between one-step probes.
+        batch_size: unlabeled images per one-step probe and rank; None for as many as a learner step has.
         batches: labeled batches for g_down, and as many for the realised drop; None for so many that every image of
             either part is in them. Few images make the drops noise (docs/benchmark.md, "Does the predicted drop
             happen?").
-        feedback: for measuring alone, in a run that has no designer update; its heads are fitted anew at every probe.
+        feedback: for measuring alone, in a run that has no designer update; its heads are fitted anew each time.
     """
 
     priority = "LOW"
@@ -161,7 +161,7 @@ def one_step_hooks(settings: dict[str, Any] | None, feedback: Feedback | None = 
 class _OwnFeedback:
     """Feedback that only measures.
 
-    Each fit begins from the same heads, on images placed by the step: it does not depend on earlier probes, and a
+    Each fit begins from the same heads, on images placed by the step: it does not depend on earlier ones, and a
     resumed run measures what the uninterrupted one would have.
     """
 
@@ -181,7 +181,7 @@ class _OwnFeedback:
 
 
 class _Batches(NamedTuple):
-    """What one probe looks at: unlabeled images, and per task labeled batches for g_down and for the realised drop."""
+    """What a one-step probe looks at: unlabeled images, and labeled ones per task for g_down and the realised drop."""
 
     images: Tensor
     meta: dict[str, list[tuple[Tensor, ...]]]

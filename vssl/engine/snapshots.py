@@ -21,7 +21,7 @@ from vssl.distributed import rank_and_size
 from vssl.draws import Draws
 from vssl.engine.checkpoint import same_random_state
 from vssl.engine.config import ConfigError
-from vssl.engine.designer_parts import describe_policy, matched_random
+from vssl.engine.designer_parts import matched_random
 from vssl.engine.gradient_record import GradientRecord
 from vssl.engine.image_worth import record_image_worth
 from vssl.engine.mask_analysis import analyse_masks, write_mask_analysis
@@ -111,7 +111,7 @@ class SnapshotHook(Hook):
                     arrays[name] = pixels(made.views.global_crops[0])
                 if made is not None and made.mask is not None:
                     arrays["mask" if name == "designed" else "matched_random_mask"] = _mask(made)
-            described = describe_policy(loop.designer, self.panel)
+            described = loop.designer.describe(self.panel)
             # what the snapshot itself cost; the clock of the budget stands still meanwhile
             arrays["cost_seconds"] = np.asarray(time.perf_counter() - start)
             save_arrays(self._file(loop), arrays)

@@ -75,7 +75,7 @@ def train(
         FileExistsError: `work_dir` holds a run already and it is to be neither continued nor replaced, or another
             process is writing there.
         NonFiniteError: a loss or gradient was not finite; the last checkpoint is intact.
-        Interrupted: Ctrl-C, SIGTERM or SIGUSR1 came; a checkpoint of the last finished step is written.
+        Interrupted: Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2 came; a checkpoint of the last finished step is written.
     """
     check_training_config(config)
     work_dir = Path(work_dir)

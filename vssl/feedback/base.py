@@ -72,6 +72,7 @@ class FeedbackTask(nn.Module, ABC):
 
     @property
     def has_targets(self) -> bool:
+        """Whether the task can be solved by ``evaluator="ridge"``."""
         return type(self).targets is not FeedbackTask.targets
 
 
@@ -87,6 +88,7 @@ def every(labels: Tensor, stride: int) -> Tensor:
 
 
 def checked_stride(stride: int) -> int:
+    """`stride`, in pixels of the labels; ValueError below 1."""
     if stride < 1:
         raise ValueError(f"label_stride={stride} must be 1 or more")
     return stride

@@ -153,7 +153,15 @@ class Feedback(nn.Module):
         return total, gradient
 
     def loss(self, backbone: TimmBackbone, name: str, images: Tensor, labels: Tensor) -> Float[Tensor, ""]:
-        """L_down of task `name` on a batch, with a graph to the aligned parameters."""
+        """L_down of task `name` on a batch, with a graph to the aligned parameters.
+
+        Args:
+            images: (B, 3, H, W) in [0, 1].
+            labels: (B, …), as the task's dataset gives them.
+
+        Raises:
+            RuntimeError: ``evaluator="ridge"``, and `fit_heads` was not called yet.
+        """
         task, features = self.tasks[name], _features(backbone, images)
         if self.evaluator == "heads":
             return task.loss(features, labels)
@@ -234,6 +242,7 @@ class Feedback(nn.Module):
         return {"optimizer": optimizer, "pools": pools, "fitted_steps": self.fitted_steps}
 
     def load_extra_state(self, state: dict) -> None:
+        """Takes what `extra_state` gave. The labeled images that ridge heads are solved on are read again."""
         if self.optimizer is not None:
             self.optimizer.load_state_dict(state["optimizer"])
         self.fitted_steps = state["fitted_steps"]

@@ -55,6 +55,7 @@ class NormalImages(AnnotatedImages):
 
     @staticmethod
     def mirrored(normals: np.ndarray) -> np.ndarray:
+        """Of normals whose pixels were flipped left to right, (H, W, 3): x points the other way."""
         return normals * np.array([-1, 1, 1], normals.dtype)
 
 

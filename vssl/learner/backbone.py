@@ -166,11 +166,17 @@ class TimmBackbone(nn.Module):
         export_backbone(self, path, card)
 
     def class_token(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch dim"]:
+        """The class token of normalised tokens.
+
+        Raises:
+            ValueError: the model has none.
+        """
         if not self.has_class_token:
             raise ValueError(f"{self.name} has no class token; use pooled patch tokens instead")
         return tokens[:, 0]
 
     def patch_tokens(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch patches dim"]:
+        """The tokens of the patches, row by row of the grid: without class token and registers."""
         return tokens[:, self.num_prefix_tokens :]
 
     def _keep(self, tokens: Tokens, keep: Int[Tensor, "batch kept"]) -> Tokens:

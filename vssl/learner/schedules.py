@@ -9,12 +9,20 @@ import math
 
 
 def linear(start: float, end: float, progress: float) -> float:
-    """From `start` at progress 0 to `end` at progress 1 on a straight line."""
+    """From `start` at progress 0 to `end` at progress 1 on a straight line.
+
+    Raises:
+        ValueError: progress below 0. Above 1 it counts as 1.
+    """
     return start + (end - start) * _checked(progress)
 
 
 def cosine(start: float, end: float, progress: float) -> float:
-    """From `start` at progress 0 to `end` at progress 1 on half a cosine: flat at both ends."""
+    """From `start` at progress 0 to `end` at progress 1 on half a cosine: flat at both ends.
+
+    Raises:
+        ValueError: progress below 0. Above 1 it counts as 1.
+    """
     return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * _checked(progress)))
 
 

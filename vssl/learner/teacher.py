@@ -39,6 +39,7 @@ class EMATeacher(nn.Module):
             ema_update(head, modules[name], momentum)
 
     def train(self, mode: bool = True) -> "EMATeacher":
+        """Stays in eval mode, whatever `mode` is: the teacher has neither dropout nor drop-path."""
         return super().train(False)
 
 

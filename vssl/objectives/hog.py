@@ -53,7 +53,11 @@ class HOG(Target):
     def histograms(
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch values cell_rows cell_columns"]:
-        """Of each cell; values are (channel, direction)."""
+        """Each cell's histogram of gradient directions, one for each colour channel.
+
+        A histogram is ``bins`` numbers from 0 on, whose length as a vector is below 1. A cell's values are (channel,
+        direction), flattened.
+        """
         batch = len(images)
         padded = F.pad(images, (1, 1, 1, 1), mode="reflect").flatten(0, 1).unsqueeze(1)
         kernels = torch.stack([self.sobel, self.sobel.T]).unsqueeze(1).to(images.dtype)

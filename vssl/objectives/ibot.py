@@ -107,6 +107,7 @@ class IBOT(DINO):
 
     @property
     def patch_head(self) -> DINOHead:
+        """The head of the patch tokens: that of the class token with ``shared_head=True``."""
         return self.head if self.own_patch_head is None else self.own_patch_head
 
     def _begin_global(

@@ -43,6 +43,16 @@ def random_mask(
     With `scores`, the hidden patches are drawn one by one without replacement, each with odds exp(score): those with
     the largest u^(1/odds), u uniform (Efraimidis and Spirakis 2006), which is Gumbel top-k. Scores of 0 change nothing,
     to the last bit.
+
+    Args:
+        mask_ratio: share of hidden patches, in [0, 1].
+        scores: (batch, patches), logarithms of the patches' odds to be hidden; None: all alike.
+
+    Returns:
+        The visible patches' indices and the hidden ones', (batch, visible) and (batch, hidden), in the order drawn.
+
+    Raises:
+        ValueError: no patch would be visible, or none hidden; or not one score for each patch.
     """
     kept = _visible(patches, mask_ratio)
     if scores is None:

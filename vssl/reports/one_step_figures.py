@@ -54,7 +54,7 @@ def _scatter(axes: Axes, rows: list[dict]) -> None:
     axes.set_ylabel("realised drop, × 10⁻³", fontsize=8)
     designed = select(rows, views="designed")
     found = correlation(*([row[key] for row in designed] for key in ("predicted", "realised")))
-    text = "too few probes for a correlation" if found is None else f"designed views: {format_r(found)}"
+    text = "too few one-step probes for a correlation" if found is None else f"designed views: {format_r(found)}"
     axes.set_title(f"{text}, n = {len(designed)}", loc="right", fontsize=8, weight="normal", color="#444444")
     axes.tick_params(labelsize=8)
 
@@ -81,8 +81,8 @@ def one_step_table(rows: list[dict]) -> str:
                 lines.append([first, kind, *_cells(select(of_both, views=kind), base, kind)])
     probes = len({row["step"] for row in rows})
     note = (
-        f"{probes} probes, each of one step. Drops in 10⁻³ of the task's loss, positive: the loss falls. r and "
-        "differences with 95 % intervals over probes; a difference is taken probe by probe, green: a larger drop."
+        f"{probes} one-step probes. Drops in 10⁻³ of the task's loss, positive: the loss falls. r and differences with "
+        "95 % intervals over one-step probes; a difference is taken within each of them, green: a larger drop."
     )
     return table(header, lines) + absent(note)
 
@@ -99,7 +99,7 @@ def _cells(rows: list[dict], base: list[dict], kind: str) -> list[str]:
 
 
 def difference_to_base(rows: list[dict], base: list[dict]) -> PairedDifference | None:
-    """Realised drop minus that of the base views, probe by probe; None without a common probe."""
+    """Realised drop minus that of the base views, within each one-step probe; None where no two share one."""
     ours, theirs = ({row["step"]: row["realised"] for row in of} for of in (rows, base))
     return paired_difference(ours, theirs) if set(ours) & set(theirs) else None
 
@@ -112,7 +112,7 @@ def _difference(rows: list[dict], base: list[dict]) -> str:
         return "0, the same views"
     mean = format_number(MILLI * difference.mean, 3, signed=True)
     if difference.low is None:
-        return f"{mean} (one probe)"
+        return f"{mean} (one measurement)"
     low, high = (format_number(MILLI * end, 3) for end in (difference.low, difference.high))
     unclear = difference.n < ENOUGH_PAIRS or difference.low <= 0 <= difference.high
     kind = "" if unclear else "better" if difference.mean > 0 else "worse"

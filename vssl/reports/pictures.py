@@ -14,7 +14,7 @@ from vssl.reports.markup import absent, image, table
 from vssl.reports.runs import PREDICTIONS_FILE
 from vssl.scores import FORMER_PICTURES
 
-IGNORED = 255
+IGNORED = 255  # of the arrays that probes keep; reports import no data set
 _NO_LABEL = (225, 225, 225)
 _SCALE_COLOURS = colormaps["viridis_r"]  # low is bright
 _SAMPLES = 4

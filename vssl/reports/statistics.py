@@ -232,3 +232,9 @@ def whole_run(policy: list[dict]) -> list[dict]:
 def _labels(interval: dict) -> list[str]:
     several = len({p["group"] for p in interval["parameters"]}) > 1
     return [f"{p['end']} of {p['name']}" + (f" ({p['group']})" if several else "") for p in interval["parameters"]]
+
+
+def moving_mean(values: np.ndarray, share: float = 0.12) -> np.ndarray:
+    """Centred moving mean over `share` of the points; shorter windows at the ends."""
+    half = round(share * len(values) / 2)
+    return np.array([values[max(i - half, 0) : i + half + 1].mean() for i in range(len(values))])

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vssl.reports.drawing import style
-from vssl.reports.statistics import whole_run
+from vssl.reports.statistics import moving_mean, whole_run
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#7A4FBF", "#8B4513")
 _Z_SHOWN = 4.0  # colours of the heat map end here
@@ -75,12 +75,6 @@ def _label(key: str, wanted: str) -> str | None:
         return "all tasks combined" if key == "cosine" else key
     is_task = wanted.endswith("/") and key.startswith(wanted)
     return key.removeprefix(wanted).replace("/", " and ") if is_task else None
-
-
-def moving_mean(values: np.ndarray, share: float = 0.12) -> np.ndarray:
-    """Centred moving mean over `share` of the points; shorter windows at the ends."""
-    half = round(share * len(values) / 2)
-    return np.array([values[max(i - half, 0) : i + half + 1].mean() for i in range(len(values))])
 
 
 def gradient_figure(policy: list[dict]) -> Figure | None:

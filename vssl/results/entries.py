@@ -12,7 +12,7 @@ from vssl.engine.run_directory import FREE
 from vssl.engine.settings import flat_settings
 from vssl.reports import CALIBRATION_FILE, ORIGIN_FILE, START, read_json
 from vssl.reports.compare.matched_budgets import read_calibration
-from vssl.results.rows import Entry, digest, protocol_of
+from vssl.results.rows import Entry, digest, portable_protocol
 from vssl.scores import described
 from vssl.whole_files import EXPORTED
 
@@ -88,7 +88,7 @@ def _probe_entry(result: dict, file: Path, run_id: Callable[[Path], str | None])
     card, name = result.get("card", {}), result.get("name", result["task"])
     folder = _run_of(result.get("backbone"), file)
     run = None if folder is None else run_id(folder)
-    protocol = protocol_of(result)
+    protocol = portable_protocol(result)
     # A run's results stay its own where two arms end with the same weights.
     owner = run or result.get("weights") or result.get("protocol") or result.get("backbone")
     columns = {

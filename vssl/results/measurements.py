@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from vssl.reports import START
-from vssl.results.rows import digest, protocol_of
+from vssl.results.rows import digest, portable_protocol
 from vssl.results.store import Store
 from vssl.scores import Score
 
@@ -128,7 +128,7 @@ def is_start(run: Mapping[str, Any]) -> bool:
 
 def different_protocols(ours: Measurement, theirs: Measurement) -> list[str]:
     """Keys of the cards that differ."""
-    one, other = protocol_of(ours.result), protocol_of(theirs.result)
+    one, other = portable_protocol(ours.result), portable_protocol(theirs.result)
     return sorted(key for key in {**one, **other} if one.get(key) != other.get(key))
 
 

@@ -39,8 +39,8 @@ class Entry:
         return f"probe {self.columns['probe']} of {self.columns['backbone']}, seed {self.columns['seed']}"
 
 
-def protocol_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """A result's protocol: its card without backbone, seed, versions and device, and without where the data lie."""
+def portable_protocol(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A result's card without what differs between machines: backbone, seed, versions, device, the data's place."""
     card = {key: value for key, value in result.get("card", {}).items() if key not in _NOT_PROTOCOL}
     if isinstance(card.get("data"), Mapping) and len(card["data"]) > 1:
         card["data"] = {key: value for key, value in card["data"].items() if key != "root"}

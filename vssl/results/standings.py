@@ -13,7 +13,7 @@ from vssl.reports.metrics import format_difference, format_number, format_p
 from vssl.reports.statistics import adjust_p_values, paired_difference, summarise
 from vssl.results.lists import headline
 from vssl.results.measurements import Group, Measurement, groups, is_start, label_of
-from vssl.results.rows import digest, protocol_of
+from vssl.results.rows import digest, portable_protocol
 
 
 def backbone_tables(found: Sequence[Measurement]) -> list[dict[str, Any]]:
@@ -57,7 +57,7 @@ def _column(one: Measurement, name: str) -> dict[str, Any]:
 
 
 def _card(one: Measurement) -> dict[str, Any]:
-    return {"protocol": one.row["protocol"], "card": protocol_of(one.result)}
+    return {"protocol": one.row["protocol"], "card": portable_protocol(one.result)}
 
 
 def _row(group: Group, columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

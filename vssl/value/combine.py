@@ -33,7 +33,11 @@ class WeightedSum(nn.Module):
         return _total(self.scaled(gradients).values())
 
     def scaled(self, gradients: Mapping[str, Gradient]) -> dict[str, list[Tensor]]:
-        """α_i g_i by task, in the order of the weights."""
+        """α_i g_i by task, in the order of the weights, with the shapes of the parameters of S.
+
+        Raises:
+            ValueError: the tasks are not those of the weights.
+        """
         if gradients.keys() != self.weights.keys():
             raise ValueError(
                 f"gradients of tasks {sorted(gradients)} but weights for {sorted(self.weights)}; give a weight per task"

@@ -59,7 +59,7 @@ class Unroll:
         return self.age % self.stretches == 0
 
     def through(self, directions: Float[Tensor, "pairs parameters"]) -> Float[Tensor, "pairs parameters"]:
-        """The sums of ε with those of the next stretch."""
+        """By how much each pair is perturbed since its stretches began: earlier ε plus the next one's, `directions`."""
         earlier = None if self.begins else self.total  # a checkpoint is read on the CPU
         self.total = directions if earlier is None else earlier.to(directions) + directions
         self.age += 1

@@ -1,4 +1,4 @@
-"""The meta-gradient: how the value of a learner step changes with the task construction φ.
+"""The meta-gradient: how the value of a learner step changes with the designer φ.
 
 ∂f(g_pre)/∂φ is a mixed second derivative of the SSL loss, in φ and in θ_S. Only the tail of the learner (last K
 blocks, final norm, SSL head, loss) depends on θ_S, and φ enters the tail only through its inputs, the `state`. So

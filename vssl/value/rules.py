@@ -30,13 +30,17 @@ Preconditioner = Callable[[], Gradient]
 
 
 class Rule:
-    """Base class of the rules: calls `worth` and detaches v. The value keeps a graph if `g_pre` has one."""
+    """Base class of the rules: calls `worth` and detaches v. The value keeps a graph if `g_pre` has one.
+
+    `g_down`, `g_pre` and v are lists of tensors with the shapes of the parameters of S, in their order.
+    """
 
     def __call__(self, g_down: Gradient, g_pre: Gradient, preconditioner: Preconditioner | None = None) -> Valued:
         value, v = self.worth(g_down, g_pre, preconditioner)
         return Valued(value, [x.detach() for x in v])
 
     def worth(self, g_down: Gradient, g_pre: Gradient, preconditioner: Preconditioner | None) -> Valued:
+        """The value f of a step along g_pre, and v = ∂f/∂g_pre. A zero gradient gives 0 and a v without NaN."""
         raise TypeError(f"{type(self).__name__} does not say what a step is worth")
 
 

@@ -74,7 +74,7 @@ def dot(a: Tensor, b: Tensor) -> Float[Tensor, " batch"]:
 
 
 def chunks(images: Tensor) -> list[slice]:
-    """Which rows make a chunk."""
+    """Slices of the rows of `images`: on a CPU about `CHUNK` numbers a thread each, elsewhere all rows in one."""
     rows = len(images)
     if images.device.type == "cpu":
         rows = CHUNK * torch.get_num_threads() // max(1, images[:1].numel())

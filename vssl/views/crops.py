@@ -1,4 +1,4 @@
-"""What a task construction hands to an objective."""
+"""What a recipe or a designer hands to an objective."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""Fixed recipes: the augmentations of DINO, SimCLR and MAE on the device, the baseline's task construction c.
+"""Fixed recipes: the augmentations of DINO, SimCLR and MAE on the device, the baseline's construction.
 
 DINO, two global crops of which the second is sometimes solarized, and small local crops::
 
@@ -55,6 +55,7 @@ class Recipe(nn.Module):
 
     @property
     def plans(self) -> tuple[ViewPlan, ...]:
+        """Of all views: the global crops first."""
         return self.global_plans + self.local_plans
 
     @torch.no_grad()

@@ -22,6 +22,9 @@ def render(
 
     Args:
         images: (B, 3, H, W) in [0, 1].
+        plan: the size of the view, and its ops in their order.
+        numbers: the random numbers of `plan.draw`, one row an image.
+        distribution: turns them into magnitudes and gates; one row for all images, or one an image.
         temperature: of relaxed gates, see `sample_gates`; None: no gradient to the gates' probabilities.
     """
     with torch.autocast(images.device.type, enabled=False):

@@ -33,7 +33,10 @@ class SeparableBlock(NamedTuple):
 def separable(
     images: Images, vertical: Vertical, horizontal: Horizontal
 ) -> Float[Tensor, "batch channels out_height out_width"]:
-    """vertical · image · horizontalᵀ, for each channel. Entries of the matrices that are 0 may get no gradient."""
+    """vertical · image · horizontalᵀ, for each channel of each image, with matrices of its own for each image.
+
+    Entries of the matrices that are 0 may get no gradient. Images larger than 112 pixels a side go by blocks of rows.
+    """
     if max(images.shape[2:]) <= 2 * BLOCK:  # there is little to leave out
         return _products(images, vertical, horizontal)
     return _Separable.apply(images, vertical, horizontal)

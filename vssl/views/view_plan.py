@@ -56,6 +56,7 @@ class GatedOp:
 
     @property
     def gate_name(self) -> str:
+        """What opens the op: its own name, unless it shares a gate."""
         return self.gate or self.op.name
 
 

@@ -70,10 +70,14 @@ class PolicySpace(nn.Module):
 
     @property
     def groups(self) -> range:
+        """The indices of the groups of views, each with offsets of its own."""
         return range(len(self.group_names))
 
     def distribution(self, view: int, offsets: Offsets) -> Distribution:
-        """What a view's magnitudes and gates are drawn from."""
+        """What view number `view` is drawn from: the recipe's numbers, moved by offsets in logits inside their ranges.
+
+        It has as many rows as the offsets: one for all images, or one for each.
+        """
         base = self.plans[view].distribution(offsets.low.device)
         lowest, highest = getattr(self, f"range{view}").unbind(1)
         magnitudes, gates = getattr(self, f"movable_magnitudes{view}"), getattr(self, f"movable_gates{view}")

@@ -18,7 +18,6 @@ from vssl.reports.policy.panel import difference, difference_gain, mask_colours,
 from vssl.reports.policy.policy_page import paper_figures, render_policy_page, write_policy_page
 from vssl.reports.policy.record import read_record
 from vssl.reports.statistics import whole_run
-from vssl.reports.value_figures import moving_mean
 
 ROOT = Path(__file__).parents[3]
 STEPS, IMAGES = [0, 50, 100], 4
@@ -291,11 +290,6 @@ def test_differences_and_masks_become_colours(run):
     assert low == pytest.approx(100 / 255) and high == pytest.approx(200 / 255)
     dark, bright = mask_colours(np.array([[low, high]]), (low, high))[0]
     assert dark.sum() < bright.sum()
-
-
-def test_a_moving_mean_leaves_a_constant_and_a_line_alone():
-    np.testing.assert_allclose(moving_mean(np.ones(50)), 1)
-    np.testing.assert_allclose(moving_mean(np.arange(50.0))[3:-3], np.arange(50.0)[3:-3])
 
 
 # --- bad input ------------------------------------------------------------------------------------------------------

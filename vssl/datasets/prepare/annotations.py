@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image
 
+from vssl.datasets.conventions import IGNORE
 from vssl.datasets.files import UnreadableImage, opened
 from vssl.datasets.threads import in_threads
 from vssl.progress import track
@@ -103,7 +104,7 @@ class ColourMasks:
 
     def __init__(self, classes: ClassList):
         self.classes = classes
-        self._number = np.full(2**24, 255, np.uint8)
+        self._number = np.full(2**24, IGNORE, np.uint8)
         for name, colour in zip(classes.names, classes.colours, strict=True):
             self._number[_packed(np.array([[colour]], np.uint8))[0, 0]] = classes.number(name)
 
@@ -117,7 +118,7 @@ class ColourMasks:
                 )
             pixels = np.asarray(image.convert("RGB"))
         labels = self._number[_packed(pixels)]
-        if (wrong := labels == 255).any():
+        if (wrong := labels == IGNORE).any():
             colour, count = tuple(int(v) for v in pixels[wrong][0]), int(wrong.sum())
             lossy = ". JPEG changes colours; masks must be lossless" if path.suffix.lower() in (".jpg", ".jpeg") else ""
             raise ValueError(
@@ -140,14 +141,14 @@ class NumberMasks:
     """
 
     def __init__(self, classes: ClassList, paths: Sequence[Path], first: int | None = None):
-        ignored = {255, *(int(entry) for entry in classes.ignored if entry.isdecimal())}
+        ignored = {IGNORE, *(int(entry) for entry in classes.ignored if entry.isdecimal())}
         where: dict[int, Path] = {}
         values = track(in_threads(lambda path: np.unique(_numbers(path)).tolist(), paths), "masks", "files", len(paths))
         for path, found in zip(paths, values, strict=True):
             for value in found:
                 where.setdefault(value, path)
         count, used = len(classes.names), sorted(where.keys() - ignored)
-        self.first = _first(used, count, 255 in where, classes.path) if first is None else first
+        self.first = _first(used, count, IGNORE in where, classes.path) if first is None else first
         allowed = set(range(self.first, self.first + count)) | ({0} if self.first else set())
         if wrong := [value for value in used if value not in allowed]:
             raise ValueError(

@@ -21,7 +21,7 @@ def index_remote(source: str, out: str | Path | None) -> Path:
 
     Raises:
         ValueError: no `out`, a source of another form, a broken tar, or no images.
-        RemoteError: a shard cannot be had.
+        RemoteError: a shard cannot be had, or the server does not answer requests for ranges of bytes.
     """
     if out is None:
         raise ValueError(f"--source {source}: give --out, the local folder for its index")
@@ -38,6 +38,7 @@ def index_remote(source: str, out: str | Path | None) -> Path:
             )
     if not begin(out, options, (INDEX,)):
         return out / "dataset.json"
+    remote.check_ranges(names[0])
     rows, others, sizes = [], 0, {}
     for number, name in enumerate(track(names, "indexing", "shards")):
         with tempfile.TemporaryDirectory(dir=out) as folder:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float32
 
-from vssl.datasets.scenes.furniture import CLASSES, UNLABELED, Part, label_of
+from vssl.datasets.scenes.furniture import CLASSES, UNLABELED, SolidPart, label_of
 from vssl.datasets.scenes.layout import Scene
 from vssl.datasets.scenes.materials import Colour, Material
 
@@ -99,7 +99,7 @@ def in_hue(material: Material, hue: float, saturation: tuple[float, float] = (0.
     return replace(material, colours=tuple(_coloured(c, hue, saturation) for c in material.colours), skirting=skirting)
 
 
-def _part_in_hue(part: Part, hues: dict[int, float]) -> Part:
+def _part_in_hue(part: SolidPart, hues: dict[int, float]) -> SolidPart:
     return part if part.label == UNLABELED else replace(part, material=in_hue(part.material, hues[part.label]))
 
 

@@ -39,7 +39,7 @@ UNLABELED = 0
 
 
 @dataclass(frozen=True)
-class Part:
+class SolidPart:
     """One solid of a thing: its shape, look, and annotation value (0..len(CLASSES))."""
 
     solid: Solid
@@ -51,7 +51,7 @@ class Part:
 class Thing:
     """Parts that move together: turned by `yaw` radians about the vertical, then moved to `position` (metres)."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[SolidPart, ...]
     position: Point = (0.0, 0.0, 0.0)
     yaw: float = 0.0
 
@@ -87,7 +87,7 @@ def _box(x0: float, x1: float, y0: float, y1: float, z0: float, z1: float) -> Bo
 
 
 def _thing(name: str, solids: list[tuple[Solid, Material]]) -> Thing:
-    return Thing(tuple(Part(solid, material, label_of(name)) for solid, material in solids))
+    return Thing(tuple(SolidPart(solid, material, label_of(name)) for solid, material in solids))
 
 
 def _legs(w: float, d: float, height: float, thick: float, material: Material) -> list[tuple[Solid, Material]]:
@@ -117,7 +117,7 @@ def table(rng: Generator) -> Thing:
     return replace(thing, parts=thing.parts + _clutter(rng, height, 0.3)) if rng.random() < 0.5 else thing
 
 
-def _clutter(rng: Generator, height: float, reach: float) -> tuple[Part, ...]:
+def _clutter(rng: Generator, height: float, reach: float) -> tuple[SolidPart, ...]:
     """One or two small things on a plate, of no class: annotated 0, as rare things in ADE20K are."""
     parts = []
     for x in (-reach, reach)[: rng.integers(1, 3)]:
@@ -126,7 +126,7 @@ def _clutter(rng: Generator, height: float, reach: float) -> tuple[Part, ...]:
             solid: Solid = Frustum(x, z, height, height + 2.5 * size, size, 0.7 * size)
         else:
             solid = _box(x - size, x + size, height, height + 0.9 * size, z - size, z + size)
-        parts.append(Part(solid, random_material(rng, (plain, stripes, dots), (0.03, 0.1)), UNLABELED))
+        parts.append(SolidPart(solid, random_material(rng, (plain, stripes, dots), (0.03, 0.1)), UNLABELED))
     return tuple(parts)
 
 

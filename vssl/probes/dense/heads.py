@@ -17,6 +17,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vssl.datasets.conventions import IGNORE
 from vssl.probes.dense.losses import ValidDepthLoss
 
 
@@ -121,7 +122,7 @@ class LinearSegHead(DenseHead):
 
     label_field = "gt_sem_seg"
 
-    def __init__(self, in_channels: int, num_classes: int, ignore_index: int = 255, **settings):
+    def __init__(self, in_channels: int, num_classes: int, ignore_index: int = IGNORE, **settings):
         settings.setdefault("loss_decode", dict(type=CrossEntropyLoss, avg_non_ignore=True))
         super().__init__(in_channels, num_classes, ignore_index=ignore_index, out_channels=num_classes, **settings)
 

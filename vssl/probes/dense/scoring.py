@@ -9,6 +9,8 @@ from mmengine.evaluator import BaseMetric
 from mmseg.evaluation import IoUMetric
 from torch import Tensor
 
+from vssl.datasets.conventions import IGNORE
+
 
 class ClassIoU(IoUMetric):
     """mIoU, mAcc and aAcc in percent, per-class IoU, and how many classes the score is about.
@@ -44,7 +46,7 @@ class ClassIoU(IoUMetric):
         }
 
 
-def check_labels(labels: Tensor, classes: int, where: str | None, ignore_index: int = 255) -> None:
+def check_labels(labels: Tensor, classes: int, where: str | None, ignore_index: int = IGNORE) -> None:
     """Refuse label values that are neither a class nor ignored; mmseg's histograms drop them without a word."""
     wrong = labels[(labels != ignore_index) & ((labels < 0) | (labels >= classes))]
     if len(wrong):

@@ -3,6 +3,7 @@
 import numpy as np
 from torch import Tensor
 
+from vssl.datasets.conventions import IGNORE
 from vssl.probes.decoded_images import DenseSplit
 from vssl.probes.dense.base import DenseProbe, rgb
 from vssl.probes.dense.heads import LabeledHead, LinearSegHead
@@ -14,7 +15,7 @@ from vssl.scores import Score
 class SegmentationProbe(DenseProbe):
     """mIoU of a linear head on frozen patch features."""
 
-    task, segmentor, label_fill = "segmentation", Segmentor, 255
+    task, segmentor, label_fill = "segmentation", Segmentor, IGNORE
     head_type: type[LabeledHead] = LinearSegHead
 
     def score_info(self) -> dict[str, Score]:

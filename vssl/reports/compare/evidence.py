@@ -16,7 +16,7 @@ def evidence_of(run: Run) -> dict:
     """What one run says of its value.
 
     one_step: ``{"<task>/<optimizer>": {"r", "predicted", "realised", "n"}}`` of the views that the arm learns from: r
-    is Pearson's between predicted and realised drop over the run's probes (None below 4), the drops are means.
+    is Pearson's between predicted and realised drop over the run's one-step probes (None below 4), the drops are means.
     gradient: per number of a policy ``label``, ``mean``, ``std``, ``snr``, ``z``, ``z_independent``, ``n``.
     """
     rows = select(run.one_step, views="designed")
@@ -83,9 +83,10 @@ def _probe_table(results: dict) -> str:
         rows.append([escape(arm["label"]), *cells])
     text = (
         "Predicted against realised drop of the downstream loss on a third labeled batch, when S takes one step on the "
-        "arm's own views: Pearson's r over the probes of a run, mean over seeds with Student's 95 % interval (on "
-        "Fisher's scale); below it the mean drops, predicted → realised, × 10⁻³. AdamW is the learner's own step, SGD "
-        "one as long. Not counted in the budget; a fixed recipe is measured with feedback that it never learns from."
+        "arm's own views: Pearson's r over the one-step probes of a run, mean over seeds with Student's 95 % interval "
+        "(on Fisher's scale); below it the mean drops, predicted → realised, × 10⁻³. AdamW is the learner's own step, "
+        "SGD one as long. Not counted in the budget; a fixed recipe is measured with feedback that it never learns "
+        "from."
     )
     titles = [f"{task}, {OPTIMIZERS.get(optimizer, optimizer)}" for task, optimizer in (k.split("/") for k in kinds)]
     return (
@@ -97,7 +98,7 @@ def _probe_cell(found: dict | None) -> str:
     if found is None:
         return "–"
     if found["r"] is None:
-        told = "too few probes for r"
+        told = "too few one-step probes for r"
     elif found["low"] is None:
         told = f"r = {format_number(found['r'], 2)} (one seed, no interval)"
     else:

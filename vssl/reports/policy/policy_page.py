@@ -222,7 +222,7 @@ def _one_step(record: Record) -> str:
         "Predicted: −⟨g_down, update⟩ over the aligned parameters S, g_down from the meta pool. Realised: the fall of "
         "the loss on a third labeled batch when S moves by that update, on a copy of the learner. SGD takes a step as "
         "long as AdamW's for the base views. Untrained views: the designer as this run began; flipped: its parameters "
-        "reflected about that start, 2φ₀ − φ. Probes of one step share their batches, so kinds are correlated."
+        "reflected about that start, 2φ₀ − φ. Kinds share the batches of a one-step probe, so they are correlated."
     )
     return figure(drawn and to_svg(drawn, "one-step"), caption, "") + one_step_table(record.one_step)
 

@@ -24,13 +24,13 @@ Size = tuple[int, int]
 
 
 def translate_x(fraction: Magnitude, size: Size) -> Homography:
-    """To the right by a fraction of the width."""
+    """To the right by a fraction of the width, negative: to the left. `size` is (height, width) in pixels."""
     pixels = fraction * size[1]
     return get_translation_matrix2d(torch.stack([pixels, torch.zeros_like(pixels)], dim=1))
 
 
 def translate_y(fraction: Magnitude, size: Size) -> Homography:
-    """Down by a fraction of the height."""
+    """Down by a fraction of the height, negative: up. `size` is (height, width) in pixels."""
     pixels = fraction * size[0]
     return get_translation_matrix2d(torch.stack([torch.zeros_like(pixels), pixels], dim=1))
 

@@ -2,8 +2,11 @@
 
 The arithmetic is kornia's. Brightness, contrast and saturation are the PIL / torchvision versions, which blend with
 black, with the mean luma and with the luma. Each of them clamps to [0, 1], so that a row of them is no affine map of
-the colours and cannot be fused into one; what they cost is kept down by `vssl.views.chunks`. Gradients stand below
-the values that they belong to. A value that reaches a bound of a clamp passes no gradient (`vssl.views.chunks.clamp`).
+the colours and cannot be fused into one; what they cost is kept down by `vssl.views.chunks`.
+
+`OP_gradients`, below an op, turns the gradient of the op's values, (B, 3, H, W), into that of its images, (B, 3, H, W),
+and that of each image's magnitude, (B,). A value that reaches a bound of a clamp passes no gradient
+(`vssl.views.chunks.clamp`).
 """
 
 import math
@@ -78,7 +81,7 @@ def hue(images: Images, turns: Magnitude) -> Images:
 
 
 def hue_gradients(gradient: Images, images: Images, turns: Magnitude) -> Gradients:
-    """The hue is offset + difference / chroma, by which of the channels is the largest."""
+    """For `hue`, in turns. The hue is offset + difference / chroma, by which of the channels is the largest."""
     red, green, blue = images.unbind(1)
     value, low = images.amax(1, keepdim=True), images.amin(1, keepdim=True)
     largest, smallest = ((images == extreme).to(images.dtype) for extreme in (value, low))

@@ -1,0 +1,289 @@
+"""Comparisons whose runs are jobs: by submitit's processes of this machine, and by a stand-in for Slurm's commands."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from contextlib import suppress
+from functools import partial
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import submitit
+from PIL import Image
+from safetensors.torch import load_file
+from submitit.core.submission import process_job
+
+from vssl.commands.compare import parser
+from vssl.comparison import cluster as cluster_module
+from vssl.comparison import default_workers
+from vssl.comparison.cluster import Cluster
+from vssl.comparison.command import run_command
+from vssl.engine.interruption import Interrupted
+
+ROOT = Path(__file__).parents[2]
+
+TRAINING = """
+from mmengine.config import read_base
+
+with read_base():
+    from vssl.configs.scenes.mae_start import *
+
+import preempted
+
+unlabeled.update(root="images/train")
+backbone.update(embed_dim=16, depth=2, aligned_blocks=2)
+objective.update(decoder_dim=16, decoder_heads=2)
+batch_size, threads, budget, checkpoint_interval = 8, 1, dict(steps=6), 100
+log_interval, rankme_interval, sample_views, snapshots, collapse = 1, 0, 0, 0, "off"
+custom_hooks = [dict(type=preempted.Preempted)]
+"""
+
+PREEMPTED = '''
+import os
+import signal
+from pathlib import Path
+
+from mmengine.hooks import Hook
+
+
+class Preempted(Hook):
+    """Slurm's signals for one run, once, in its third step."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        place = Path(runner.work_dir)
+        if runner.train_loop.step == 3 and place.parts[-3:] == ("runs", "fixed", "seed0"):
+            with open("stops", "a") as log:
+                print("once", file=log)
+            if len(open("stops").readlines()) == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGUSR2)
+'''
+
+PROBES = """
+from mmengine.config import read_base
+
+with read_base():
+    from vssl.configs.probes.scenes import *
+
+probes = dict(knn=dict(probes["knn"], data_root="images", train="images/train", val="images/val", k=[2]))
+"""
+
+COMPARISON = """
+start = dict(config="training.py", budget=dict(steps=2))
+arms = dict(
+    fixed=dict(config="training.py"),
+    vpretraining=dict(like="fixed", cfg_options={"objective.mask_ratio": 0.5}),
+)
+budget = dict(steps=6)
+continues = "run"
+seeds = [0]
+probes = "probes.py"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def compare(folder):
+    """tools/compare.py on `COMPARISON`, on a few images of noise."""
+    noise = np.random.default_rng(0)
+    for split, kind, k in product(("train", "val"), ("brick", "wood"), range(6)):
+        Path("images", split, kind).mkdir(parents=True, exist_ok=True)
+        picture = noise.integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(picture).save(Path("images", split, kind, f"{k}.png"))
+    for name, text in {"training": TRAINING, "preempted": PREEMPTED, "probes": PROBES, "compare": COMPARISON}.items():
+        Path(f"{name}.py").write_text(text)
+
+    def run(*arguments: str) -> dict:
+        workers = default_workers()
+        run_command(parser().parse_args(["compare.py", *arguments]), "python tools/compare.py compare.py", workers)
+        return json.loads((Path(arguments[1]) / "results.json").read_text())
+
+    return run
+
+
+@pytest.mark.slow
+def test_runs_as_jobs_are_those_of_one_process_also_when_one_is_preempted(compare, capfd, monkeypatch):
+    """The first run gets Slurm's signals and is requeued."""
+    monkeypatch.setattr(cluster_module, "POLL", 0.1)
+    alone = compare("--work-dir", "alone")
+    shutil.copytree("alone/start", "runs/start")  # and so is no job
+    results = compare("--work-dir", "runs", "--executor", "local", "--jobs", "2")
+    said = capfd.readouterr().out
+    assert said.count(" is done") == 2 and "runs-fixed-seed0: job" in said
+    for arm, about in alone["arms"].items():
+        assert about["runs"]["0"]["scores"] == results["arms"][arm]["runs"]["0"]["scores"]
+        assert about["runs"]["0"]["steps"] == results["arms"][arm]["runs"]["0"]["steps"] == 6
+        a, b = (load_file(f"{place}/{arm}/seed0/backbone.safetensors") for place in ("alone", "runs"))
+        assert all((a[name] == b[name]).all() for name in a)
+    log = "".join(path.read_text() for path in Path("runs/cluster").glob("*_log.out"))
+    assert log.count("Requeued job") == 1
+    assert Path("stops").read_text().count("once") == 1  # the third step was not taken again
+    assert Path("runs/index.html").is_file()
+
+    compare("--work-dir", "runs", "--executor", "local")
+    assert ": job " not in capfd.readouterr().out
+
+
+class Slurm:
+    """Stands in for sbatch, srun, sacct and scontrol. Jobs are run here, when this process waits for them."""
+
+    def __init__(self, folder: Path, monkeypatch):
+        self.folder, self._monkeypatch, self.plays = folder, monkeypatch, []
+        commands = {"sbatch": "echo Submitted batch job $(cat number)", "srun": "exit 1", "sacct": "cat states"}
+        (folder / "bin").mkdir()
+        for name, line in (commands | {"scontrol": 'echo "$@" >> scontrol.log'}).items():
+            (folder / "bin" / name).write_text(f"#!/bin/sh\n{line}\n")
+            (folder / "bin" / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
+        monkeypatch.setattr(cluster_module, "time", SimpleNamespace(sleep=self._wait))
+        monkeypatch.setattr(submitit.SlurmJob, "_results_timeout_s", 0)
+
+    def next_number(self, number: int, **states: str) -> None:
+        Path("number").write_text(f"{number}\n")
+        rows = [f"{job}|{state}|node1" for job, state in states.items()] or [f"{number}|RUNNING|node1"]
+        Path("states").write_text("\n".join(["JobID|State|NodeList", *rows]) + "\n")
+
+    def play(self, number: str) -> None:
+        """What a node does with a job."""
+        array, _, place = number.partition("_")
+        told = {"SLURM_JOB_ID": array, "SUBMITIT_EXECUTOR": "slurm"}
+        told |= {"SLURM_ARRAY_JOB_ID": array, "SLURM_ARRAY_TASK_ID": place} if place else {}
+        handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGCONT, signal.SIGUSR2)}
+        try:
+            with self._monkeypatch.context() as environment:
+                for name, value in told.items():
+                    environment.setenv(name, value)
+                process_job(self.folder / "cluster")
+        finally:
+            for kind, handler in handlers.items():
+                signal.signal(kind, handler)
+
+    def _wait(self, seconds: float) -> None:
+        match self.plays.pop(0):
+            case str(number):
+                with suppress(ValueError):
+                    self.play(number)
+            case error:
+                raise error
+
+
+@pytest.fixture
+def slurm(folder, monkeypatch) -> Slurm:
+    return Slurm(folder, monkeypatch)
+
+
+def written(name: str) -> partial:
+    return partial(Path.write_text, Path(name).absolute(), f"did {name}")
+
+
+def test_an_array_of_jobs_with_what_sbatch_is_told(slurm, capsys):
+    slurm.next_number(7)
+    told = {"partition": "gpu", "gpus_per_node": "1", "cpus_per_task": "8", "time": "240", "mem": "32GB"}
+    cluster = Cluster("slurm", Path("cluster"), told, side_by_side=3)
+    slurm.plays, ended = ["7_0", "7_1"], []
+    with pytest.raises(ChildProcessError, match=r"^b: job 7_1 failed: ValueError: invalid literal .* Log: .*7_1_0_log"):
+        cluster.bring("runs", {"a": written("a"), "b": partial(int, "five")}, lambda: ended.append(1))
+    assert Path("a").read_text() == "did a" and ended == [1]
+    assert "a: job 7_0 is done" in capsys.readouterr().out
+    lines = Path("cluster/7_submission.sh").read_text().splitlines()
+    for line in (
+        "array=0-1%2", "partition=gpu", "gpus-per-node=1", "cpus-per-task=8", "time=240", "mem=32GB", "requeue",
+        "job-name=vssl-runs", "signal=USR2@90", "open-mode=append",
+    ):  # fmt: skip
+        assert f"#SBATCH --{line}" in lines
+    (command,) = (line for line in lines if line.startswith("srun "))
+    assert f"{sys.executable} -u -m submitit.core._submit {slurm.folder / 'cluster'}" in command
+
+
+def test_jobs_outlive_the_command_and_the_next_one_waits_for_them(slurm, capsys):
+    slurm.next_number(21)
+    slurm.plays = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a")})
+    assert "Jobs go on in Slurm: 21 (scancel ends them)" in caught.value.__notes__[0]
+    slurm.next_number(22, **{"21": "RUNNING"})
+    slurm.plays = ["21"]
+    Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a")})
+    assert "a: job 21 of an earlier command is still there" in capsys.readouterr().out
+    assert Path("a").exists() and not Path("cluster/22_submitted.pkl").exists()
+
+
+def test_a_job_that_is_gone_is_sent_again_and_one_that_was_cancelled_is_a_failure(slurm):
+    slurm.next_number(31)
+    slurm.plays = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a")})
+    slurm.next_number(32, **{"31": "TIMEOUT", "32": "CANCELLED"})
+    with pytest.raises(ChildProcessError, match="a: job 32 ended without a result, Slurm's state for it is CANCELLED"):
+        Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a")})
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_run_that_stopped_with_its_checkpoint_is_requeued_or_waits_for_slurm(slurm, number):
+    slurm.next_number(40 + number)
+    slurm.plays = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": partial(stopped, number)})
+    if number == signal.SIGUSR2:
+        with pytest.raises(SystemExit):
+            slurm.play(str(40 + number))
+        assert Path("scontrol.log").read_text() == f"requeue {40 + number}\n"
+    else:
+        slurm.plays = [TimeoutError("Slurm did not end it")]
+        with pytest.raises(TimeoutError, match="Slurm did not end it"):
+            slurm.play(str(40 + number))
+        assert not Path("scontrol.log").exists()
+
+
+def stopped(number: int) -> None:
+    raise Interrupted(number, 3, "runs/fixed/seed0")
+
+
+@pytest.mark.parametrize(
+    ("told", "match"),
+    [
+        ({}, "time=MINUTES is missing"),
+        ({"time": "5", "nodes": "2"}, "nodes=2: a job is one process"),
+        ({"time": "5", "partitoin": "gpu"}, r"Unavailable parameter\(s\): \['partitoin'\]"),
+    ],
+)
+def test_what_sbatch_cannot_be_told_is_refused(slurm, told, match):
+    with pytest.raises(ValueError, match=match):
+        Cluster("slurm", Path("cluster"), told)
+
+
+def test_what_sbatch_refuses_is_one_line(slurm):
+    (slurm.folder / "bin" / "sbatch").write_text("#!/bin/sh\necho Invalid partition name specified >&2\nexit 1\n")
+    with pytest.raises(ValueError, match=r"sbatch refused the jobs: .*Invalid partition name specified"):
+        Cluster("slurm", Path("cluster"), {"time": "5"}).bring("runs", {"a": written("a")})
+
+
+def test_refusals_before_any_job(config, fakes, monkeypatch):
+    Path("compare.py").write_text("\n".join(f"{key} = {value!r}" for key, value in config.items()))
+
+    def run(*arguments: str) -> None:
+        run_command(parser().parse_args(["compare.py", *arguments]), "python tools/compare.py", fakes.workers())
+
+    monkeypatch.setenv("PATH", "")
+    for arguments, match in [
+        (["--slurm", "time=5"], "give --executor slurm too"),
+        (["--executor", "local", "--slurm", "time=5"], "--slurm belongs to --executor slurm"),
+        (["--executor", "local", "--jobs", "0"], "--jobs 0"),
+        (["--executor", "local"], "elapsed seconds, which runs side by side take from each other"),
+        (["--executor", "slurm", "--slurm", "time=5"], "no srun here"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            run(*arguments)
+    assert fakes.trained == [] and not Path("runs/results.json").exists()
