@@ -14,7 +14,15 @@ from vssl.engine.config import build, check_training_config
 ROOT = Path(__file__).parents[1]
 # Qwen1.5: width of the hidden states, and what the paper reports (arXiv 2601.22108)
 ROWS = {"0_5b": (1024, "19.15", "22.67"), "4b": (2560, "56.48", "58.98"), "7b": (4096, "65.26", "66.17")}
-EMBEDDED = ("start", "next_token", "soft_targets", "token_weights", "uniform_smoothing", "self_distillation")
+EMBEDDED = (
+    "start",
+    "next_token",
+    "soft_targets",
+    "token_weights",
+    "word_weights",
+    "uniform_smoothing",
+    "self_distillation",
+)
 
 
 @pytest.mark.parametrize("name", ROWS)
