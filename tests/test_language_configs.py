@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from vssl.commands.probe import main as probe
+from vssl.comparison import read_comparison
 from vssl.engine import load_config
 from vssl.engine.config import build, check_training_config
 
@@ -49,6 +51,13 @@ def test_the_embedded_configs_build_their_parts(name):
     designer = build(config.designer, build(config.recipe))
     designer.attach(torch.nn.ModuleDict({"student": backbone}))
     designer.check(build(config.objective, backbone))
+
+
+@pytest.mark.parametrize("name", ["compare", "one_step", "selection"])
+def test_a_comparison_is_read_and_every_arm_of_it_is_a_config(name):
+    comparison = read_comparison(Config.fromfile(ROOT / f"configs/language/{name}.py").to_dict())
+    for arm in comparison.arms.values():
+        check_training_config(load_config(ROOT / arm.config, arm.cfg_options))
 
 
 def test_gsm8ks_probe_reads_gsm8ks_format(tmp_path, capsys):

@@ -13,4 +13,4 @@ with read_base():
 from vssl.language import WordWeights
 
 designer = dict(type=WordWeights, words=160)
-designer_optimizer.update(lr=0.3)
+designer_optimizer.update(lr=0.1)

@@ -153,10 +153,11 @@ class TokenWeights(TextDesigner):
 
 
 class WordWeights(Designer):
-    """One number for each word of the vocabulary says how much it counts in the loss as a word to be predicted.
+    """One number for each word of the vocabulary says how much the prediction right after this word counts.
 
-    As `TokenWeights`, but it does not look at the learner, so that a learner step costs what it costs without it. A
-    word's weight is `bound` to the power of tanh(φ_word), which is 1 at the start.
+    It does not look at the learner, so that a learner step costs what it costs without it. A weight is `bound` to the
+    power of tanh(φ_word), which is 1 at the start. It depends on what has been read and not on what comes next: the
+    best prediction is the same as without weights. Weights of the word to be predicted would teach wrong odds.
 
     Args:
         words: size of the learner's vocabulary.
@@ -175,7 +176,7 @@ class WordWeights(Designer):
         self._vocabulary = words
 
     def attach(self, learner: nn.Module) -> None:
-        self._vocabulary = learner.student.vocabulary  # type: ignore[union-attr, assignment]  # a CausalLM
+        self._vocabulary = learner.student.vocabulary  # type: ignore[assignment]  # a CausalLM's
 
     def check(self, objective: nn.Module) -> None:
         if len(self.phi) != self._vocabulary:
@@ -185,7 +186,7 @@ class WordWeights(Designer):
             )
 
     def forward(self, tokens: Int[Tensor, "batch length_and_one"], draws: Draws) -> Construction:
-        return _weighted(self.recipe(tokens, draws), self.limit * self.phi[tokens[:, 1:]].tanh())
+        return _weighted(self.recipe(tokens, draws), self.limit * self.phi[tokens[:, :-1]].tanh())
 
 
 class UniformSmoothing(TextDesigner):
