@@ -27,9 +27,10 @@ def test_learner_step_times_every_variant(benchmark, capsys, objective):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")
-@pytest.mark.parametrize("objective", ["dino", "ibot", "dinov2"])
+@pytest.mark.parametrize("objective", ["simclr", "mae", "dino", "ibot", "dinov2"])
 def test_lightlys_step_is_set_beside_ours(benchmark, objective):
-    few = ["--blocks", "as written", "--precisions", "fp32", "--prototypes", "32", "--local-crops", "1", "--lightly"]
+    few = ["--blocks", "as written", "--precisions", "fp32", "--local-crops", "1", "--lightly"]
+    few += [] if objective in ("simclr", "mae") else ["--prototypes", "32"]
     larger = ["--size", "128"]  # lightly refuses to mask grids of a few patches
     result = benchmark("learner-step", "--objective", objective, *few, *SMALL, *larger)
     ours, theirs = result["rows"]
@@ -42,12 +43,7 @@ def test_lightlys_step_is_set_beside_ours(benchmark, objective):
 @pytest.mark.parametrize("objective", ["dino", "ibot", "dinov2"])
 def test_lightlys_loss_of_our_weights_is_ours(objective):
     """With masks of ours, and the targets of a running centre for DINOv2, which lightly has alone."""
-    torch.manual_seed(0)
-    setting = Namespace(
-        objective=objective, model="vit_tiny_patch16_224", size=32, dim=16, depth=2, heads=2, batch=4, local_crops=2,
-        prototypes=24, lightly=True, backend="aot_eager", device=torch.device("cpu"), seed=0,
-    )  # fmt: skip
-    step = TimedLearnerStep(setting)
+    step = timed(objective)
     ours, theirs = step.learner, step.lightly
     if objective == "dinov2":
         ours.objective.centring = "centre"
@@ -57,12 +53,60 @@ def test_lightlys_loss_of_our_weights_is_ours(objective):
     copy_weights(ours.teacher.backbone.vit, ours.objective, theirs.teacher)
     theirs.student["vit"].mask_token.data.fill_(0.0)
     step.views = theirs.views = Views(step.views.global_crops, step.views.local_crops)
-    ours.student.mean.zero_(), ours.student.std.fill_(1), ours.teacher.backbone.mean.zero_()
-    ours.teacher.backbone.std.fill_(1)
+    ours.teacher.backbone.mean.zero_(), ours.teacher.backbone.std.fill_(1)
     ours.eval()
     loss = step.loss()
     theirs._mask = lambda crops: step.state["mask"].unflatten(1, (2, 2))
     assert theirs.loss().item() == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_prototypes_are_dinos_alone(benchmark):
+    with pytest.raises(SystemExit, match="mae has none"):
+        benchmark("learner-step", "--objective", "mae", "--prototypes", "32", *SMALL)
+
+
+@pytest.mark.slow
+def test_lightlys_simclr_with_our_weights_is_ours():
+    """And with our head: theirs has batch norms."""
+    step = timed("simclr")
+    step.lightly.student["vit"].vit.load_state_dict(step.learner.student.vit.state_dict())
+    step.lightly.student["head"] = step.learner.objective.head
+    assert step.lightly.loss().item() == pytest.approx(step.loss().item(), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_lightlys_mae_with_our_weights_is_ours():
+    """With our mask; both decoders have fixed positions, and ours come from timm."""
+    step = timed("mae")
+    theirs, decoder = step.lightly, step.learner.objective.decoder
+    theirs.student["vit"].vit.load_state_dict(step.learner.student.vit.state_dict())
+    loss, state = step.loss(), step.state
+    other = theirs.student["decoder"]
+    for mine, layer in (
+        (decoder.embed, theirs.student["embed"]),
+        (decoder.blocks, other.blocks),
+        (decoder.norm, other.norm),
+        (decoder.predict, theirs.student["predict"]),
+    ):
+        layer.load_state_dict(mine.state_dict())
+    other.mask_token.data.copy_(decoder.mask_token)
+    other.pos_embed.data[:, 1:] = state["positions"]
+    kept = torch.cat([torch.zeros(4, 1, dtype=torch.long), state["keep"] + 1], dim=1)
+    theirs._mask = lambda batch: (kept, state["hidden"] + 1)
+    assert theirs.loss().item() == pytest.approx(loss.item(), rel=1e-5)
+
+
+def timed(objective) -> TimedLearnerStep:
+    """Steps of ours and of lightly's, small; our backbone does not shift or scale the pixels."""
+    torch.manual_seed(0)
+    setting = Namespace(
+        objective=objective, model="vit_tiny_patch16_224", size=32, dim=16, depth=2, heads=2, batch=4, local_crops=2,
+        prototypes=None if objective in ("simclr", "mae") else 24, lightly=True, backend="aot_eager",
+        device=torch.device("cpu"), seed=0,
+    )  # fmt: skip
+    step = TimedLearnerStep(setting)
+    step.learner.student.mean.zero_(), step.learner.student.std.fill_(1)
+    return step
 
 
 def copy_weights(vit, objective, theirs):

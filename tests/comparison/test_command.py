@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from vssl.commands.compare import main
+from vssl.comparison import default_workers
 from vssl.comparison.listing import format_plan
+from vssl.engine.config import ConfigError
 from vssl.results.store import Store
 
 
@@ -116,3 +118,8 @@ def test_a_comparison_that_is_refused_before_any_run_leaves_no_report(config_fil
     assert not any("goes on from here" in note or "index.html" in note for note in caught.value.__notes__)
     assert not Path("runs/index.html").exists()
     compare([config_file], workers)
+
+
+def test_an_option_of_an_arm_is_named_as_the_comparison_names_it():
+    with pytest.raises(ConfigError, match=r"^cfg_options: objective\.pol: objective has no 'pol'; did you mean 'pool'"):
+        default_workers().load_config(Path("configs/scenes/simclr_fixed.py"), {"objective.pol": "class"})

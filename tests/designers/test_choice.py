@@ -58,7 +58,7 @@ def test_options_may_be_designers_which_stay_as_they_are():
 def test_misuse_says_what_is_expected():
     with pytest.raises(ValueError, match=r"1 option\(s\), \['one'\]"):
         choice(one={})
-    with pytest.raises(ValueError, match=r"option 'a' has unknown keys \['weights'\]; it takes recipe, designer"):
+    with pytest.raises(ValueError, match=r"option 'a': unknown key 'weights' .did you mean 'loss_weights'"):
         choice(a=dict(weights={}), b={})
     with pytest.raises(ValueError, match="needs type=a Recipe"):
         choice(a=dict(recipe=dict(type=UNetMask)), b={})

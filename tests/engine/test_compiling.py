@@ -176,7 +176,7 @@ def test_copies_of_a_compiled_learner_are_not_compiled(fixed_config, tmp_path, c
     ("wanted", "message"),
     [
         ("inductor", "compile='inductor'; True, False or a dict"),
-        (dict(backand="inductor"), r"unknown keys \['backand'\]"),
+        (dict(backand="inductor"), r"unknown key 'backand'"),
         (dict(backend="nothing"), "compile.backend='nothing'; this torch has .*inductor"),
         (dict(mode="reduce-overhead"), "compile.mode='reduce-overhead'; choose one of default"),
         (dict(mode="default", options=dict(max_autotune=True)), "mode and options"),

@@ -67,8 +67,12 @@ def test_an_unknown_option_is_named_with_its_neighbour(path, option, message):
             "objective['temprature'] = 1",
             "objective.temprature is not an argument of SimCLR; did you mean 'temperature'",
         ),
+        (
+            "objective['pool'] = 'pach'",
+            "objective.pool='pach'; give one of 'class', 'patch'; did you mean 'patch'",
+        ),
         ("value = dict(rule={'class': 1})", r"value\.rule\.class: a word of Python's"),
-        ("value = dict(perod=3)", r"unknown key 'value\.perod'; did you mean 'period'"),
+        ("value = dict(perod=3)", r"value: unknown key 'perod' \(did you mean 'period'"),
         ("del budget", "has no budget"),
     ],
 )

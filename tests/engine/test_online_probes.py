@@ -143,7 +143,7 @@ def test_the_saved_config_holds_the_probes_too(fixed_config, probed_config, tmp_
         (dict(config="configs/probes/scenes.py", interval=2, count=2), "interval=STEPS or count=TIMES"),
         (dict(config="configs/probes/scenes.py", interval=0), "at least 1"),
         (dict(interval=2), "config=FILE or probes="),
-        (dict(config="configs/probes/scenes.py", every=2), r"unknown keys \['every'\]"),
+        (dict(config="configs/probes/scenes.py", every=2), r"unknown key 'every'"),
     ],
 )
 def test_entries_that_make_no_probe_are_refused(fixed_config, tmp_path, entry, message):

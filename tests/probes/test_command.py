@@ -70,7 +70,7 @@ def test_only_adds_to_earlier_results_and_random_weights_get_their_own_row(backb
         ([CONFIG, "--backbone", "FILE", "--model-args", "img_size=64"], "--model-args needs --model"),
         ([CONFIG, "--backbone", "FILE", "--only", "retrieval"], r"no probes \['retrieval'\]"),
         ([CONFIG, "--backbone", "FILE", "--cfg-options", "steps=3"], "--cfg-options steps"),
-        ([CONFIG, "--backbone", "FILE", "--cfg-options", "probes.knn.neighbours=3"], r"unknown keys \['neighbours'\]"),
+        ([CONFIG, "--backbone", "FILE", "--cfg-options", "probes.knn.neighbours=3"], r"unknown key 'neighbours'"),
         ([CONFIG, "--backbone", "FILE", "--cfg-options", "probes.depth.head.width=3"], "depth.*width"),
         ([CONFIG, "--backbone", "FILE", "--cfg-options", "probes.depth.schedule.steps=3"], "steps"),
         (

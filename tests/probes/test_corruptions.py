@@ -183,7 +183,7 @@ def test_a_probe_sees_the_corrupted_pixels_and_keeps_the_labels(segmentation):
         (dict(names=["rain"]), r"\['rain'\]; some of gaussian_noise, .*jpeg"),
         (dict(severities=[0]), r"\[0\]; some of 1, 2, 3, 4, 5"),
         (dict(names=[]), r"\[\]; some of"),
-        (dict(levels=[1]), r"unknown keys \['levels'\]"),
+        (dict(levels=[1]), r"unknown key 'levels'"),
     ],
 )
 def test_corruptions_that_do_not_exist(folders, given, message):

@@ -56,6 +56,8 @@ def test_best_goes_by_the_mean_over_seeds_in_the_right_direction(store):
     assert best(found, "RMSE", 1).splitlines()[2].split("  ")[1] == "V-Pretraining"  # lower is better
     with pytest.raises(ValueError, match="no result here has the score 'mAP'; there are AbsRel"):
         best(found, "mAP", 1)
+    with pytest.raises(ValueError, match=r"did you mean 'mIoU'\?"):
+        best(found, "miou", 1)
 
 
 def test_two_protocols_are_never_ranked_together(comparison, tmp_path, reprobed):

@@ -180,7 +180,7 @@ def test_a_recipe_has_nothing_to_save():
     [
         ({"n_local": 2}, "2 local crops need a local_size"),
         ({"jitter": {"hue": 0.7}}, r"lowest magnitude of hue is -0.7; it must be in \[-0.5, 0.5\]"),
-        ({"jitter": {"contrats": 0.7}}, r"jitter has unknown keys \['contrats'\]"),
+        ({"jitter": {"contrats": 0.7}}, r"jitter: unknown key 'contrats'"),
         ({"grayscale": 1.2}, "probability of grayscale is 1.2"),
         ({"blur": {"sigma": (0.1, 9.0)}}, r"highest magnitude of blur is 9; it must be in \[0, 4\] \(pixels"),
         ({"blur": {"p": (1.0,)}}, "blur has 1 probabilities; 2 global crops need 2"),

@@ -129,7 +129,7 @@ def break_file(tmp_path, change) -> str:
         (lambda d: d["global"][0]["ops"][0].update(probability=-1), "probability of brightness is -1"),
         (lambda d: d["global"][0]["window"].update(area=[0.5]), r"area is \[0.5\]; it must be \[low, high\]"),
         (lambda d: d["global"][0].pop("flip"), r"missing keys \['flip'\]"),
-        (lambda d: d["global"][0].update(flop=1), r"unknown keys \['flop'\]"),
+        (lambda d: d["global"][0].update(flop=1), r"unknown key 'flop'"),
         (lambda d: d["global"][0]["ops"][0].update(low=None), "global view 0"),
     ],
 )

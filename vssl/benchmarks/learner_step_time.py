@@ -8,7 +8,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from vssl.benchmarks.lightly_step import LightlyStep
+from vssl.benchmarks.lightly_step import lightly_step
 from vssl.benchmarks.result_table import add_parser, prepare, publish
 from vssl.benchmarks.timing import Stopwatch, take_turns
 from vssl.draws import Draws
@@ -17,6 +17,7 @@ from vssl.learner.compiled import as_written, compile_blocks, compiled_code
 from vssl.learner.learner import Learner
 from vssl.objectives import OBJECTIVES
 from vssl.objectives.base import State
+from vssl.objectives.dino import DINO
 from vssl.views.crops import Views
 
 CHOICES = {name.lower(): objective for name, objective in OBJECTIVES.items()}
@@ -65,6 +66,8 @@ class TimedLearnerStep:
         n_local = getattr(arguments, "local_crops", 0) if objective.takes_local_crops else 0
         settings = {"n_local_crops": n_local} if objective.takes_local_crops else {}
         if getattr(arguments, "prototypes", None):
+            if not issubclass(objective, DINO):
+                raise SystemExit(f"--prototypes is for DINO's kind of heads; {arguments.objective} has none")
             settings["out_dim"] = arguments.prototypes
         self.learner = Learner(backbone, objective(backbone, **settings)).to(self.device).train()
         compile_blocks(self.learner, backend=arguments.backend)
@@ -80,7 +83,7 @@ class TimedLearnerStep:
             ),
         )
         wanted = getattr(arguments, "lightly", False)
-        self.lightly = LightlyStep(arguments, sizes, self.views, self.learner.objective) if wanted else None
+        self.lightly = lightly_step(arguments, sizes, self.views, self.learner.objective) if wanted else None
         self.state: State = {}
 
     def loss(self) -> Tensor:

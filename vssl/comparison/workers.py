@@ -43,7 +43,7 @@ def default_workers() -> Workers:
     checked: set[str] = set()  # arms share their data
 
     def load_checked(path: Path, cfg_options: dict) -> Any:
-        config = load_config(path, cfg_options)
+        config = load_config(path, cfg_options, given_as="cfg_options: ")
         check_training_config(config)
         data = repr((config.unlabeled, config.get("feedback")))
         if data not in checked:

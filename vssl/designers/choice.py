@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from vssl.designers.base import Construction, Designer, Identity
 from vssl.designers.candidates import CandidateDesigner
 from vssl.draws import Draws
+from vssl.known_keys import refuse_unknown
 from vssl.parts import build_part
 from vssl.views.recipes import Recipe
 
@@ -41,10 +42,7 @@ class Choice(CandidateDesigner):
         if len(options) < 2:
             raise ValueError(f"Choice has {len(options)} option(s), {list(options)}; it chooses among two or more")
         for name, option in options.items():
-            if unknown := set(option) - set(KEYS):
-                raise ValueError(
-                    f"Choice: option {name!r} has unknown keys {sorted(unknown)}; it takes {', '.join(KEYS)}"
-                )
+            refuse_unknown(option, KEYS, f"Choice: option {name!r}")
         # Sorted: a saved config comes back with its keys sorted, and `chosen` goes by position.
         self.names = sorted(options)
         self.loss_weights = [options[name].get("loss_weights") for name in self.names]

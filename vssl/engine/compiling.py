@@ -8,6 +8,7 @@ from mmengine.config import Config
 from vssl.datasets.stream import on_device
 from vssl.engine.config import ConfigError
 from vssl.engine.snapshots import undisturbed
+from vssl.known_keys import refuse_unknown
 from vssl.learner.compiled import compile_blocks, compiled_code, torch_compile_arguments
 from vssl.learner.learner import Learner
 
@@ -30,8 +31,7 @@ def compile_options(config: Config) -> dict[str, Any] | None:
     if not isinstance(wanted, dict):
         raise ConfigError(f"compile={wanted!r}; True, False or a dict of torch.compile's {', '.join(_OPTIONS)}")
     options = config.to_dict()["compile"]
-    if unknown := sorted(options.keys() - set(_OPTIONS)):
-        raise ConfigError(f"compile has unknown keys {unknown}; it takes {', '.join(_OPTIONS)}")
+    refuse_unknown(options, _OPTIONS, "compile", ConfigError)
     if options.get("mode") not in (None, *_MODES):
         raise ConfigError(f"compile.mode={options['mode']!r}; choose one of {', '.join(_MODES)}")
     if options.get("mode") is not None and options.get("options"):

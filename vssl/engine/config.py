@@ -4,12 +4,12 @@ A config is an mmengine pure-Python file (``with read_base():``, ``type=ClassObj
 what its type accepts before anything is built, so that a misspelt key never costs a run.
 """
 
-import difflib
 import inspect
 import keyword
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mmengine.config import Config
 from mmengine.utils import get_object_from_string
@@ -18,6 +18,7 @@ from vssl.config_files import read_config
 from vssl.engine import ranges
 from vssl.engine.budget import Budget
 from vssl.engine.collapse import ACTIONS
+from vssl.known_keys import nearest, refuse_unknown
 from vssl.options import read_option
 from vssl.parts import install_hint
 
@@ -37,7 +38,7 @@ class ConfigError(ValueError):
     """A config that cannot be run; the message names the file or key, and the fix."""
 
 
-def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
+def load_config(path: str | Path, options: dict[str, Any] | None = None, given_as: str = "--cfg-options ") -> Config:
     """Read a config file and apply ``--cfg-options``.
 
     Args:
@@ -45,6 +46,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
             be an argument that its ``type`` accepts. `OptionText` from a command line is read first; settings may be
             written ``"dict(interval=20)"``. A budget is replaced as a whole, and ``budget.seconds`` takes the place of
             steps, as the other way round.
+        given_as: goes before an option's key in messages.
 
     Raises:
         ConfigError: the file is missing or cannot be run, or an option names an unknown key.
@@ -67,7 +69,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     except ValueError as error:
         raise ConfigError(str(error)) from error
     for key, value in options.items():
-        _check_option(config, key, value)
+        _check_option(config, key, value, given_as)
     limits = {"budget.steps", "budget.seconds"} & options.keys()
     if limits and isinstance(config.get("budget"), dict):
         config.budget = {key: value for key, value in config.budget.items() if key not in ("steps", "seconds")}
@@ -92,30 +94,23 @@ def check_training_config(config: Config) -> None:
             config[key]  # what a config names is imported when it is looked at
     except ImportError as error:
         raise ConfigError(f"{name}: {error}{install_hint(str(error))}") from error
-    for key in config:
-        imported = inspect.ismodule(config[key]) or callable(config[key])
-        if key not in REQUIRED + OPTIONAL and not imported and not key.startswith("_"):
-            raise ConfigError(f"{name}: unknown key {key!r}{_suggest(key, REQUIRED + OPTIONAL)}")
+    imported = {key for key in config if inspect.ismodule(config[key]) or callable(config[key])}
+    given = [key for key in config if key not in imported and not key.startswith("_")]
+    refuse_unknown(given, REQUIRED + OPTIONAL, name, ConfigError)
     for key, choices in CHOICES.items():
         if config.get(key, choices[0]) not in choices:
             raise ConfigError(f"{name}: {key}={config[key]!r} is unknown; choose one of {', '.join(choices)}")
-    for key in config.get("value") or {}:
-        if key not in (known := value_keys()):
-            raise ConfigError(f"{name}: unknown key 'value.{key}'{_suggest(key, known)}")
+    refuse_unknown(config.get("value") or {}, value_keys(), f"{name}: value", ConfigError)
     for key, node, example in (
         ("anchor", config.get("anchor"), "anchor=dict(weight=0.1)"),
         ("backbone.lora", config.backbone.get("lora"), "backbone.lora=dict(rank=8)"),
     ):
         if node is not None and not isinstance(node, dict):
             raise ConfigError(f"{name}: {key}={node!r} is no dict; give {example}, or leave it out")
-    for key in config.get("anchor") or {}:
-        if key not in (known := anchor_keys()):
-            raise ConfigError(f"{name}: unknown key 'anchor.{key}'{_suggest(key, known)}")
+    refuse_unknown(config.get("anchor") or {}, anchor_keys(), f"{name}: anchor", ConfigError)
     if config.get("anchor") and "weight" not in config.anchor:
         raise ConfigError(f"{name}: anchor has no weight; give anchor=dict(weight=0.1), or leave it out")
-    for key in config.backbone.get("lora") or {}:
-        if key not in (known := lora_keys()):
-            raise ConfigError(f"{name}: unknown key 'backbone.lora.{key}'{_suggest(key, known)}")
+    refuse_unknown(config.backbone.get("lora") or {}, lora_keys(), f"{name}: backbone.lora", ConfigError)
     checked = {key: node for key, node in config.to_dict().items() if key != "probes"}  # probes check their own
     for key, node in _typed(checked, ""):
         kind = resolve(node["type"], key)
@@ -124,6 +119,12 @@ def check_training_config(config: Config) -> None:
             if argument != "type" and accepted is not None and argument not in accepted:
                 raise ConfigError(
                     f"{name}: {key}.{argument} is not an argument of {kind.__name__}{_suggest(argument, accepted)}"
+                )
+        for argument, choices in _literals(kind).items():
+            if argument in node and node[argument] not in choices:
+                hint = nearest(node[argument], [choice for choice in choices if isinstance(choice, str)])
+                raise ConfigError(
+                    f"{name}: {key}.{argument}={node[argument]!r}; give one of {', '.join(map(repr, choices))}{hint}"
                 )
     if reserved := next((key for key in _keys(config.to_dict(), "") if keyword.iskeyword(key.split(".")[-1])), None):
         raise ConfigError(f"{name}: {reserved}: a word of Python's cannot be a key of the saved config; rename it")
@@ -213,7 +214,24 @@ def _arguments(kind: Callable[..., Any]) -> list[str] | None:
     return names
 
 
-def _check_option(config: Config, key: str, value: Any) -> None:
+def _literals(kind: Callable[..., Any]) -> dict[str, tuple]:
+    """Arguments of a class whose annotations allow some values alone (``Literal["class", "patch"]``), and these."""
+    try:
+        hints = get_type_hints(vars(kind).get("__init__"))
+    except (TypeError, NameError):  # without a constructor of its own, or annotated with what only type checkers import
+        return {}
+    kinds = {
+        argument: get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        for argument, hint in hints.items()
+    }
+    return {
+        argument: tuple(choice for part in parts for choice in (get_args(part) or (None,)))
+        for argument, parts in kinds.items()
+        if all(get_origin(part) is Literal or part is NoneType for part in parts)
+    }
+
+
+def _check_option(config: Config, key: str, value: Any, given_as: str) -> None:
     node, parts = config, key.split(".")
     for depth, part in enumerate(parts):
         if isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node):
@@ -221,7 +239,7 @@ def _check_option(config: Config, key: str, value: Any) -> None:
             continue
         where = ".".join(parts[:depth]) or "the config"
         if not hasattr(node, "keys"):
-            raise ConfigError(f"--cfg-options {key}: {where} holds {node!r}, it has no {part!r}")
+            raise ConfigError(f"{given_as}{key}: {where} holds {node!r}, it has no {part!r}")
         if part in node:
             node = node[part]
             continue
@@ -237,10 +255,10 @@ def _check_option(config: Config, key: str, value: Any) -> None:
         elif "type" in node:
             known = _arguments(resolve(node["type"], where)) or [part]
         if part not in known:
-            raise ConfigError(f"--cfg-options {key}: {where} has no {part!r}{_suggest(part, known)}")
+            raise ConfigError(f"{given_as}{key}: {where} has no {part!r}{_suggest(part, known)}")
         return
     if hasattr(node, "keys") and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        raise ConfigError(f"--cfg-options {key}={value}: {key} holds settings; give {key}.{next(iter(node), 'KEY')}=…")
+        raise ConfigError(f"{given_as}{key}={value}: {key} holds settings; give {key}.{next(iter(node), 'KEY')}=…")
 
 
 def _instead(config: Config, key: str, value: Any) -> Any:
@@ -264,5 +282,4 @@ def _same_type(one: Any, other: Any, key: str) -> bool:
 
 
 def _suggest(key: str, known: list[str] | tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(set(known)))}"
+    return nearest(key, known) or f"; known: {', '.join(sorted(set(known)))}"

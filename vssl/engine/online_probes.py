@@ -16,6 +16,7 @@ from vssl.distributed import alone, rank_and_size
 from vssl.engine.config import ConfigError, resolve
 from vssl.engine.record_files import append_line, forget_lines_after
 from vssl.engine.snapshots import undisturbed
+from vssl.known_keys import refuse_unknown
 
 FILE = "online_probes.jsonl"
 _KEYS = {"config", "probes", "only", "interval", "count", "cache"}
@@ -122,8 +123,7 @@ def online_probe_hooks(entries: list[dict[str, Any]] | None) -> list[OnlineProbe
 
 def _check(entry: dict[str, Any]) -> None:
     where = f"probes: {dict(entry)!r}"
-    if unknown := sorted(set(entry) - _KEYS):
-        raise ConfigError(f"{where} has unknown keys {unknown}; it takes {sorted(_KEYS)}")
+    refuse_unknown(entry, _KEYS, where, ConfigError)
     if bool(entry.get("config")) == bool(entry.get("probes")):
         raise ConfigError(f"{where}: give config=FILE or probes=dict(name=dict(type=ProbeClass, …)), one of them")
     cadence = [entry.get(key) for key in ("interval", "count") if entry.get(key) is not None]

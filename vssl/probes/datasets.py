@@ -1,4 +1,9 @@
-"""Labeled folders as mmseg and torchvision read them, with the checks that those leave out."""
+"""Labeled folders as mmseg and torchvision read them, with the checks that those leave out.
+
+Probes read through mmseg's datasets, since a published protocol is a list of mmseg's transforms. A designer's feedback
+reads through vssl/datasets/labeled.py, since its crops come from the run's own generators and repeat exactly. Files are
+found, decoded and checked by the same functions in both.
+"""
 
 import os
 from collections.abc import Callable, Sequence

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from vssl.known_keys import refuse_unknown
 from vssl.probes.corruptions import CORRUPTIONS, SEVERITIES
 from vssl.probes.decoded_images import DenseSplit, FolderSplit
 from vssl.scores import Score
@@ -29,8 +30,7 @@ class Robustness:
                 f"corruptions={config!r}; give corruptions={{}} for all, or dict(names=['fog'], severities=[1, 3, 5])"
             )
         settings = {"names": CORRUPTIONS, "severities": SEVERITIES, **config}
-        if unknown := sorted(set(settings) - {"names", "severities"}):
-            raise ValueError(f"corruptions: unknown keys {unknown}; it takes names and severities")
+        refuse_unknown(settings, {"names", "severities"}, "corruptions")
         self.names, self.severities = list(settings["names"]), list(settings["severities"])
         for given, known in ((self.names, tuple(CORRUPTIONS)), (self.severities, SEVERITIES)):
             if not given or len(set(given)) < len(given) or set(given) - set(known):

@@ -2,6 +2,8 @@
 
 import inspect
 
+from vssl.known_keys import refuse_unknown
+
 
 def check_settings(kind: type, settings: dict, where: str) -> None:
     """ValueError for keys that no constructor of `kind` or its bases takes.
@@ -17,6 +19,4 @@ def check_settings(kind: type, settings: dict, where: str) -> None:
         for name, parameter in inspect.signature(vars(base)["__init__"]).parameters.items()
         if parameter.kind in named and name != "self"
     }
-    unknown = sorted(set(settings) - known)
-    if unknown:
-        raise ValueError(f"{where} ({kind.__name__}): unknown keys {unknown}; it takes {sorted(known)}")
+    refuse_unknown(settings, known, f"{where} ({kind.__name__})")

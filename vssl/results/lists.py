@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from vssl.known_keys import nearest
 from vssl.reports.metrics import format_number
 from vssl.results.measurements import Group, Measurement, groups
 from vssl.scores import Score
@@ -50,7 +51,8 @@ def best(found: Sequence[Measurement], metric: str, top: int) -> str:
     with_metric = [one for one in found if metric in one.result["scores"]]
     if not with_metric:
         known = sorted({name for one in found for name in one.result["scores"]})
-        raise ValueError(f"no result here has the score {metric!r}; there are {', '.join(known) or 'no results'}")
+        there = ", ".join(known) or "no results"
+        raise ValueError(f"no result here has the score {metric!r}; there are {there}{nearest(metric, known)}")
     paragraphs = []
     for probe, protocol in dict.fromkeys((one.row["probe"], one.row["protocol"]) for one in with_metric):
         of_protocol = [one for one in with_metric if (one.row["probe"], one.row["protocol"]) == (probe, protocol)]

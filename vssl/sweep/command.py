@@ -1,7 +1,6 @@
 """What ``tools/sweep.py`` does."""
 
 import argparse
-import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from vssl.compat import add_note
 from vssl.config_files import read_config
 from vssl.engine.config import ConfigError
 from vssl.engine.settings import flat_settings
+from vssl.known_keys import nearest
 from vssl.probes.run import build_probes
 from vssl.reports import read_json
 from vssl.scores import Score
@@ -103,9 +103,8 @@ def score_info(sweep: Sweep, probes: Any) -> dict[str, Score]:
     for score in sweep.scores:
         judged = sorted(name for name, info in known.items() if info.better is not None)
         if score not in judged:
-            near = difflib.get_close_matches(score, judged, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it can be one of {', '.join(judged)}"
-            raise ConfigError(f"{sweep.source}: scores: the probes have no score {score!r} to search by; {hint}")
+            hint = nearest(score, judged) or f"; it can be one of {', '.join(judged)}"
+            raise ConfigError(f"{sweep.source}: scores: the probes have no score {score!r} to search by{hint}")
     return {score: known[score] for score in sweep.scores}
 
 

@@ -139,7 +139,7 @@ class TrialConfigs:
 
     def __init__(self, path: Path, fixed: Mapping[str, Any], space: Mapping[str, Parameter], where: str):
         self._path, self._fixed, self._space, self._where = path, dict(fixed), space, f"{where}: space"
-        self._base = load_config(path, self._fixed).to_dict()
+        self._base = load_config(path, self._fixed, given_as="cfg_options: ").to_dict()
 
     def options(self, drawn: Mapping[str, float | int | str]) -> dict[str, Any]:
         """Options for `load_config`, the fixed ones included.
@@ -167,7 +167,7 @@ class TrialConfigs:
         """
         shown = ", ".join(f"{key}={draw!r}" for key, draw in drawn.items())
         try:
-            config = load_config(self._path, self.options(drawn))
+            config = load_config(self._path, self.options(drawn), given_as="")
             check_training_config(config)
             parts = {key.split(".")[0] for key in drawn}
             if parts & {"recipe", "designer"}:
@@ -175,7 +175,7 @@ class TrialConfigs:
             if parts & {"objective", "backbone"}:
                 build(config.objective, build(config.backbone))
         except (ValueError, TypeError, ImportError, AssertionError) as error:
-            said = str(error).removeprefix("--cfg-options ").removeprefix(f"{self._where}: ")
+            said = str(error).removeprefix(f"{self._where}: ")
             raise ConfigError(f"{self._where}: {shown}: {said}") from error
 
     def check_ends(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from vssl.known_keys import refuse_unknown
 from vssl.views.recipes import Recipe
 from vssl.views.space import op_named
 from vssl.views.view_plan import GatedOp, ViewPlan
@@ -105,8 +106,8 @@ def _views(document: Mapping, kind: str, path: str | Path) -> list[ViewPlan]:
     for number, view in enumerate(document.get(kind) or []):
         where = f"{path}: {kind} view {number}"
         try:
-            _keys(view, _VIEW_KEYS | _CROP_KEYS, _VIEW_KEYS)
-            _keys(view["window"], set(_WINDOW), set(_WINDOW))
+            _keys("view", view, _VIEW_KEYS | _CROP_KEYS, _VIEW_KEYS)
+            _keys("window", view["window"], set(_WINDOW), set(_WINDOW))
             window = {name: _pair(view["window"][name], name) for name in _WINDOW}
             ops = tuple(_op(entry) for entry in view["ops"])
             crop = {key: view[key] for key in _CROP_KEYS & view.keys()}
@@ -117,7 +118,7 @@ def _views(document: Mapping, kind: str, path: str | Path) -> list[ViewPlan]:
 
 
 def _op(entry: Mapping) -> GatedOp:
-    _keys(entry, _OP_KEYS, _OP_KEYS - {"gate"})
+    _keys("op", entry, _OP_KEYS, _OP_KEYS - {"gate"})
     return GatedOp(
         op_named(entry["op"]),
         float(entry["low"]),
@@ -133,13 +134,12 @@ def _pair(value, name: str) -> tuple[float, float]:
     return float(value[0]), float(value[1])
 
 
-def _keys(given, known: set[str], needed: set[str]) -> None:
+def _keys(what: str, given, known: set[str], needed: set[str]) -> None:
     if not isinstance(given, Mapping):
         raise ValueError(f"expected keys {sorted(known)}, got {given!r}")
     if missing := needed - set(given):
         raise ValueError(f"missing keys {sorted(missing)}")
-    if unknown := set(given) - known:
-        raise ValueError(f"unknown keys {sorted(unknown)}; known are {sorted(known)}")
+    refuse_unknown(given, known, what)
 
 
 def _resized(plans: list[ViewPlan], count: int | None, size: int | None, path: str | Path) -> list[ViewPlan]:

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vssl.draws import Draws
+from vssl.known_keys import refuse_unknown
 from vssl.views.crops import Views
 from vssl.views.ops.filtering import BLUR
 from vssl.views.ops.photometric import BRIGHTNESS, CONTRAST, GRAYSCALE, HUE, SATURATION
@@ -189,7 +190,7 @@ def _probability(p: PerView, view: int, n_global: int, n_local: int, what: str) 
 def _jitter(jitter: Mapping | None, chance) -> list[GatedOp]:
     if jitter is None:
         return []
-    _known(jitter, {"brightness", "contrast", "saturation", "hue", "p"}, "jitter")
+    refuse_unknown(jitter, {"brightness", "contrast", "saturation", "hue", "p"}, "jitter")
     p = chance(jitter.get("p", 1.0), "jitter")
     ops = []
     for op in (BRIGHTNESS, CONTRAST, SATURATION):
@@ -203,7 +204,7 @@ def _jitter(jitter: Mapping | None, chance) -> list[GatedOp]:
 def _blur(blur: Mapping | None, chance) -> list[GatedOp]:
     if blur is None:
         return []
-    _known(blur, {"sigma", "p"}, "blur")
+    refuse_unknown(blur, {"sigma", "p"}, "blur")
     low, high = blur.get("sigma", BLURRING["sigma"])
     return [GatedOp(BLUR, low, high, chance(blur.get("p", BLURRING["p"]), "blur"))]
 
@@ -211,7 +212,7 @@ def _blur(blur: Mapping | None, chance) -> list[GatedOp]:
 def _solarize(solarize: Mapping | None, chance) -> list[GatedOp]:
     if solarize is None:
         return []
-    _known(solarize, {"threshold", "p"}, "solarize")
+    refuse_unknown(solarize, {"threshold", "p"}, "solarize")
     threshold = solarize.get("threshold", 0.5)
     return [GatedOp(SOLARIZE, threshold, threshold, chance(solarize.get("p", 0.2), "solarize"))]
 
@@ -219,8 +220,3 @@ def _solarize(solarize: Mapping | None, chance) -> list[GatedOp]:
 def _always(op, probability: float) -> list[GatedOp]:
     """An op without a choice of strength: its highest."""
     return [GatedOp(op, op.high, op.high, probability)]
-
-
-def _known(given: Mapping, expected: set[str], what: str) -> None:
-    if unknown := set(given) - expected:
-        raise ValueError(f"{what} has unknown keys {sorted(unknown)}; it takes {sorted(expected)}")

@@ -126,7 +126,7 @@ def test_what_was_kept_for_one_batch_is_not_given_for_the_next(backbone):
     [
         (dict(probe=dict(type=dict)), "SegmentationProbe or DepthProbe"),
         (dict(schedule=dict(type=FullBatch)), "takes a Schedule"),
-        (dict(width=3), r"unknown keys \['width'\]"),
+        (dict(width=3), r"unknown key 'width'"),
     ],
 )
 def test_settings_that_make_no_grid(segmentation, change, message):
