@@ -1,7 +1,6 @@
 """The start of the language study: next-token prediction on worked problems alone, from fresh weights.
 
-It stops while the model solves some problems and not others. What continues it meets the same kind of problems, but among
-other text.
+It stops while the model solves some problems and not others. What continues it meets such problems among other text.
 
 Command:  python tools/prepare_data.py word_problems --largest 10 --steps 1 --distractors 0.8 --test 300
           python tools/train.py configs/language/start.py

@@ -155,8 +155,8 @@ class TokenWeights(TextDesigner):
 class WordWeights(Designer):
     """One number for each word of the vocabulary says how much the prediction right after this word counts.
 
-    It does not look at the learner, so that a learner step costs what it costs without it. A weight is `bound` to the
-    power of tanh(φ_word), which is 1 at the start. It depends on what has been read and not on what comes next: the
+    It does not look at the learner, so that a learner step costs next to nothing more. A weight is `bound` to the power
+    of tanh(φ_word), which is 1 at the start. It depends on what has been read and not on what comes next: the
     best prediction is the same as without weights. Weights of the word to be predicted would teach wrong odds.
 
     Args:
