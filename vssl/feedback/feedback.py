@@ -97,6 +97,11 @@ class Feedback(nn.Module):
         for pool in self.pools.values():
             backbone.grid(pool.train.dataset[0, 0][0][None])
 
+    @property
+    def can_measure(self) -> bool:
+        """Whether L_down can be asked for: its heads have been fitted."""
+        return self.fitted_steps > 0
+
     def fit_heads(self, backbone: TimmBackbone, autocast: Callable = nullcontext) -> dict[str, Tensor]:
         """2a: update the heads on the train pools, features frozen. Returns the last loss per task.
 
