@@ -53,7 +53,7 @@ def test_the_embedded_configs_build_their_parts(name):
     designer.check(build(config.objective, backbone))
 
 
-@pytest.mark.parametrize("name", ["compare", "one_step", "selection"])
+@pytest.mark.parametrize("name", ["compare", "compare_early", "one_step", "selection"])
 def test_a_comparison_is_read_and_every_arm_of_it_is_a_config(name):
     config = Config.fromfile(ROOT / f"configs/language/{name}.py").to_dict()
     comparison = read_comparison({**config, "start": dict(config="start.py")})  # whose file a run has to make first
