@@ -27,7 +27,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 # ATen's and MKL's kernels for older processors; AVX2's only where the processor's own are others. oneDNN's stay below AMX
 # then: torch's bf16 attention takes AMX's from it and refuses to pack for them without its own of AVX-512.

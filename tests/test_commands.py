@@ -119,7 +119,7 @@ def test_one_name_has_every_command(name, capsys):
         (["train"], "--out", "--work-dir"), (["compare"], "--out", "--work-dir"), (["sweep"], "--out", "--work-dir"),
         (["probe"], "--work-dir", "--out"), (["export"], "--work-dir", "--out"), (["policy"], "--work-dir", "--out"),
         (["data", "scenes"], "--work-dir", "--out"), (["benchmark", "ops"], "--work-dir", "--out"),
-        (["probe"], "--seed", "--seeds"), (["new"], "--backbone", "--model"),
+        (["advise"], "--work-dir", "--out"), (["probe"], "--seed", "--seeds"), (["new"], "--backbone", "--model"),
     ],
 )  # fmt: skip
 def test_the_word_of_another_command_is_taken_with_a_note(argv, word, ours, capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vssl.commands import benchmark, compare, data, doctor, export, new, policy, probe, results, sweep, train
+from vssl.commands import advise, benchmark, compare, data, doctor, export, new, policy, probe, results, sweep, train
 from vssl.engine import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -16,6 +16,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "data/README
 ROOMS = ("configs", "docs", "tests", "tools", "vssl")
 CREATED = ("docs/gpu",)  # by commands and readers of the pages
 PARSERS = {
+    "advise": lambda argv: advise.parser(),
     "benchmark": benchmark.parser,
     "compare": lambda argv: compare.parser(),
     "doctor": lambda argv: doctor.parser(),

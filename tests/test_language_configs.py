@@ -6,15 +6,25 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from vssl.commands.probe import main as probe
+from vssl.comparison import read_comparison
 from vssl.engine import load_config
 from vssl.engine.config import build, check_training_config
 
 ROOT = Path(__file__).parents[1]
 # Qwen1.5: width of the hidden states, and what the paper reports (arXiv 2601.22108)
 ROWS = {"0_5b": (1024, "19.15", "22.67"), "4b": (2560, "56.48", "58.98"), "7b": (4096, "65.26", "66.17")}
-EMBEDDED = ("start", "next_token", "soft_targets", "token_weights", "uniform_smoothing", "self_distillation")
+EMBEDDED = (
+    "start",
+    "next_token",
+    "soft_targets",
+    "token_weights",
+    "word_weights",
+    "uniform_smoothing",
+    "self_distillation",
+)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -41,6 +51,14 @@ def test_the_embedded_configs_build_their_parts(name):
     designer = build(config.designer, build(config.recipe))
     designer.attach(torch.nn.ModuleDict({"student": backbone}))
     designer.check(build(config.objective, backbone))
+
+
+@pytest.mark.parametrize("name", ["compare", "one_step", "selection"])
+def test_a_comparison_is_read_and_every_arm_of_it_is_a_config(name):
+    config = Config.fromfile(ROOT / f"configs/language/{name}.py").to_dict()
+    comparison = read_comparison({**config, "start": dict(config="start.py")})  # whose file a run has to make first
+    for arm in comparison.arms.values():
+        check_training_config(load_config(ROOT / arm.config, arm.cfg_options))
 
 
 def test_gsm8ks_probe_reads_gsm8ks_format(tmp_path, capsys):

@@ -4,7 +4,7 @@ from torch.optim import AdamW
 
 from vssl.datasets.text import Answers
 from vssl.language import AnswerFeedback, AnswerLoss, AnswerPool
-from vssl.value import Cosine, UnitNorm, central_difference
+from vssl.value import Cosine, UnitNorm, forward_difference
 
 _labeled = "data/word_problems"
 feedback = dict(
@@ -15,7 +15,7 @@ feedback = dict(
             type=AnswerPool,
             dataset=dict(type=Answers, root=f"{_labeled}/train.jsonl", tokenizer=f"{_labeled}/tokenizer.json"),
             meta=240,
-            meta_batch_size=24,
+            meta_batch_size=48,
         )
     ),
     meta_batches=1,
@@ -24,9 +24,11 @@ feedback = dict(
 value = dict(
     rule=dict(type=Cosine),
     combine=dict(type=UnitNorm, weights=dict(answers=1.0)),
-    estimator=dict(type=central_difference),
-    period=8,
-    g_down_every=2,
+    estimator=dict(type=forward_difference),
+    # Early, few and small, so that learning what counts leaves the learner most of its steps.
+    period=4,
+    g_down_every=4,
+    freeze_after=72,
     batch_size=16,
 )
 designer_optimizer = dict(type=AdamW, lr=1e-2, weight_decay=0.0)

@@ -11,4 +11,4 @@ with read_base():
     from .._base_.language_data import *
     from .._base_.language_learner import *
 
-budget = dict(steps=150)
+budget = dict(steps=250)

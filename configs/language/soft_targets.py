@@ -12,4 +12,4 @@ with read_base():
 
 from vssl.language import SoftTargets
 
-designer = dict(type=SoftTargets, dim=96, candidates=8)
+designer = dict(type=SoftTargets, dim=64, candidates=8)

@@ -12,4 +12,4 @@ with read_base():
 
 from vssl.language import TokenWeights
 
-designer = dict(type=TokenWeights, dim=96, candidates=8)
+designer = dict(type=TokenWeights, dim=64, candidates=8)

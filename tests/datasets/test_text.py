@@ -106,12 +106,14 @@ def test_missing_and_empty_files_say_what_to_do(tmp_path):
         read_texts(lines(tmp_path / "bad.jsonl", [{"words": "x"}]))
 
 
+COUNTS = ["--documents", "60", "--train", "20", "--test", "10", "--start", "25", "--validation", "15"]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     pytest.importorskip("tokenizers")
     out = tmp_path_factory.mktemp("text") / "problems"
-    counts = ["--documents", "60", "--train", "20", "--test", "10"]
-    assert main(["word_problems", "--out", str(out), *counts]) == 0
+    assert main(["word_problems", "--out", str(out), *COUNTS]) == 0
     return out
 
 
@@ -119,18 +121,24 @@ class TestTokens:
     """What needs the package tokenizers (extra language)."""
 
     def test_files_hold_what_was_asked_for_and_share_no_question(self, folder):
-        train, test = read_gsm8k(folder / "train.jsonl"), read_gsm8k(folder / "test.jsonl")
+        parts = [read_gsm8k(folder / f"{part}.jsonl") for part in ("train", "test", "validation")]
         texts = read_texts(folder / "stream.jsonl")
         streamed = {text.split("\n")[0] for text in texts if "####" in text}
-        asked = [{p.question for p in problems} for problems in (train, test)]
-        assert [len(a) for a in asked] == [20, 10] and len(texts) == 60 and len(streamed) == 30
-        assert not asked[0] & asked[1] and not streamed & (asked[0] | asked[1])
+        asked = [{p.question for p in problems} for problems in parts]
+        assert [len(a) for a in asked] == [20, 10, 15] and len(texts) == 60 and len(streamed) == 30
+        begun = {text.split("\n")[0] for text in read_texts(folder / "start.jsonl")}
+        assert len(set.union(*asked, streamed, begun)) == 20 + 10 + 15 + 30 + 25
         assert json.loads((folder / "dataset.json").read_text())["distractors"] == 0.5
 
     def test_the_same_options_write_the_same_bytes(self, folder, tmp_path):
-        main(["word_problems", "--out", str(tmp_path), "--documents", "60", "--train", "20", "--test", "10"])
+        main(["word_problems", "--out", str(tmp_path), *COUNTS])
         for file in folder.iterdir():
             assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
+
+    def test_validation_problems_change_no_other_file(self, folder, tmp_path):
+        main(["word_problems", "--out", str(tmp_path), *COUNTS[:-1], "3"])
+        for name in ("stream.jsonl", "train.jsonl", "test.jsonl", "tokenizer.json"):
+            assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
     def test_tokens_decode_to_the_text(self, folder):
         from vssl.datasets.text import load_tokenizer

@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from vssl.engine import load_config, train
+from vssl.engine.advice import measure
+from vssl.reports.advice.effects import effects
 
 SIZE, TILE, CLASSES, SPACING = 16, 8, 4, 0.08  # turns of hue between classes
 CONFIG = """
@@ -121,3 +123,25 @@ def test_two_meta_steps_by_rollouts_find_the_larger_of_the_two(tiles, tmp_path):
     for seed in range(2):
         assert widths(tiles, tmp_path / "runs", seed, None, **settings)["hue"] < 0.8
         assert widths(tiles, tmp_path / "runs", seed, "negated", **settings)["hue"] > 1.2
+
+
+@pytest.mark.slow
+def test_advice_finds_both_and_nothing_with_shuffled_labels(tiles, tmp_path):
+    """Where the learner stands after 20 steps: less hue helps and more brightness does."""
+    (tmp_path / "config.py").write_text(CONFIG.replace("ROOT", str(tiles)))
+    plain = {
+        "budget.steps": 20,
+        "designer": dict(type="vssl.designers.Identity"),
+        "designer_optimizer": None,
+        "feedback": None,
+    }
+    start = train(load_config(tmp_path / "config.py", plain), tmp_path / "start", seed=0)
+    verdicts = {}
+    for control in (None, "shuffled_labels"):
+        config = load_config(tmp_path / "config.py", {"feedback.control": control, "continue_run": str(start)})
+        measured = measure(config, draws=6, head_steps=0, only=("hue", "brightness"))
+        found = effects(measured.values, measured.task_values, measured.columns, len(measured.changes))
+        by_name = zip(measured.changes, found, strict=True)
+        verdicts[control] = {change["name"]: effect.verdict for change, effect in by_name}
+    assert verdicts[None] == {"hue": "less", "brightness": "more"}
+    assert verdicts["shuffled_labels"] == {"hue": "unknown", "brightness": "unknown"}

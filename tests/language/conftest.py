@@ -14,6 +14,40 @@ ARCHITECTURE = dict(
     tie_word_embeddings=True,
 )
 
+CONFIG = """
+from torch.optim import AdamW
+from vssl.datasets.text import Answers, TokenWindows
+from vssl.language import AnswerFeedback, AnswerLoss, AnswerPool, CausalLM, NextToken, NextTokens, SoftTargets
+from vssl.value import Cosine, UnitNorm, central_difference
+
+backbone = dict(type=CausalLM, architecture={architecture!r}, checkpoint=None, aligned_blocks=2)
+objective = dict(type=NextToken)
+recipe = dict(type=NextTokens)
+designer = dict(type=SoftTargets, dim=32, candidates=4)
+optimizer = dict(type=AdamW, lr=1e-3, weight_decay=0.05)
+schedule = dict(warmup_share=0.2, final_ratio=0.1)
+clip_grad = 1.0
+unlabeled = dict(type=TokenWindows, root="{root}/stream.jsonl", tokenizer="{root}", length=24)
+batch_size = 4
+feedback = dict(
+    type=AnswerFeedback,
+    tasks=dict(answers=dict(type=AnswerLoss)),
+    pools=dict(
+        answers=dict(
+            type=AnswerPool, dataset=dict(type=Answers, root="{root}/train.jsonl", tokenizer="{root}"), meta=20,
+            meta_batch_size=5,
+        )
+    ),
+)
+value = dict(
+    rule=dict(type=Cosine), combine=dict(type=UnitNorm, weights=dict(answers=1.0)),
+    estimator=dict(type=central_difference), period=2, batch_size=4,
+)
+designer_optimizer = dict(type=AdamW, lr=0.01, weight_decay=0.0)
+budget = dict(steps=6)
+log_interval = 3
+"""
+
 
 @pytest.fixture
 def model():
@@ -39,3 +73,12 @@ def problems(tmp_path_factory):
     out = tmp_path_factory.mktemp("language") / "problems"
     write_word_problems(out, Difficulty(largest=9, steps=1), documents=200, train=40, test=12)
     return out
+
+
+@pytest.fixture
+def config(problems, tmp_path):
+    """A designed run on them: six steps, a meta step every second one."""
+    from vssl.engine import load_config
+
+    (tmp_path / "language.py").write_text(CONFIG.format(root=problems, architecture=ARCHITECTURE))
+    return load_config(tmp_path / "language.py")

@@ -73,7 +73,9 @@ def test_its_state_continues_exactly(model, problems):
 
 def test_what_cannot_be_used_is_named(problems):
     data = Answers(problems / "train.jsonl", problems)
-    with pytest.raises(ValueError, match=re.escape("meta=41: the file has 40 problems; give 1 to 40")):
+    with pytest.raises(
+        ValueError, match=re.escape("meta=41, heldout=0: the file has 40 problems; give 1 to 40 in all")
+    ):
         AnswerPool(data, meta=41, meta_batch_size=5, seed=0)
     with pytest.raises(ValueError, match="an answer has no tokens"):
         AnswerLoss(32).check(torch.full((4,), -1), "train.jsonl")

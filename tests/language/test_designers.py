@@ -9,13 +9,21 @@ import torch
 pytest.importorskip("transformers")
 
 from vssl.draws import Draws
-from vssl.language import NextToken, NextTokens, SelfDistillation, SoftTargets, TokenWeights, UniformSmoothing
+from vssl.language import (
+    NextToken,
+    NextTokens,
+    SelfDistillation,
+    SoftTargets,
+    TokenWeights,
+    UniformSmoothing,
+    WordWeights,
+)
 from vssl.learner.learner import Learner
 from vssl.value import Cosine, Dot, central_difference, double_backward, forward_difference, functional_tail
 
 from .test_objective import tokens
 
-LEARNED = [SoftTargets, TokenWeights]
+LEARNED = [SoftTargets, TokenWeights, WordWeights]
 
 
 @pytest.fixture
@@ -24,8 +32,11 @@ def learner(model):
 
 
 def attached(learner, kind, stir=0.0, **settings):
-    settings = {"dim": 32, **settings} if kind in LEARNED else settings
-    designer = kind(NextTokens(), candidates=5, **settings)
+    if kind is WordWeights:
+        settings = {"words": 140, **settings}
+    else:
+        settings = {"candidates": 5, **({"dim": 32} if kind in LEARNED else {}), **settings}
+    designer = kind(NextTokens(), **settings)
     designer.attach(learner)
     with torch.no_grad():
         for p in designer.parameters():
@@ -71,10 +82,17 @@ def test_mass_leaves_zero_where_the_value_asks_for_it(learner):
         assert gradient[0] < 0
 
 
-def test_weights_stay_within_their_bound(learner):
-    designer = attached(learner, TokenWeights, stir=20.0, bound=3.0)
+@pytest.mark.parametrize("kind", [TokenWeights, WordWeights])
+def test_weights_stay_within_their_bound(learner, kind):
+    designer = attached(learner, kind, stir=20.0, bound=3.0)
     weights = designer(tokens(), Draws(0, "views")).views.token_weights
     assert weights.min() >= 1 / 3 - 1e-6 and weights.max() <= 3 + 1e-6 and weights.std() > 0.1
+
+
+def test_what_comes_after_a_word_weighs_the_same_wherever_it_stands(learner):
+    designer = attached(learner, WordWeights, stir=0.5)
+    weights = designer(tokens(), Draws(0, "views")).views.token_weights
+    torch.testing.assert_close(weights, 10 ** designer.phi[tokens()[:, :-1]].tanh())
 
 
 def gradient_by(estimator, learner, designer, rule):
@@ -108,8 +126,9 @@ def test_double_backward_is_the_derivative_of_the_value(learner, kind):
     """Against finite differences of the value itself, in double precision, where no mass is cut off at 0."""
     learner.double()
     designer = attached(learner, kind, stir=0.2).double()
-    with torch.no_grad():
-        designer.network[-1].bias[0] = 2.0
+    if kind is not WordWeights:
+        with torch.no_grad():
+            designer.network[-1].bias[0] = 2.0
     found, _ = gradient_by(double_backward, learner, designer, Cosine())
     direction = found / found.norm()
     start = torch.nn.utils.parameters_to_vector(designer.parameters()).detach()
@@ -134,7 +153,9 @@ def test_a_designer_leaves_the_learner_alone_and_does_not_hold_its_weights(learn
     [
         (SoftTargets, dict(most=0.0), "most=0.0 must be in (0, 1]"),
         (SoftTargets, dict(divergence=-1.0), "divergence=-1.0 0 or more"),
-        (TokenWeights, dict(bound=1.0), "bound=1.0 must be above 1"),
+        (TokenWeights, dict(bound=1.0), "TokenWeights bound=1.0 must be above 1"),
+        (WordWeights, dict(bound=0.5), "WordWeights bound=0.5 must be above 1"),
+        (WordWeights, dict(words=0), "give the size of the vocabulary"),
         (UniformSmoothing, dict(mass=1.0), "mass=1.0 must be above 0"),
         (SelfDistillation, dict(mass=0.0), "mass=0.0 must be above 0"),
     ],
@@ -147,6 +168,8 @@ def test_numbers_outside_their_range_are_refused(learner, kind, settings, said):
 def test_a_designer_that_does_not_fit_the_learner_is_refused(learner):
     with pytest.raises(ValueError, match="give dim=32"):
         attached(learner, SoftTargets, dim=48).check(learner.objective)
+    with pytest.raises(ValueError, match="give words=140"):
+        attached(learner, WordWeights, words=160).check(learner.objective)
     many = UniformSmoothing(NextTokens(), candidates=140)
     many.attach(learner)
     with pytest.raises(ValueError, match="the vocabulary has 140 tokens"):

@@ -8,7 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 pytest.importorskip("transformers")
 
 from vssl.draws import Draws
-from vssl.language import NextToken, NextTokens, SoftTargets, TokenViews, TokenWeights
+from vssl.language import NextToken, NextTokens, SoftTargets, TokenViews, TokenWeights, WordWeights
 from vssl.language.designers import TextDesigner
 from vssl.learner.learner import Learner
 from vssl.value.credit import credit
@@ -46,9 +46,12 @@ def test_without_a_designer_the_loss_is_the_models_own(learner):
     assert torch.equal(ours, each), "each token's loss, to the last bit"
 
 
-@pytest.mark.parametrize("kind", [SoftTargets, TokenWeights])
-def test_the_start_of_a_designer_is_next_token_prediction_bit_for_bit(learner, kind):
-    designer = kind(NextTokens(), dim=32, candidates=5)
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [(SoftTargets, {"dim": 32, "candidates": 5}), (TokenWeights, {"dim": 32}), (WordWeights, {"words": 140})],
+)
+def test_the_start_of_a_designer_is_next_token_prediction_bit_for_bit(learner, kind, settings):
+    designer = kind(NextTokens(), **settings)
     designer.attach(learner)
     views = designer(tokens(), Draws(0, "views")).views.detach()
     plain = TokenViews(tokens())

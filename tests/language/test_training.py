@@ -8,52 +8,10 @@ import torch
 
 pytest.importorskip("transformers")
 
-from vssl.engine import ConfigError, load_config, train
+from vssl.engine import ConfigError, train
 from vssl.engine.training import build_runner
 from vssl.learner import open_backbone
 from vssl.probes.run import run_probes
-
-CONFIG = """
-from torch.optim import AdamW
-from vssl.datasets.text import Answers, TokenWindows
-from vssl.language import AnswerFeedback, AnswerLoss, AnswerPool, CausalLM, NextToken, NextTokens, SoftTargets
-from vssl.value import Cosine, UnitNorm, central_difference
-
-backbone = dict(type=CausalLM, architecture={architecture!r}, checkpoint=None, aligned_blocks=2)
-objective = dict(type=NextToken)
-recipe = dict(type=NextTokens)
-designer = dict(type=SoftTargets, dim=32, candidates=4)
-optimizer = dict(type=AdamW, lr=1e-3, weight_decay=0.05)
-schedule = dict(warmup_share=0.2, final_ratio=0.1)
-clip_grad = 1.0
-unlabeled = dict(type=TokenWindows, root="{root}/stream.jsonl", tokenizer="{root}", length=24)
-batch_size = 4
-feedback = dict(
-    type=AnswerFeedback,
-    tasks=dict(answers=dict(type=AnswerLoss)),
-    pools=dict(
-        answers=dict(
-            type=AnswerPool, dataset=dict(type=Answers, root="{root}/train.jsonl", tokenizer="{root}"), meta=20,
-            meta_batch_size=5,
-        )
-    ),
-)
-value = dict(
-    rule=dict(type=Cosine), combine=dict(type=UnitNorm, weights=dict(answers=1.0)),
-    estimator=dict(type=central_difference), period=2, batch_size=4,
-)
-designer_optimizer = dict(type=AdamW, lr=0.01, weight_decay=0.0)
-budget = dict(steps=6)
-log_interval = 3
-"""
-
-
-@pytest.fixture
-def config(problems, tmp_path):
-    from .conftest import ARCHITECTURE
-
-    (tmp_path / "language.py").write_text(CONFIG.format(root=problems, architecture=ARCHITECTURE))
-    return load_config(tmp_path / "language.py")
 
 
 def weights(runner):

@@ -13,6 +13,7 @@ COMMANDS = {
     "compare": "arms × seeds at matched cost, probed and reported",
     "sweep": "search over settings by Optuna, the search's cost counted",
     "results": "keep results of many runs and probes; best, compare, leaderboard",
+    "advise": "write the page that says which augmentations help your task",
     "policy": "write the page that shows what a run's designer learned",
     "data": "render or prepare data",
     "export": "a run's backbone for timm, Hugging Face, torch.hub or ONNX",

@@ -215,6 +215,7 @@ def execute(options: argparse.Namespace) -> None:
         check_training_config(load_config(file))
     print(f"found: {about['found']}")
     print(f"wrote: {', '.join(map(str, files))}\n\nnext:")
+    print(f"  vssl advise {files[0]}    # which augmentations help? A page, before any training")
     for part in ("_fixed", ""):
         print(f"  vssl train {folder / (name + part)}.py --work-dir runs/{name}{part}")
     for part in ("_fixed", ""):

@@ -141,7 +141,7 @@ class Cluster:
         if not self._local:
             self._executor.update_parameters(job_name=f"vssl-{stage}")
         try:
-            jobs = self._executor.submit_array([Task(work) for work in works.values()])
+            jobs = self._executor.submit_array([ClusterTask(work) for work in works.values()])
         except (self._submitit.core.utils.FailedJobError, self._submitit.core.utils.FailedSubmissionError) as error:
             raise ValueError(f"sbatch refused the jobs: {error}") from error
         sent = dict(zip(works, jobs, strict=True))
@@ -170,7 +170,7 @@ class Cluster:
             add_note(error, f"Jobs go on in Slurm: {numbers} (scancel ends them); the same command waits for them.")
 
 
-class Task:
+class ClusterTask:
     """What a job does. submitit calls it, and asks it for a `checkpoint` before the job goes back into the queue."""
 
     def __init__(self, work: Work):

@@ -96,7 +96,7 @@ class OneStepHook(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         loop = runner.train_loop
         update = loop.designer_update
-        if loop.step % self.interval or (update is not None and not update.feedback.fitted_steps):  # during the burn-in
+        if loop.step % self.interval or (update is not None and not update.feedback.can_measure):  # burn-in
             return
         optimizer = runner.optim_wrapper.optimizer
         with undisturbed(loop):
@@ -174,7 +174,8 @@ class _OwnFeedback:
         self.feedback.load_state_dict(heads)
         self.feedback.load_extra_state(rest)
         for pool in self.feedback.pools.values():
-            pool.train.load_state_dict({"position": loop.step * pool.train.batch_size * rank_and_size()[1]})
+            if (train := pool.streams.get("train")) is not None:  # text has none: no head is fitted
+                train.load_state_dict({"position": loop.step * train.batch_size * rank_and_size()[1]})
         torch.manual_seed(loop.seed)  # a head's dropout; put back by `undisturbed`
         self.feedback.fit_heads(loop.learner.student, loop.autocast)
         return self.feedback

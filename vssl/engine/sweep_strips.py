@@ -30,21 +30,27 @@ def sweep_strips(
             if magnitude.name in strips:
                 continue
             values = torch.linspace(magnitude.low, magnitude.high, steps, device=image.device)
-            swept = _at(image, plan.size, magnitude, values)
-            small = swept if plan.size <= _MAX_SIDE else F.adaptive_avg_pool2d(swept, _MAX_SIDE)
-            strips[magnitude.name] = values, small
+            images = image.expand(len(values), -1, -1, -1)
+            strips[magnitude.name] = values, reduced(altered(images, plan.size, magnitude, values))
     return strips
 
 
-def _at(image: Tensor, size: int, magnitude: Magnitude, values: Float[Tensor, " steps"]) -> Tensor:
-    images = image.expand(len(values), -1, -1, -1)
+def altered(
+    images: Float[Tensor, "batch 3 height width"], size: int, magnitude: Magnitude, values: Float[Tensor, " batch"]
+) -> Float[Tensor, "batch 3 size size"]:
+    """Views of whole images with one magnitude at a value for each; of a window's number, with the others at rest."""
     if isinstance(magnitude, Op):
         whole = Window(*(torch.full_like(values, v) for v in (1.0, 0.0, 0.5, 0.5)))
         views = resample(images, whole, size)
         noise = None
         if magnitude.noise is not None:  # the same random numbers at every value
-            one = magnitude.noise(Draws(0, "sweep", device=image.device), 1, (size, size))
+            one = magnitude.noise(Draws(0, "sweep", device=images.device), 1, (size, size))
             noise = one.expand(len(values), *one.shape[1:])
         return magnitude(views, values, noise).clamp(0, 1)
     rest = {name: torch.full_like(values, value) for name, value in _AT_REST.items()}
     return resample(images, Window(**rest | {magnitude.name: values}), size)
+
+
+def reduced(views: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 3 side side"]:
+    """At most 96 pixels a side."""
+    return views if views.shape[-1] <= _MAX_SIDE else F.adaptive_avg_pool2d(views, _MAX_SIDE)

@@ -97,6 +97,11 @@ class Feedback(nn.Module):
         for pool in self.pools.values():
             backbone.grid(pool.train.dataset[0, 0][0][None])
 
+    @property
+    def can_measure(self) -> bool:
+        """Whether L_down can be asked for: its heads have been fitted."""
+        return self.fitted_steps > 0
+
     def fit_heads(self, backbone: TimmBackbone, autocast: Callable = nullcontext) -> dict[str, Tensor]:
         """2a: update the heads on the train pools, features frozen. Returns the last loss per task.
 
@@ -110,7 +115,7 @@ class Feedback(nn.Module):
         steps = self.head_steps if self.fitted_steps else self.first_head_steps + self.head_steps
         self.tasks.train()
         losses = {}
-        with _eval_mode(backbone):
+        with eval_mode(backbone):
             for _ in range(steps):
                 batches = {name: self.pools[name].train.next() for name in self.tasks}
                 with autocast(), torch.no_grad():
@@ -132,7 +137,7 @@ class Feedback(nn.Module):
         self.tasks.eval()
         parameters = list(backbone.aligned_parameters().values())
         gradients, losses = {}, {}
-        with _eval_mode(backbone):
+        with eval_mode(backbone):
             for name in self.tasks:
                 batches = [self.pools[name].meta.next() for _ in range(self.meta_batches)]
                 loss, gradient = self.gradient_on(backbone, name, batches, parameters)
@@ -190,7 +195,7 @@ class Feedback(nn.Module):
         """
         if self.evaluator != "ridge":
             raise RuntimeError("evaluator 'heads' fits heads to one backbone; use evaluator='ridge'")
-        with _eval_mode(backbone):
+        with eval_mode(backbone):
             losses = [
                 torch.stack([self.loss(backbone, name, *batch) for batch in batches[name]]).mean()
                 for name in self.tasks
@@ -207,7 +212,7 @@ class Feedback(nn.Module):
         if self.evaluator != "heads":
             raise RuntimeError("evaluator 'ridge' fits no head that could be scored; use evaluator='heads'")
         task = self.tasks[name]
-        with _eval_mode(backbone), _eval_mode(task):
+        with eval_mode(backbone), eval_mode(task):
             return task.score(_features(backbone, images), labels)
 
     def controlled_values(self, values: Float[Tensor, " n"], step: int, name: str) -> Float[Tensor, " n"]:
@@ -273,7 +278,7 @@ def patch_grid(backbone: TimmBackbone, images: Tensor, trunk) -> Float[Tensor, "
 
 
 @contextmanager
-def _eval_mode(module: nn.Module) -> Iterator[None]:
+def eval_mode(module: nn.Module) -> Iterator[None]:
     training = module.training
     module.eval()
     try:

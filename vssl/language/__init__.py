@@ -6,7 +6,14 @@ result; it is not imported here, since training does without.
 
 from vssl.language.answer_feedback import AnswerFeedback, AnswerLoss, AnswerPool
 from vssl.language.causal_lm import CausalLM, load_causal_lm
-from vssl.language.designers import SelfDistillation, SoftTargets, TextDesigner, TokenWeights, UniformSmoothing
+from vssl.language.designers import (
+    SelfDistillation,
+    SoftTargets,
+    TextDesigner,
+    TokenWeights,
+    UniformSmoothing,
+    WordWeights,
+)
 from vssl.language.objective import NextToken
 from vssl.language.token_views import NextTokens, TokenViews
 
@@ -23,5 +30,6 @@ __all__ = [
     "TokenViews",
     "TokenWeights",
     "UniformSmoothing",
+    "WordWeights",
     "load_causal_lm",
 ]

@@ -56,31 +56,45 @@ class AnswerLoss(FeedbackTask):
 
 
 class AnswerPool(LabeledPool):
-    """The labeled questions of one task: the first `meta` of a seeded order give g_down.
+    """The labeled questions of one task: the first `meta` of a seeded order give g_down, the next may check it.
 
     Args:
         dataset: gives (question, answer), see `vssl.datasets.text.Answers`.
         meta: how many problems.
         meta_batch_size: problems per batch on this rank.
         control: the feedback's; with ``"shuffled_labels"`` every question has another one's answer.
+        heldout: how many problems the one-step probe measures on (`vssl.engine.one_step`); 0 for none.
         stream: keyword arguments of `Stream` (rank, world_size, num_workers, device).
 
     Raises:
         ValueError: more problems than there are.
     """
 
-    heldout: None = None
-
     def __init__(
-        self, dataset: Answers, meta: int, meta_batch_size: int, seed: int, control: str | None = None, **stream
+        self,
+        dataset: Answers,
+        meta: int,
+        meta_batch_size: int,
+        seed: int,
+        control: str | None = None,
+        heldout: int = 0,
+        **stream,
     ):
-        if not 1 <= meta <= len(dataset):
-            raise ValueError(f"meta={meta}: the file has {len(dataset)} problems; give 1 to {len(dataset)}")
-        order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))
-        self.dataset, self.indices = dataset, sorted(order[:meta].tolist())
-        part: Dataset = PoolPart(dataset, self.indices)
-        self.meta = Stream(ShuffledLabels(part, seed) if control == SHUFFLED else part, meta_batch_size, seed, **stream)
+        if meta < 1 or heldout < 0 or meta + heldout > len(dataset):
+            raise ValueError(
+                f"meta={meta}, heldout={heldout}: the file has {len(dataset)} problems; give 1 to {len(dataset)} in all"
+            )
+        order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0)).tolist()
+        meta_indices, heldout_indices = sorted(order[:meta]), sorted(order[meta : meta + heldout])
+        self.dataset, self.indices = dataset, meta_indices + heldout_indices
+
+        def part_of(indices: list[int]) -> Dataset:
+            part = PoolPart(dataset, indices)
+            return ShuffledLabels(part, seed) if control == SHUFFLED else part
+
+        self.meta = Stream(part_of(meta_indices), meta_batch_size, seed, **stream)
         self.streams = {"meta": self.meta}
+        self.heldout = part_of(heldout_indices) if heldout else None
 
 
 class AnswerFeedback(Feedback):
@@ -97,6 +111,10 @@ class AnswerFeedback(Feedback):
         seed: int = 0,
     ):
         super().__init__(tasks, pools, meta_batches=meta_batches, control=control, seed=seed)
+
+    @property
+    def can_measure(self) -> bool:
+        return True
 
     def fit_heads(self, backbone: CausalLM, autocast: Callable = nullcontext) -> dict[str, Tensor]:
         return {}

@@ -139,24 +139,54 @@ class TokenWeights(TextDesigner):
 
     def __init__(self, recipe: NextTokens, dim: int, candidates: int = 8, hidden_dim: int = 64, bound: float = 10.0):
         super().__init__(recipe, candidates)
-        if not bound > 1:
-            raise ValueError(f"TokenWeights bound={bound} must be above 1")
-        self.limit = math.log(bound)
+        self.limit = _checked_limit(self, bound)
         self.width, self.network = dim, _network(dim + candidates + 1, hidden_dim, 1)
 
     def forward(self, tokens: Int[Tensor, "batch length_and_one"], draws: Draws) -> Construction:
         hidden, _, said = self.predict(tokens)
         made = self.network(torch.cat([hidden, said], dim=-1))[..., 0]
-        weights = (self.limit * made.tanh()).exp()
-        views: TokenViews = replace(self.recipe(tokens, draws), token_weights=weights)
-        logs = weights.detach().log()
-        return Construction(
-            views, weights.new_zeros(()), {"token_weight/mean_log": logs.mean(), "token_weight/std_log": logs.std()}
-        )
+        return _weighted(self.recipe(tokens, draws), self.limit * made.tanh())
 
     def check(self, objective: nn.Module) -> None:
         super().check(objective)
         _check_width(self, self._attached())
+
+
+class WordWeights(Designer):
+    """One number for each word of the vocabulary says how much the prediction right after this word counts.
+
+    It does not look at the learner, so that a learner step costs next to nothing more. A weight is `bound` to the power
+    of tanh(φ_word), which is 1 at the start. It depends on what has been read and not on what comes next: the
+    best prediction is the same as without weights. Weights of the word to be predicted would teach wrong odds.
+
+    Args:
+        words: size of the learner's vocabulary.
+        bound: weights stay in [1/bound, bound], above 1.
+
+    Raises:
+        ValueError: a number outside its range.
+    """
+
+    def __init__(self, recipe: NextTokens, words: int, bound: float = 10.0):
+        super().__init__(recipe)
+        if words < 1:
+            raise ValueError(f"WordWeights words={words}: give the size of the vocabulary")
+        self.limit = _checked_limit(self, bound)
+        self.phi = nn.Parameter(torch.zeros(words))
+        self._vocabulary = words
+
+    def attach(self, learner: nn.Module) -> None:
+        self._vocabulary = learner.student.vocabulary  # type: ignore[assignment]  # a CausalLM's
+
+    def check(self, objective: nn.Module) -> None:
+        if len(self.phi) != self._vocabulary:
+            raise ValueError(
+                f"WordWeights words={len(self.phi)}, but the learner's vocabulary has {self._vocabulary}; give "
+                f"words={self._vocabulary}"
+            )
+
+    def forward(self, tokens: Int[Tensor, "batch length_and_one"], draws: Draws) -> Construction:
+        return _weighted(self.recipe(tokens, draws), self.limit * self.phi[tokens[:, :-1]].tanh())
 
 
 class UniformSmoothing(TextDesigner):
@@ -195,6 +225,21 @@ class SelfDistillation(TextDesigner):
         targets[..., 0] += 1 - self.mass
         views = replace(self.recipe(tokens, draws), candidates=candidates, targets=targets)
         return Construction(views, targets.new_zeros(()))
+
+
+def _weighted(views: TokenViews, logs: Float[Tensor, "batch length"]) -> Construction:
+    said = logs.detach()
+    return Construction(
+        replace(views, token_weights=logs.exp()),
+        logs.new_zeros(()),
+        {"token_weight/mean_log": said.mean(), "token_weight/std_log": said.std()},
+    )
+
+
+def _checked_limit(designer: Designer, bound: float) -> float:
+    if not bound > 1:
+        raise ValueError(f"{type(designer).__name__} bound={bound} must be above 1")
+    return math.log(bound)
 
 
 def _network(inputs: int, width: int, outputs: int) -> nn.Sequential:

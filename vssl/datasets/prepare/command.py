@@ -266,13 +266,20 @@ def _add_word_problems(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--train", **number, default=2000, help="labeled problems (default: %(default)s)")
     command.add_argument("--test", **number, default=500, help="problems for scores (default: %(default)s)")
+    command.add_argument(
+        "--validation", **number, default=500, help="problems to choose settings on (default: %(default)s)"
+    )
+    command.add_argument(
+        "--start", **number, default=10_000, help="problems that a start is trained on (default: %(default)s)"
+    )
     command.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
     command.set_defaults(prepare=_word_problems)
 
 
 def _word_problems(o: argparse.Namespace) -> Path:
     difficulty = Difficulty(o.largest, o.steps, o.names, o.things)
-    return write_word_problems(o.out, difficulty, o.documents, o.distractors, o.train, o.test, o.seed)
+    counts = o.documents, o.distractors, o.train, o.test, o.seed, o.validation, o.start
+    return write_word_problems(o.out, difficulty, *counts)
 
 
 def _count(text: str) -> tuple[str, int]:

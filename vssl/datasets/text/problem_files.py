@@ -8,8 +8,6 @@ from vssl.datasets.text.problems import Difficulty, WordProblem, distractor, wor
 from vssl.datasets.text.tokens import need_tokenizers, train_tokenizer
 from vssl.whole_files import write_json, write_text
 
-LABELED = ("train", "test")
-
 
 def write_word_problems(
     out: str | Path,
@@ -19,8 +17,11 @@ def write_word_problems(
     train: int = 2_000,
     test: int = 500,
     seed: int = 0,
+    validation: int = 500,
+    start: int = 10_000,
 ) -> Path:
-    """Write ``stream.jsonl``, ``train.jsonl``, ``test.jsonl``, ``tokenizer.json`` and ``dataset.json`` under `out`.
+    """Write ``stream.jsonl``, ``start.jsonl``, the labeled ``train.jsonl``, ``validation.jsonl`` and ``test.jsonl``,
+    ``tokenizer.json`` and ``dataset.json`` under `out`.
 
     No question of one file is in another. The same arguments write the same bytes.
 
@@ -29,6 +30,9 @@ def write_word_problems(
         distractors: share of them, in [0, 1), that is not a problem.
         train, test: problems with answers; `test` is for scores alone.
         seed: of everything.
+        validation: problems with answers to choose settings on.
+        start: worked problems without other text, the stream of a model that is to be continued. These two are drawn
+            last: how many there are changes no file before them.
 
     Returns: the path of ``dataset.json``.
 
@@ -38,36 +42,39 @@ def write_word_problems(
     difficulty, out = difficulty or Difficulty(), Path(out)
     if not 0 <= distractors < 1:
         raise ValueError(f"distractors={distractors}: give a share from 0 to below 1")
-    for name, count in {"documents": documents, "train": train, "test": test}.items():
+    counts = {"documents": documents, "train": train, "test": test, "validation": validation, "start": start}
+    for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name}={count}: give 1 or more")
     need_tokenizers()
     taken: set[str] = set()
     for split, count in {"test": test, "train": train}.items():  # the same test set whatever the others are
-        lines = [
-            json.dumps({"question": p.question, "answer": p.answer})
-            for p in _new_problems(seed, split, count, difficulty, taken)
-        ]
-        write_text(out / f"{split}.jsonl", "\n".join(lines) + "\n")
+        _write_labeled(out / f"{split}.jsonl", _new_problems(seed, split, count, difficulty, taken))
     others = round(documents * distractors)
     texts = [p.text for p in _new_problems(seed, "stream", documents - others, difficulty, taken)]
     texts += [distractor(seed, "stream", number) for number in range(others)]
+    _write_labeled(out / "validation.jsonl", _new_problems(seed, "validation", validation, difficulty, taken))
+    beginnings = [p.text for p in _new_problems(seed, "start", start, difficulty, taken)]
     random.Random(f"{seed}/order").shuffle(texts)
-    write_text(out / "stream.jsonl", "\n".join(json.dumps({"text": text}) for text in texts) + "\n")
+    for name, written in {"stream": texts, "start": beginnings}.items():
+        write_text(out / f"{name}.jsonl", "\n".join(json.dumps({"text": text}) for text in written) + "\n")
     vocabulary = train_tokenizer(sorted(texts), out / "tokenizer.json").get_vocab_size()
     about = {
         "name": "word problems",
         "seed": seed,
         **{key: getattr(difficulty, key) for key in ("largest", "steps", "names", "things")},
-        "documents": documents,
+        **counts,
         "distractors": distractors,
-        "train": train,
-        "test": test,
         "vocabulary": vocabulary,
         "licence": "none needed: written by tools/prepare_data.py word_problems",
     }
     write_json(out / "dataset.json", about)
     return out / "dataset.json"
+
+
+def _write_labeled(path: Path, problems: list[WordProblem]) -> None:
+    lines = [json.dumps({"question": p.question, "answer": p.answer}) for p in problems]
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _new_problems(seed: int, split: str, count: int, difficulty: Difficulty, taken: set[str]) -> list[WordProblem]:

@@ -1,0 +1,1 @@
+"""The page that says what images should be invariant to."""

@@ -1,0 +1,262 @@
+"""What should my images be invariant to? One HTML file that needs nothing beside it."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vssl.reports.advice.effects import LESS, MORE, UNKNOWN, Effect, effects
+from vssl.reports.advice.words import doing, listed, title
+from vssl.reports.drawing import style, to_svg
+from vssl.reports.markup import document, figure, paragraph, section, table
+from vssl.reports.metrics import format_number
+from vssl.reports.policy.panel import tile
+from vssl.whole_files import write_json, write_text
+
+Strips = tuple[list[str], UInt8[np.ndarray, "images strip height width 3"]]
+
+TITLE = "What should these images be invariant to?"
+_COLOURS = {MORE: "#1a8a4a", LESS: "#c0392b", UNKNOWN: "#999999"}
+_CLASSES = {MORE: "better", LESS: "worse", UNKNOWN: "soft"}
+_BADGES = {MORE: "more of it helps", LESS: "less of it helps", UNKNOWN: "not known"}
+_MILLI = 1000
+
+
+def write_advice(
+    page: Path,
+    values: Float[np.ndarray, "draws columns without"],
+    task_values: Float[np.ndarray, "draws columns tasks"],
+    columns: Sequence[tuple[int, str]],
+    changes: Sequence[dict[str, Any]],
+    pictures: Sequence[Strips],
+    about: dict[str, Any],
+) -> list[Effect]:
+    """Write the page, and beside it the same as numbers in a JSON file. The arguments are those of
+    `vssl.engine.advice.Measured`; for `about`, ``seconds``, ``command`` and ``seed`` too."""
+    found = effects(values, task_values, columns, len(changes))
+    about = {**about, "value": float(values[:, 0, 0].mean())}
+    write_text(page, render_advice(found, changes, pictures, about))
+    rows = []
+    for change, effect in zip(changes, found, strict=True):
+        told = {key: change[key] for key in ("name", "by", "closed", "unit")}
+        numbers = {side: change[side] for side in ("less", "now", "more")}
+        rows.append({**told, "numbers": numbers, "verdict": effect.verdict, **vars(effect)})
+    write_json(page.with_suffix(".json"), {**about, "operations": rows})
+    return found
+
+
+def render_advice(
+    found: Sequence[Effect], changes: Sequence[dict[str, Any]], pictures: Sequence[Strips], about: dict[str, Any]
+) -> str:
+    order = sorted(range(len(found)), key=lambda i: (found[i].verdict == UNKNOWN, -abs(found[i].t)))
+    known = [i for i in order if found[i].verdict != UNKNOWN]
+    unknown = order[len(known) :]
+
+    def cards(numbers: list[int]) -> str:
+        return "\n".join(_card(found[i], changes[i], pictures[i], about) for i in numbers)
+
+    rest = f"<details><summary>Pictures of the {len(unknown)} others</summary>{cards(unknown)}</details>"
+    body = [
+        _head(found, changes, about),
+        section("All operations at a glance", _figure(found, changes, order)),
+        section("One by one", cards(known), rest if unknown else ""),
+        section("What to do with it", _next(found, changes, known)),
+        section("Numbers", _numbers(found, changes, order, about)),
+        section("How it was measured", _measured(found, about)),
+    ]
+    return document(TITLE, "\n".join(body))
+
+
+def verdicts(found: Sequence[Effect], changes: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """What operations are called, by verdict, the surest first."""
+    order = sorted(range(len(found)), key=lambda i: -abs(found[i].t))
+    return {v: [title(changes[i]["name"]) for i in order if found[i].verdict == v] for v in (MORE, LESS, UNKNOWN)}
+
+
+def _head(found: Sequence[Effect], changes: Sequence[dict[str, Any]], about: dict[str, Any]) -> str:
+    by_verdict = verdicts(found, changes)
+    labels = listed([f"{count} images labeled for {task}" for task, count in about["labels"].items()])
+    setting = f"{about['objective']} going on from {about['backbone']}, with {labels}."
+    lines = [
+        f'<li class="better"><b>More of it helps:</b> {escape(listed(by_verdict[MORE]))}.</li>',
+        f'<li class="worse"><b>Less of it helps:</b> {escape(listed(by_verdict[LESS]))}.</li>',
+        f"<li><b>Not known</b> from {about['draws']} draws and these labels: "
+        f"{escape(listed(by_verdict[UNKNOWN]))}.</li>",
+    ]
+    parts = [
+        f"<h1>{TITLE}</h1>",
+        paragraph(setting, "soft"),
+        f'<div class="verdict"><ul class="details marked">{"".join(lines)}</ul></div>',
+        f'<div class="notes"><b>This is about the next training step, not about a whole run.</b> {_LIMIT}</div>',
+    ]
+    if about.get("control"):
+        parts.insert(2, f'<div class="notes"><b>A check, not advice:</b> {_CONTROL}</div>')
+    return "\n".join(parts)
+
+
+_LIMIT = (
+    "The page asks of each operation: does one step on images with more of it move the backbone more in the direction "
+    "that your labels ask for? Many steps can add up to something else: twenty steps have disagreed with one. Take "
+    "what follows as what to try first, and let a run with probes decide."
+)
+_CONTROL = (
+    "every image had the label of another one (feedback.control='shuffled_labels'). Whatever is found here does not "
+    "come from what the labels say about the images."
+)
+
+
+def _card(effect: Effect, change: dict[str, Any], strips: Strips, about: dict[str, Any]) -> str:
+    words, images = strips
+    badge = f'<b class="{_CLASSES[effect.verdict]}">{_BADGES[effect.verdict]}</b>'
+    rows = [[tile(picture, f"{title(change['name'])}, {word}") for word, picture in zip(words, row, strict=True)]
+            for row in images]  # fmt: skip
+    parts = [
+        f"<h3>{escape(title(change['name']).capitalize())}: {badge}</h3>",
+        paragraph(_sentence(effect, change, about)),
+        table(words, rows, "tiles"),
+    ]
+    return "\n".join(parts)
+
+
+def _sentence(effect: Effect, change: dict[str, Any], about: dict[str, Any]) -> str:
+    more = f"More of it means that {doing(change['name'])} ({_amounts(change)})."
+    if effect.verdict == UNKNOWN:
+        return f"{more} Whether that helps cannot be told from this measurement."
+    compared = about["views"] > 1
+    if effect.verdict == MORE:
+        tried = "It is not in the recipe yet. " if change["closed"] else ""
+        why = "Your task seems to do without what it changes: the features may ignore it." if compared else ""
+        return f"{more} {tried}A step then agrees more with your labels. {why}".strip()
+    start = (
+        "It is not in the recipe: leave it out."
+        if change["closed"]
+        else "A step agrees more with your labels with less."
+    )
+    why = (
+        "What it changes seems to tell your task something: do not train the features to ignore it." if compared else ""
+    )
+    return f"{more} {start} {why}".strip()
+
+
+def _amounts(change: dict[str, Any]) -> str:
+    """From less to more of it, with what the recipe has."""
+    if change["by"] == "chance":
+        less, now, more = (format_number(change[side][0], 2) for side in ("less", "now", "more"))
+        if change["closed"]:
+            return f"in {100 * change['more'][0]:.0f} % of the views; now in none"
+        return f"probability {less} against {more}; now {now}"
+    less, now, more = (f"{change[side][0]:.3g} to {change[side][1]:.3g}" for side in ("less", "now", "more"))
+    return f"{less} against {more}; now {now}; {change['unit']}".replace("-", "−")
+
+
+def _figure(found: Sequence[Effect], changes: Sequence[dict[str, Any]], order: Sequence[int]) -> str:
+    groups = [[i for i in order if not changes[i]["closed"]], [i for i in order if changes[i]["closed"]]]
+    titles = ("in the recipe: more against less", "not in the recipe: a quarter of the views against none")
+    shown = [(name, numbers) for name, numbers in zip(titles, groups, strict=True) if numbers]
+    with style("advice"):
+        drawn = Figure(figsize=(11, 1.0 + 0.27 * max(len(numbers) for _, numbers in shown)), layout="constrained")
+        grid = drawn.subplots(1, len(shown), squeeze=False, sharex=True)[0]
+        for axes, (name, numbers) in zip(grid, shown, strict=True):
+            _intervals(axes, [found[i] for i in numbers], [title(changes[i]["name"]) for i in numbers])
+            axes.set_title(name, fontsize=9.5)
+    caption = (
+        "What more of each operation changes in the value of a step, in thousandths. Right of the line: more helps. "
+        "Left: less helps. Bars are intervals that hold for all operations at once (95 %); grey bars include 0. "
+        "Surest first."
+    )
+    return figure(to_svg(drawn, "advice"), caption, "")
+
+
+def _intervals(axes: Axes, rows: Sequence[Effect], names: Sequence[str]) -> None:
+    axes.axvline(0, color="#333333", lw=1)
+    for y, effect in enumerate(rows):
+        colour = _COLOURS[effect.verdict]
+        axes.plot([_MILLI * effect.low, _MILLI * effect.high], [y, y], color=colour, lw=2.2, solid_capstyle="butt")
+        axes.plot(_MILLI * effect.mean, y, "o", color=colour, ms=5)
+    axes.set_yticks(range(len(names)), names, fontsize=8.5)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("← less helps     more helps →", fontsize=8.5)
+
+
+def _next(found: Sequence[Effect], changes: Sequence[dict[str, Any]], known: Sequence[int]) -> str:
+    if not known:
+        return paragraph(
+            "Nothing was told apart from chance. More draws (--draws) narrow the part of the intervals that comes from "
+            "the images, more labels the other part; the table of numbers says which is larger."
+        )
+    names = ", ".join(f'"{changes[i]["name"]}"' for i in known) + ("," if len(known) == 1 else "")
+    extra = 'recipe.update(extra="space")\n' if any(changes[i]["closed"] for i in known) else ""
+    code = f'{extra}designer = dict(type=GlobalPolicy, centres=False, gates="straight_through", learn=({names}))'
+    return "\n".join(
+        [
+            paragraph(
+                "How far to go is not said here. Either change the recipe by hand and compare a run with one of the "
+                "old recipe, or let a policy find the strengths of these operations, in the training config:"
+            ),
+            f"<pre>{escape(code)}</pre>",
+            paragraph(
+                "Then compare over seeds at equal cost (docs/compare.md). That is the answer; this page is a guess."
+            ),
+        ]
+    )
+
+
+def _numbers(
+    found: Sequence[Effect], changes: Sequence[dict[str, Any]], order: Sequence[int], about: dict[str, Any]
+) -> str:
+    tasks = list(about["labels"]) if len(about["labels"]) > 1 else []
+    header = ["operation", "more − less, interval", "t", "with less", "with more", *map(escape, tasks), "from labels"]
+    rows = [
+        [
+            escape(title(changes[i]["name"])),
+            f"{_signed(found[i].mean)} [{_signed(found[i].low)}, {_signed(found[i].high)}]",
+            format_number(found[i].t, 1, signed=True),
+            *("–" if side is None else _signed(side) for side in (found[i].less, found[i].more)),
+            *map(_signed, found[i].tasks[: len(tasks)]),
+            f"{100 * found[i].of_labels:.0f} %",
+        ]
+        for i in order
+    ]
+    of_tasks = f" {listed(tasks).capitalize()}: the mean for each task alone." if tasks else ""
+    return table(header, rows) + paragraph(
+        f"In thousandths; the recipe itself has {_signed(about['value'])}. t: mean over standard error. With less, "
+        f"with more: against the recipe.{of_tasks} From labels: how much of the uncertainty is due to which images are "
+        "labeled. The rest is due to the draws, and more draws make it smaller.",
+        "soft",
+    )
+
+
+def _signed(value: float) -> str:
+    return format_number(_MILLI * value, 1, signed=True)
+
+
+def _measured(found: Sequence[Effect], about: dict[str, Any]) -> str:
+    head = "its own, from the run" if about["continued"] else f"new; learned alone for {about['head_steps']} steps"
+    geometric = (
+        "all"
+        if about["geometric"]
+        else f"all but those that move pixels: {about['objective']} needs to know where views lie"
+    )
+    rows = [
+        ["value of a step", f"{about['rule']} of the step's gradient and that of the labeled loss, over the last "
+                            f"{about['blocks']} blocks of {about['model']}"],
+        ["head of the objective", head],
+        ["direction of the labels", "from every label: heads fitted on three quarters of the images, the gradient "
+                                    f"taken on the last quarter, by turns; {about['groups']} groups of images"],
+        ["draws", f"{about['draws']} batches of {about['batch']} of {about['unlabeled']} unlabeled images; recipe and "
+                  "changes on the same images with the same random numbers"],
+        ["intervals", f"Student's, over draws and (jackknife) over groups of labels, at 95 % for all {len(found)} "
+                      "operations together (Bonferroni)"],
+        ["operations", geometric],
+        ["seed", str(about["seed"])],
+        ["time", f"{about['seconds']:.0f} s"],
+        ["command", about["command"]],
+        ["vssl", about["version"]],
+    ]  # fmt: skip
+    return table(["", ""], [[escape(cell) for cell in row] for row in rows], "words")
