@@ -86,7 +86,7 @@ def test_a_wrong_config_is_refused_before_anything_is_built(path, tmp_path, line
 class OfTypeCheckers:
     """Annotated with what is there for type checkers alone."""
 
-    def __init__(self, recipe: "torch.Nowhere", kind: 'one "of" these' = None): ...  # noqa: F722
+    def __init__(self, recipe: "torch.Nowhere", kind: 'one "of" these' = None): ...
 
 
 def test_annotations_that_cannot_be_read_allow_every_value(path):

@@ -24,7 +24,7 @@ def execute_on_cluster(
     """As `execute`, with each piece that is not done as a job of its own, and this process waiting for them.
 
     Configs, data and probes are checked here, before a job is sent. So are the settings that finished pieces were made
-    with, once more when the jobs have ended: a config may have changed since they were sent, also by an earlier command.
+    with, once more when the jobs have ended: a config may have changed since they were sent.
 
     Args:
         after_each: called in this process whenever a job has ended well.
