@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -20,9 +21,10 @@ from submitit.core.submission import process_job
 
 from vssl.commands.compare import parser
 from vssl.comparison import cluster as cluster_module
-from vssl.comparison import default_workers
+from vssl.comparison import default_workers, on_cluster, read_comparison
 from vssl.comparison.cluster import Cluster
 from vssl.comparison.command import run_command
+from vssl.comparison.on_cluster import execute_on_cluster
 from vssl.engine.interruption import Interrupted
 
 ROOT = Path(__file__).parents[2]
@@ -255,6 +257,9 @@ def stopped(number: int) -> None:
     ("told", "match"),
     [
         ({}, "time=MINUTES is missing"),
+        ({"time": "4:00:00"}, "time=4:00:00: give whole minutes"),
+        ({"time": "0"}, "time=0: give whole minutes"),
+        ({"time": "5", "additional_parameters": "gpu"}, "additional_parameters: give settings"),
         ({"time": "5", "nodes": "2"}, "nodes=2: a job is one process"),
         ({"time": "5", "partitoin": "gpu"}, r"Unavailable parameter\(s\): \['partitoin'\]"),
     ],
@@ -287,3 +292,35 @@ def test_refusals_before_any_job(config, fakes, monkeypatch):
         with pytest.raises(ValueError, match=match):
             run(*arguments)
     assert fakes.trained == [] and not Path("runs/results.json").exists()
+
+
+class Done:
+    """Stands in for a `Cluster` whose jobs all end well: `does` is what each does to its piece."""
+
+    def __init__(self, does):
+        self._does = does
+
+    def bring(self, stage, works, after_each) -> None:
+        for job in works.values():
+            self._does(job.piece)
+            after_each()
+
+
+def test_jobs_that_an_earlier_command_sent_with_other_settings_are_refused(config, fakes):
+    """Or that read a config which was changed while they waited."""
+    config["budget"], config["arms"] = (
+        {"steps": 5},
+        {"fixed": {"config": "fixed.py"}, "vpretraining": {"config": "vp.py"}},
+    )
+    earlier = read_comparison({**config, "budget": {"steps": 4}})
+    does = Done(lambda piece: replace(piece, comparison=earlier).bring(fakes.workers()))
+    with pytest.raises(ValueError, match=r"made with other settings \(budget.steps: 4 then, 5 now\)"):
+        execute_on_cluster(read_comparison(config), fakes.workers(), does)
+
+
+def test_a_job_that_wrote_nothing_is_a_failure(config, fakes, monkeypatch):
+    monkeypatch.setattr(on_cluster, "LATE", 0)
+    config["budget"] = {"steps": 5}
+    with pytest.raises(RuntimeError, match=r"start: its job ended well, but .* is not in runs"):
+        execute_on_cluster(read_comparison(config), fakes.workers(), Done(lambda piece: None))
+    assert fakes.trained == fakes.probed == []

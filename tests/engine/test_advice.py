@@ -136,6 +136,10 @@ def test_the_command_writes_a_page_for_a_config_and_for_a_run(mine, tmp_path, ca
     before = told["value"]
     assert main([str(mine), "--backbone", str(run), "--out", "third.html", *few]) == 0
     assert json.loads((tmp_path / "third.json").read_text())["value"] != before, "another head"
+    (run / "config.py").write_text(f"{mine.read_text()}\ncontinue_run = {str(run)!r}\n")
+    assert main([str(run), "--backbone", str(run), "--out", "fourth.html", *few]) == 0
+    told = json.loads((tmp_path / "fourth.json").read_text())
+    assert not told["continued"] and told["backbone"] == str(run / "backbone.safetensors")
 
 
 def test_what_cannot_be_asked_is_refused_before_any_work(mine, tmp_path, capsys):

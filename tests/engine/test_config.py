@@ -83,6 +83,18 @@ def test_a_wrong_config_is_refused_before_anything_is_built(path, tmp_path, line
     assert not (tmp_path / "run").exists()
 
 
+class OfTypeCheckers:
+    """Annotated with what is there for type checkers alone."""
+
+    def __init__(self, recipe: "torch.Nowhere", kind: 'one "of" these' = None): ...
+
+
+def test_annotations_that_cannot_be_read_allow_every_value(path):
+    config = load_config(path)
+    config.designer = dict(type=OfTypeCheckers, kind=1)
+    check_training_config(config)
+
+
 @pytest.mark.parametrize("kind", ["VICRegLoss", '"lightly.loss.VICRegLoss"'])
 def test_a_missing_optional_package_is_named_with_its_extra(path, monkeypatch, kind):
     for name in [name for name in sys.modules if name.split(".")[0] == "lightly"]:

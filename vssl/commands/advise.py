@@ -45,9 +45,10 @@ def execute(options: argparse.Namespace, argv: Sequence[str]) -> None:
     if options.images is not None:
         changed["unlabeled.root"] = OptionText(options.images)
     if options.backbone is not None:
-        changed |= {"backbone.checkpoint": str(exported_file(options.backbone)), "backbone.pretrained": False}
+        checkpoint = str(exported_file(options.backbone))
+        changed |= {"backbone.checkpoint": checkpoint, "backbone.pretrained": False, "continue_run": None}
     elif options.model is not None:
-        changed |= {"backbone.name": options.model, "backbone.pretrained": True}
+        changed |= {"backbone.name": options.model, "backbone.pretrained": True, "continue_run": None}
     elif run.is_dir():
         if not (run / "checkpoint.pth").is_file():
             raise FileNotFoundError(f"{run} has no checkpoint.pth; give a run that has written one, or a config")

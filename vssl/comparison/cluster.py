@@ -75,10 +75,14 @@ class Cluster:
         return made
 
     def _slurm(self, given: dict[str, Any]) -> Any:
-        if "time" not in given and "timeout_min" not in given:
+        if "time" not in given:
             raise ValueError(
                 "--slurm time=MINUTES is missing: how long a job may take before it goes back into the queue"
             )
+        if type(given["time"]) is not int or given["time"] < 1:  # submitit reckons with it when the time is up
+            raise ValueError(f"--slurm time={given['time']}: give whole minutes, such as time=240 for four hours")
+        if not isinstance(given.get("additional_parameters", {}), dict):
+            raise ValueError("--slurm additional_parameters: give settings, such as \"dict(reservation='name')\"")
         if several := [name for name in _ONE_PROCESS if given.get(name, 1) != 1]:
             raise ValueError(f"--slurm {several[0]}={given[several[0]]}: a job is one process here; leave it out")
         more = {"requeue": True} | given.pop("additional_parameters", {})  # some clusters ask for it

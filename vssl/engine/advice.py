@@ -49,7 +49,8 @@ class Measured:
 
     values: by draw and column, with all labels and without each group of them. task_values: with all labels of one task
     alone. The first column is the recipe itself, the others are those of `columns`: (number of the change, side).
-    changes: name, by, closed, unit and the numbers of each, as they are in the first view that has them.
+    changes: name, by, closed, unit and the numbers of each, as they are in the first view that has them, and whether
+    all views have the same (alike).
     pictures: by change, (what is shown, images as strips).
     """
 
@@ -251,9 +252,10 @@ def _asked_for(tried: list[Change], only: Collection[str] | None) -> list[Change
 
 def _described(change: Change, recipe: Recipe) -> dict[str, Any]:
     plan = next(plan for plan in recipe.plans if change.has(plan))
-    numbers = {side: list(change.numbers(plan, side)) for side in ("less", "now", "more")}
     unit = next((m.unit for m in plan.magnitudes if m.name == change.name), "")
-    return {"name": change.name, "by": change.by, "closed": change.closed, "unit": unit, **numbers}
+    alike = len({change.numbers(plan, "now") for plan in recipe.plans if change.has(plan)}) == 1
+    about = {"name": change.name, "by": change.by, "closed": change.closed, "unit": unit}
+    return about | {side: list(change.numbers(plan, side)) for side in ("less", "now", "more")} | {"alike": alike}
 
 
 def _about(loop, config: Config, feedback: Feedback) -> dict[str, Any]:

@@ -218,7 +218,8 @@ def _literals(kind: Callable[..., Any]) -> dict[str, tuple]:
     """Arguments of a class whose annotations allow some values alone (``Literal["class", "patch"]``), and these."""
     try:
         hints = get_type_hints(vars(kind).get("__init__"))
-    except (TypeError, NameError):  # without a constructor of its own, or annotated with what only type checkers import
+    except (TypeError, NameError, AttributeError, SyntaxError):
+        # without a constructor of its own, or annotated with what only type checkers can read
         return {}
     kinds = {
         argument: get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)

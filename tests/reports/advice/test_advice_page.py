@@ -106,6 +106,23 @@ def test_the_numbers_are_beside_it(page):
     assert first["numbers"]["more"] == [-0.15, 0.15] and first["more"] == found[0].more
 
 
+def test_the_recipe_is_kept_where_it_does_no_worse_than_the_better_side(page):
+    given = arguments()
+    given["values"][:, 1:3] -= 0.5  # hue: both sides are worse than the recipe
+    given["changes"][0]["alike"] = False
+    write_advice(page, **given)
+    said = text_of(page.read_text())
+    assert "More of it helps: hue (as the recipe has it)." in said and "Less of it helps: loss of colour." in said
+    assert said.count("keep what it has") == 1 and said.count("others have their own") == 1
+    assert "another --seed has another" in said
+
+
+def test_no_policy_is_to_learn_what_is_not_in_the_recipe_and_does_not_help(page):
+    write_advice(page, **arguments(shift=(0.0, 0.0, -0.05)))
+    said = text_of(page.read_text())
+    assert "leave it out" in said and "Leave the recipe as it is" in said and "GlobalPolicy" not in said
+
+
 def test_words():
     assert listed([]) == "nothing" and listed(["a"]) == "a" and listed(["a", "b", "c"]) == "a, b and c"
     assert title("a new op") == "a new op"

@@ -50,6 +50,16 @@ def test_sides_tasks_and_verdicts():
     assert effects(less, less[..., :1], COLUMNS, count=2)[0].verdict == "less"
 
 
+def test_what_the_recipe_does_as_well_as_the_better_side_stays():
+    values, _ = measured(shift=20.0)
+    assert not any(effect.stays for effect in effects(values, values[..., :1], COLUMNS, count=2))
+    harmful = values.copy()
+    harmful[:, 1:] -= 40.0  # less of it costs more than more of it, and both cost
+    found = effects(harmful, harmful[..., :1], COLUMNS, count=2)
+    assert (found[0].verdict, found[0].stays) == ("more", True)
+    assert (found[1].verdict, found[1].stays) == ("less", True)  # less of it is the recipe itself
+
+
 def test_intervals_hold_together_at_their_level():
     """Draws and labels both vary; in 400 worlds without any effect both operations are left alone in 95 % or more."""
     false = 0

@@ -75,7 +75,11 @@ def render_advice(
 def verdicts(found: Sequence[Effect], changes: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
     """What operations are called, by verdict, the surest first."""
     order = sorted(range(len(found)), key=lambda i: -abs(found[i].t))
-    return {v: [title(changes[i]["name"]) for i in order if found[i].verdict == v] for v in (MORE, LESS, UNKNOWN)}
+
+    def named(i: int) -> str:
+        return title(changes[i]["name"]) + " (as the recipe has it)" * found[i].stays
+
+    return {v: [named(i) for i in order if found[i].verdict == v] for v in (MORE, LESS, UNKNOWN)}
 
 
 def _head(found: Sequence[Effect], changes: Sequence[dict[str, Any]], about: dict[str, Any]) -> str:
@@ -128,6 +132,7 @@ def _sentence(effect: Effect, change: dict[str, Any], about: dict[str, Any]) -> 
     if effect.verdict == UNKNOWN:
         return f"{more} Whether that helps cannot be told from this measurement."
     compared = about["views"] > 1
+    more += _KEEP * effect.stays
     if effect.verdict == MORE:
         tried = "It is not in the recipe yet. " if change["closed"] else ""
         why = "Your task seems to do without what it changes: the features may ignore it." if compared else ""
@@ -143,15 +148,22 @@ def _sentence(effect: Effect, change: dict[str, Any], about: dict[str, Any]) -> 
     return f"{more} {start} {why}".strip()
 
 
+_KEEP = " The recipe did no worse than the better side: keep what it has."
+
+
 def _amounts(change: dict[str, Any]) -> str:
     """From less to more of it, with what the recipe has."""
     if change["by"] == "chance":
         less, now, more = (format_number(change[side][0], 2) for side in ("less", "now", "more"))
         if change["closed"]:
             return f"in {100 * change['more'][0]:.0f} % of the views; now in none"
-        return f"probability {less} against {more}; now {now}"
+        return f"probability {less} against {more}; now {now}{_views(change)}"
     less, now, more = (f"{change[side][0]:.3g} to {change[side][1]:.3g}" for side in ("less", "now", "more"))
-    return f"{less} against {more}; now {now}; {change['unit']}".replace("-", "−")
+    return f"{less} against {more}; now {now}; {change['unit']}{_views(change)}".replace("-", "−")
+
+
+def _views(change: dict[str, Any]) -> str:
+    return "" if change.get("alike", True) else "; these are the first view's, others have their own"
 
 
 def _figure(found: Sequence[Effect], changes: Sequence[dict[str, Any]], order: Sequence[int]) -> str:
@@ -190,8 +202,11 @@ def _next(found: Sequence[Effect], changes: Sequence[dict[str, Any]], known: Seq
             "Nothing was told apart from chance. More draws (--draws) narrow the part of the intervals that comes from "
             "the images, more labels the other part; the table of numbers says which is larger."
         )
-    names = ", ".join(f'"{changes[i]["name"]}"' for i in known) + ("," if len(known) == 1 else "")
-    extra = 'recipe.update(extra="space")\n' if any(changes[i]["closed"] for i in known) else ""
+    learned = [i for i in known if not (changes[i]["closed"] and found[i].verdict == LESS)]
+    if not learned:
+        return paragraph("Leave the recipe as it is: what was told is not in it, and does not help.")
+    names = ", ".join(f'"{changes[i]["name"]}"' for i in learned) + ("," if len(learned) == 1 else "")
+    extra = 'recipe.update(extra="space")\n' if any(changes[i]["closed"] for i in learned) else ""
     code = f'{extra}designer = dict(type=GlobalPolicy, centres=False, gates="straight_through", learn=({names}))'
     return "\n".join(
         [
@@ -236,6 +251,9 @@ def _signed(value: float) -> str:
     return format_number(_MILLI * value, 1, signed=True)
 
 
+_ONE_HEAD = "; for this one new head: another --seed has another, and may say something else"
+
+
 def _measured(found: Sequence[Effect], about: dict[str, Any]) -> str:
     head = "its own, from the run" if about["continued"] else f"new; learned alone for {about['head_steps']} steps"
     geometric = (
@@ -252,7 +270,7 @@ def _measured(found: Sequence[Effect], about: dict[str, Any]) -> str:
         ["draws", f"{about['draws']} batches of {about['batch']} of {about['unlabeled']} unlabeled images; recipe and "
                   "changes on the same images with the same random numbers"],
         ["intervals", f"Student's, over draws and (jackknife) over groups of labels, at 95 % for all {len(found)} "
-                      "operations together (Bonferroni)"],
+                      f"operations together (Bonferroni){'' if about['continued'] else _ONE_HEAD}"],
         ["operations", geometric],
         ["seed", str(about["seed"])],
         ["time", f"{about['seconds']:.0f} s"],

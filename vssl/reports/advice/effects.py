@@ -34,6 +34,12 @@ class Effect:
     def verdict(self) -> str:
         return MORE if self.low > 0 else LESS if self.high < 0 else UNKNOWN
 
+    @property
+    def stays(self) -> bool:
+        """Whether the side that the verdict names is the recipe itself, or did no better than the recipe."""
+        side = {MORE: self.more, LESS: self.less, UNKNOWN: math.inf}[self.verdict]
+        return side is None or side <= 0
+
 
 def effects(
     values: Float[np.ndarray, "draws columns without"],
@@ -46,7 +52,8 @@ def effects(
 
     Two things make a mean uncertain, and their variances are added: the draws of images (over draws), and the labels
     (the delete-a-group jackknife over the groups of labeled images, Shao and Tu 1995). Degrees of freedom are
-    Satterthwaite's. What both have in common is counted twice, so that intervals are a little wide.
+    Satterthwaite's. What both have in common is counted twice, so that intervals are a little wide. What is the same in
+    all values, such as one new SSL head, is in no interval; nor is that task heads are not fitted without a group.
 
     Args:
         values: of each draw; the first column is the recipe, the next are those of `columns`, (number of the operation,
