@@ -69,6 +69,7 @@ def test_what_is_missing_is_said_and_nothing_is_written(data, tmp_path, capsys):
     for arguments, said in [
         ([mine, "--data", str(tmp_path / "nothing"), "--images", str(data / "unlabeled")], "no labeled images"),
         ([mine, "--data", str(data), "--images", str(tmp_path / "nothing")], "give --images DIR"),
+        ([mine, "--data", str(data), "--model", "vit_smal_patch16_dinov3"], "close to it: vit_small_patch16_dinov3"),
         ([str(tmp_path / "my-config.py"), "--data", str(data)], "give a name such as mine.py"),
     ]:
         assert main(arguments) == 1

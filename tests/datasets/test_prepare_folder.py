@@ -213,6 +213,12 @@ def test_running_again_does_nothing_and_other_options_are_refused(source, capsys
 
 CASES = {
     "ambiguous": (lambda s: s.masks(lambda n: n.clip(0).astype(np.uint8)), (), "Give --first-class 0 or"),
+    "too few names": (
+        lambda s: s.masks(lambda n: np.where(n == 2, 9, n.clip(0)).astype(np.uint8)),
+        (),
+        "masks hold the number 9, but {root}/names.txt has 3 classes: add the names that are missing, or, for what "
+        "marks unlabeled pixels, give --ignore 9",
+    ),
     "too large": (
         lambda s: s.masks(lambda n: np.where(n == 2, 9, from_zero(n)).astype(np.uint8)),
         ("--first-class", 0),

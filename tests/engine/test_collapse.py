@@ -98,6 +98,12 @@ def test_images_that_are_all_but_alike_are_said_everywhere(fixed_config, tmp_pat
     assert printed[-1].startswith(f"finished, with warnings: {run}") and found[0]["text"] in printed[-1]
 
 
+def test_images_need_not_be_whole_patches_where_crops_are(fixed_config, tmp_path):
+    fixed_config.merge_from_dict({"unlabeled.size": 30, "budget.steps": 2, "rankme_interval": 1})  # patches of 8 px
+    train(fixed_config, tmp_path / "run")
+    assert all(line["rankme"] > 1 for line in metrics(tmp_path / "run"))
+
+
 def test_a_run_can_be_stopped_where_it_collapses(fixed_config, tmp_path, all_but_alike):
     fixed_config.merge_from_dict(
         {"unlabeled.root": str(all_but_alike), "budget.steps": 60, "checkpoint_interval": 8, "collapse": "stop"}

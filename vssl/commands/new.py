@@ -179,21 +179,23 @@ def execute(options: argparse.Namespace) -> None:
     files = [folder / f"{name}{part}.py" for part in ("", "_fixed", "_probes")]
     if there := [str(file) for file in files if file.exists() and not options.overwrite]:
         raise FileExistsError(f"{', '.join(there)}: already there; give another name, or --overwrite")
-    from vssl.datasets.files import image_paths
-    from vssl.engine import load_config
-    from vssl.engine.config import check_training_config
-    from vssl.whole_files import write_text
-
     images = options.images or options.data / "unlabeled"
     if not images.is_dir():
         raise FileNotFoundError(f"{images}: no such folder; give --images DIR, the unlabeled images")
+    if not any((options.data / layout).is_dir() for layout, _, _ in LAYOUTS.values()):
+        folders = " nor ".join(str(options.data / layout) for layout, _, _ in LAYOUTS.values())
+        raise FileNotFoundError(f"no labeled images: neither {folders} is there (tools/prepare_data.py folder)")
+    from vssl.datasets.files import image_paths
+    from vssl.engine import load_config
+    from vssl.engine.config import check_training_config
+    from vssl.learner.backbone import check_name
+    from vssl.whole_files import write_text
+
+    check_name(options.model)
     unlabeled = sum(1 for _ in image_paths(images))
     if not unlabeled:
         raise FileNotFoundError(f"{images}: no images below it")
     found = {task: about for task in LAYOUTS if (about := _look(task, options.data))}
-    if not found:
-        folders = " and ".join(str(options.data / layout) for layout, _, _ in LAYOUTS.values())
-        raise FileNotFoundError(f"no labeled images: neither {folders} is there (tools/prepare_data.py folder)")
     about = {
         "name": name,
         "title": f"DINO on my images, continued with feedback from {' and '.join(found)}.",

@@ -197,10 +197,15 @@ class TimmBackbone(nn.Module):
         return Tokens(x, tokens.rope)
 
 
-def _create(name: str, pretrained: bool, model_args: dict) -> nn.Module:
+def check_name(name: str) -> None:
+    """Raises ValueError, with the nearest names, where timm has no such model."""
     if ":" not in name and not timm.is_model(name):  # "hf-hub:…" and "local-dir:…" are timm's to resolve
         near = get_close_matches(name.split(".")[0], timm.list_models(), n=3)
         raise ValueError(f"backbone {name} is not a model of timm {timm.__version__}; close to it: {', '.join(near)}")
+
+
+def _create(name: str, pretrained: bool, model_args: dict) -> nn.Module:
+    check_name(name)
     arguments = {"dynamic_img_size": True, **model_args}
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **arguments)

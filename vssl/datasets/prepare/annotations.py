@@ -171,6 +171,11 @@ def _first(used: Sequence[int], count: int, has_255: bool, path: Path) -> int:
         return 1  # the last class of those that start at 1
     if largest == count - 1 and 0 in used and has_255:
         return 0  # what is ignored has a number of its own, so that 0 is a class
+    if beyond := [value for value in used if value > count]:
+        raise ValueError(
+            f"masks hold the number {largest}, but {path} has {count} classes: add the names that are missing, or, for "
+            f"what marks unlabeled pixels, give --ignore {' '.join(map(str, beyond))}"
+        )
     raise ValueError(
         f"masks hold the numbers {used[0] if used else 'none'} to {largest} and {path} has {count} classes: nothing "
         "shows whether 0 is the first class or 'unlabeled'. Give --first-class 0 or --first-class 1"
