@@ -83,6 +83,7 @@ RANGES: dict[str, Range] = {
     "candidates": COUNT,
     "most": POSITIVE_SHARE,
     "mass": INSIDE,
+    "words": COUNT,
     **_all("max_new_tokens Difficulty.names Difficulty.things Difficulty.largest Difficulty.steps", COUNT),
     "bound": Range(1, open_low=True),
     "entropy": NOT_NEGATIVE,

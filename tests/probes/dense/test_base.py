@@ -156,7 +156,7 @@ def test_depth_losses_are_checked_take_the_probes_range_and_stand_in_the_card(de
     assert run(probe).result["card"]["loss"].endswith("+ 0.5 × gradients of the log ratio at four scales")
     with pytest.raises(ValueError, match="set its warmup_steps=0"):
         DepthProbe(**{**depth, "schedule": dict(type=FullBatch)}, losses=[dict(type=SigLoss)])
-    with pytest.raises(ValueError, match=r"loss of the depth probe.*\['powr'\]"):
+    with pytest.raises(ValueError, match=r"loss of the depth probe.*unknown key 'powr'"):
         DepthProbe(**depth, losses=[dict(type=SigLoss, powr=2)])
 
 
