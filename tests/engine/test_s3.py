@@ -16,8 +16,15 @@ from vssl.engine import train
 from vssl.engine.training import build_runner
 
 ThreadedMotoServer = pytest.importorskip("moto.server").ThreadedMotoServer  # make test-oldest has none
+boto3 = pytest.importorskip("boto3")  # moto's
+Config = pytest.importorskip("botocore.config").Config
 pytestmark = pytest.mark.slow
 ROOT = "s3://bucket/shards"
+
+
+def client(address: str):
+    """Sends one thing after another and tries again: s3fs gives up where a connection takes five seconds."""
+    return boto3.client("s3", endpoint_url=address, config=Config(retries={"max_attempts": 5}))
 
 
 @pytest.fixture
@@ -35,7 +42,7 @@ def store(monkeypatch, tmp_path):
     monkeypatch.setattr(remote.time, "sleep", lambda seconds: None)
     files = fsspec.filesystem("s3")
     files.clear_instance_cache()
-    fsspec.filesystem("s3").mkdir("bucket")
+    client(address).create_bucket(Bucket="bucket")
     yield address
     urllib.request.urlopen(f"{address}/moto-api/reset", data=b"")
     server.stop()
@@ -52,7 +59,8 @@ def shards(miniature, tmp_path):
 @pytest.fixture
 def bucket(store, shards):
     """The same in the store."""
-    fsspec.filesystem("s3").put(f"{shards}/", f"{ROOT}/", recursive=True)
+    for file in shards.iterdir():
+        client(store).put_object(Bucket="bucket", Key=f"shards/{file.name}", Body=file.read_bytes())
     return store
 
 
