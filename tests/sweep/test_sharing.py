@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from mmengine.hooks import Hook
 
+from vssl.comparison import worker_pool
 from vssl.engine.run_directory import claimed
-from vssl.sweep import sharing
 from vssl.sweep.study import Study
 from vssl.sweep.sweep_plan import trial_name
 
@@ -71,8 +71,8 @@ def test_a_trial_ends_when_nobody_else_has_the_turn(with_scenes, sweep, monkeypa
 
 def test_jobs(with_scenes, sweep, workers, monkeypatch, capfd):
     """Spawned processes would import everything anew: here they are forked, and steps cost the same."""
-    monkeypatch.setattr(sharing, "get_context", lambda kind: multiprocessing.get_context("fork"))
-    monkeypatch.setattr(sharing, "default_workers", lambda: workers)
+    monkeypatch.setattr(worker_pool, "get_context", lambda kind: multiprocessing.get_context("fork"))
+    monkeypatch.setattr(worker_pool, "default_workers", lambda: workers)
     run = sweep("--jobs", "2", trials=3)
     assert [trial["state"] for trial in trials(run)] == ["finished"] * 3
 

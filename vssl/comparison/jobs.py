@@ -1,17 +1,13 @@
 """Runs side by side in several processes, for budgets that do not depend on the neighbours."""
 
-import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from vssl import progress
 from vssl.comparison.execute import check_sources
 from vssl.comparison.pieces import Piece, refuse_elapsed, runs, timings, wanted
 from vssl.comparison.plan import Comparison
-from vssl.comparison.workers import Workers, default_workers
-from vssl.processes import end_with_parent
-
-_workers: Workers  # of this process, made once: its probes keep their decoded images
+from vssl.comparison.worker_pool import own_workers, worker_pool
+from vssl.comparison.workers import Workers
 
 
 def execute_in_jobs(
@@ -38,12 +34,7 @@ def execute_in_jobs(
     refuse_elapsed(comparison, "--jobs 1")
     check_sources(comparison, wanted(comparison, arms))
     Piece(comparison, "start").bring(workers)
-    context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's threads
-    queue = context.Queue()
-    with (
-        progress.receiving(queue),
-        ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(queue,)) as pool,
-    ):
+    with worker_pool(jobs) as pool:
         _all(pool, timings(comparison, arms, "timing"))  # beside each other, as the runs are
         _all(pool, runs(comparison, arms), after_each)
         _all(pool, timings(comparison, arms, "drift"))
@@ -59,15 +50,5 @@ def _all(pool: ProcessPoolExecutor, pieces: list[Piece], after_each: Callable[[]
         raise
 
 
-def _prepare(queue: multiprocessing.Queue) -> None:
-    global _workers
-    end_with_parent()
-    progress.send_to(queue)
-    multiprocessing.set_start_method(
-        "fork", force=True
-    )  # as mmengine's Runner sets it, with a warning, in a spawned one
-    _workers = default_workers()
-
-
 def _bring(piece: Piece) -> None:
-    piece.bring(_workers)
+    piece.bring(own_workers())

@@ -6,23 +6,16 @@ calls running and whose lock is free was broken off: the next process takes it.
 
 import fcntl
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, set_start_method
-from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
-from vssl import progress
-from vssl.comparison import Workers
-from vssl.comparison.workers import default_workers
+from vssl.comparison.worker_pool import own_workers, worker_pool
 from vssl.engine.run_directory import claimed
-from vssl.processes import end_with_parent
 from vssl.sweep.study import Study
 from vssl.sweep.sweep_plan import Sweep, trial_name
-
-_workers: Workers  # of this process, made once: its probes keep their decoded images
 
 
 @contextmanager
@@ -72,12 +65,7 @@ def run_in_jobs(
     Args:
         one_trial: (sweep, study, workers) → whether there was one.
     """
-    context = get_context("spawn")  # a fork would copy the locks of torch's threads
-    queue = context.Queue()
-    with (
-        progress.receiving(queue),
-        ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(queue,)) as pool,
-    ):
+    with worker_pool(jobs) as pool:
         running: set[Future] = {pool.submit(_one, sweep, opening, one_trial) for _ in range(jobs)}
         try:
             while running:
@@ -91,13 +79,5 @@ def run_in_jobs(
             raise
 
 
-def _prepare(queue: Queue) -> None:
-    global _workers
-    end_with_parent()
-    progress.send_to(queue)
-    set_start_method("fork", force=True)  # as mmengine's Runner sets it, with a warning, in a spawned one
-    _workers = default_workers()
-
-
 def _one(sweep: Sweep, opening: Opening, one_trial: Callable[..., bool]) -> bool:
-    return one_trial(sweep, opening.open(sweep), _workers)
+    return one_trial(sweep, opening.open(sweep), own_workers())
