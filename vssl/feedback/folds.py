@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vssl.datasets.stream import Stream
 from vssl.feedback.feedback import Feedback, eval_mode
-from vssl.feedback.pool import SHUFFLED, LabeledPool, Pool, PoolPart, ShuffledLabels
+from vssl.feedback.pool import LabeledPool, Pool, part_of
 from vssl.learner.backbone import TimmBackbone
 
 
@@ -29,15 +29,14 @@ class FoldPool(LabeledPool):
         self.dataset, self.indices = pool.dataset, pool.indices
         self._batch_size, self._device = pool.meta.batch_size, pool.meta.device
 
-        def part(indices: Sequence[int]):
-            images = PoolPart(pool.dataset, list(indices))
-            return ShuffledLabels(images, seed=fold) if control == SHUFFLED else images
-
         others = [index for number, of in enumerate(folds) if number != fold for index in of]
         batch_size = min(pool.train.batch_size, len(others))
-        self.train = Stream(part(others), batch_size, seed=pool.train.seed, device=self._device)
+        rest = part_of(pool.dataset, others, control, fold)
+        self.train = Stream(rest, batch_size, seed=pool.train.seed, device=self._device)
         self.streams = {"train": self.train}
-        self._groups = [part(some.tolist()) for some in np.array_split(folds[fold], groups)]
+        self._groups = [
+            part_of(pool.dataset, some.tolist(), control, fold) for some in np.array_split(folds[fold], groups)
+        ]
 
     def groups(self) -> list[list[tuple[Tensor, ...]]]:
         return [self._batches(group) for group in self._groups]

@@ -81,15 +81,21 @@ class Pool(LabeledPool):
         train_indices, meta_indices = disjoint_splits(len(dataset), train, meta, seed=0)
         heldout_indices = third_split(len(dataset), train, meta, heldout, seed=0) if heldout else []
         self.dataset, self.indices = dataset, train_indices + meta_indices + heldout_indices
-        parts: tuple[PoolPart | ShuffledLabels, ...] = tuple(
-            PoolPart(dataset, part) for part in (train_indices, meta_indices, heldout_indices) if part
-        )
-        if control == SHUFFLED:
-            parts = tuple(ShuffledLabels(part, seed) for part in parts)
+        parts = [
+            part_of(dataset, indices, control, seed)
+            for indices in (train_indices, meta_indices, heldout_indices)
+            if indices
+        ]
         self.train = Stream(parts[0], batch_size, seed=seed * 2 + 1, **stream)
         self.meta = Stream(parts[1], meta_batch_size, seed=seed * 2 + 2, **stream)
         self.streams = {"train": self.train, "meta": self.meta}
         self.heldout: Dataset | None = parts[2] if heldout else None
+
+
+def part_of(dataset: Dataset, indices: list[int], control: str | None, seed: int) -> "PoolPart | ShuffledLabels":
+    """Those examples of a dataset, as the feedback's control shows their labels; `seed` deals shuffled ones."""
+    part = PoolPart(dataset, indices)
+    return ShuffledLabels(part, seed) if control == SHUFFLED else part
 
 
 class PoolPart(Dataset):

@@ -9,13 +9,12 @@ from contextlib import nullcontext
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from vssl.datasets.stream import Stream
 from vssl.datasets.text.answers import PADDING, Answers
 from vssl.feedback import Feedback, FeedbackTask
 from vssl.feedback.base import mean_over
-from vssl.feedback.pool import SHUFFLED, LabeledPool, PoolPart, ShuffledLabels
+from vssl.feedback.pool import LabeledPool, part_of
 from vssl.language.causal_lm import CausalLM
 
 IGNORED = -100
@@ -87,14 +86,9 @@ class AnswerPool(LabeledPool):
         order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0)).tolist()
         meta_indices, heldout_indices = sorted(order[:meta]), sorted(order[meta : meta + heldout])
         self.dataset, self.indices = dataset, meta_indices + heldout_indices
-
-        def part_of(indices: list[int]) -> Dataset:
-            part = PoolPart(dataset, indices)
-            return ShuffledLabels(part, seed) if control == SHUFFLED else part
-
-        self.meta = Stream(part_of(meta_indices), meta_batch_size, seed, **stream)
+        self.meta = Stream(part_of(dataset, meta_indices, control, seed), meta_batch_size, seed, **stream)
         self.streams = {"meta": self.meta}
-        self.heldout = part_of(heldout_indices) if heldout else None
+        self.heldout = part_of(dataset, heldout_indices, control, seed) if heldout else None
 
 
 class AnswerFeedback(Feedback):
