@@ -73,8 +73,7 @@ class Execution:
     ):
         self._workers, self._seeds, self._say = workers, seeds, say
         self.arms = list(comparison.arms) if arms is None else arms
-        order = run_order(comparison.arms, seeds or comparison.seeds)
-        self.wanted = [(arm, seed) for arm, seed in order if arm in self.arms]
+        self.wanted = run_order(comparison.arms, seeds or comparison.seeds, self.arms)
         loaded = list(self.arms)
         if any(needs_calibration(comparison, name) for name in self.arms) and comparison.baseline not in loaded:
             loaded.append(comparison.baseline)

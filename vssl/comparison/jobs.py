@@ -4,8 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from vssl.comparison.execute import check_sources
-from vssl.comparison.pieces import Piece, refuse_elapsed, runs, timings, wanted
-from vssl.comparison.plan import Comparison
+from vssl.comparison.pieces import Piece, refuse_elapsed, runs, timings
+from vssl.comparison.plan import Comparison, run_order
 from vssl.comparison.worker_pool import own_workers, worker_pool
 from vssl.comparison.workers import Workers
 
@@ -32,7 +32,7 @@ def execute_in_jobs(
     if jobs < 1:
         raise ValueError(f"--jobs {jobs}: expected 1 or more")
     refuse_elapsed(comparison, "--jobs 1")
-    check_sources(comparison, wanted(comparison, arms))
+    check_sources(comparison, run_order(comparison.arms, comparison.seeds, arms))
     Piece(comparison, "start").bring(workers)
     with worker_pool(jobs) as pool:
         _all(pool, timings(comparison, arms, "timing"))  # beside each other, as the runs are

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from vssl.comparison.cluster import FOLDER, Cluster
 from vssl.comparison.execute import Execution, check_sources
-from vssl.comparison.pieces import Piece, refuse_elapsed, runs, timings, wanted
-from vssl.comparison.plan import Comparison
+from vssl.comparison.pieces import Piece, refuse_elapsed, runs, timings
+from vssl.comparison.plan import Comparison, run_order
 from vssl.comparison.workers import Workers, default_workers
 from vssl.engine.run_directory import claimed
 
@@ -36,7 +36,7 @@ def execute_on_cluster(
             wrote was made with other settings.
     """
     refuse_elapsed(comparison, "no --executor")
-    check_sources(comparison, wanted(comparison, arms))
+    check_sources(comparison, run_order(comparison.arms, comparison.seeds, arms))
     Execution(comparison, workers, arms)  # a broken config or missing data fails here, before any job
     stages: dict[str, list[Piece]] = {
         "start": [Piece(comparison, "start")],

@@ -61,20 +61,15 @@ class Piece:
                 step(arm)
 
 
-def wanted(comparison: Comparison, arms: list[str] | None) -> list[tuple[str, int]]:
-    """(arm, seed) in the order in which they are run."""
-    return [pair for pair in run_order(comparison.arms, comparison.seeds) if arms is None or pair[0] in arms]
-
-
 def timings(comparison: Comparison, arms: list[str] | None, kind: Literal["timing", "drift"]) -> list[Piece]:
     """One for each arm whose steps are timed beside the baseline's."""
-    names = dict.fromkeys(name for name, _ in wanted(comparison, arms))
+    names = dict.fromkeys(name for name, _ in run_order(comparison.arms, comparison.seeds, arms))
     return [Piece(comparison, kind, (name,)) for name in names if needs_calibration(comparison, name)]
 
 
 def runs(comparison: Comparison, arms: list[str] | None) -> list[Piece]:
     """An arm and those that take their steps or designer from it are in one piece, for each seed."""
-    places = {pair: place for place, pair in enumerate(wanted(comparison, arms), start=1)}
+    places = {pair: place for place, pair in enumerate(run_order(comparison.arms, comparison.seeds, arms), start=1)}
     return [Piece(comparison, "runs", tuple(group), seed, places) for group, seed in shares(comparison, arms)]
 
 
@@ -82,9 +77,8 @@ def shares(comparison: Comparison, arms: list[str] | None = None) -> list[tuple[
     """(arms, seed) that have to run in one process, in the order in which they are begun."""
     asked = {name: arm for name, arm in comparison.arms.items() if arms is None or name in arms}
     found: dict[tuple[str, int], list[str]] = {}
-    for name, seed in run_order(comparison.arms, comparison.seeds):
-        if name in asked:
-            found.setdefault((_first(asked[name], asked), seed), []).append(name)
+    for name, seed in run_order(comparison.arms, comparison.seeds, asked):
+        found.setdefault((_first(asked[name], asked), seed), []).append(name)
     return [(group, seed) for (_, seed), group in found.items()]
 
 

@@ -1,6 +1,6 @@
 """A comparison's config, checked before any work, and the order in which its runs are made."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -164,8 +164,10 @@ def read_comparison(
     )
 
 
-def run_order(arms: Mapping[str, Arm], seeds: Iterable[int]) -> list[tuple[str, int]]:
-    """(arm, seed) pairs in the order they are run.
+def run_order(
+    arms: Mapping[str, Arm], seeds: Iterable[int], only: Container[str] | None = None
+) -> list[tuple[str, int]]:
+    """(arm, seed) pairs in the order they are run, of all arms or of those in `only`.
 
     Arms take turns within a seed, so that a machine that slows down slows every arm alike, and the first place rotates
     from seed to seed, so that none is always the one that runs first. An arm with `steps_of` or
@@ -180,7 +182,7 @@ def run_order(arms: Mapping[str, Arm], seeds: Iterable[int]) -> list[tuple[str, 
             waiting.remove(ready)
             done.add(ready)
             order.append((ready, seed))
-    return order
+    return [(name, seed) for name, seed in order if only is None or name in only]
 
 
 def _read_headroom(name: str | None, arms: Mapping[str, Arm], baseline: str, source: str) -> str | None:
