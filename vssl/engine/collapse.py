@@ -132,10 +132,8 @@ def of_targets(targets: Float[Tensor, "rows prototypes"]) -> list[Sign]:
 
 @torch.no_grad()
 def pooled_features(student: TimmBackbone, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images d"]:
-    """Mean patch tokens, in eval mode. What sides have beyond whole patches is cut off: only crops must fit them."""
-    if student.reads == "images":
-        height, width = (side - side % student.patch_size or side for side in images.shape[-2:])
-        images = images[..., :height, :width]
+    """Mean patch tokens, in eval mode, of as much of each image as makes whole patches: only crops must fit them."""
+    images = student.whole_patches(images)
     student.eval()
     features = torch.cat([student.patch_tokens(student(part)).mean(1) for part in images.split(64)])
     student.train()

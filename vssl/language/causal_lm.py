@@ -134,6 +134,10 @@ class CausalLM(nn.Module):
         logits = self.lm.get_output_embeddings()(hidden)
         return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
+    def whole_patches(self, tokens: Int[Tensor, "batch length"]) -> Int[Tensor, "batch length"]:
+        """As it is: every text is whole tokens."""
+        return tokens
+
     def patch_tokens(self, hidden: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
         """All of them: a text has no class token."""
         return hidden

@@ -175,6 +175,11 @@ class TimmBackbone(nn.Module):
             raise ValueError(f"{self.name} has no class token; use pooled patch tokens instead")
         return tokens[:, 0]
 
+    def whole_patches(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 h w"]:
+        """The upper left of the images, as much as makes whole patches; smaller ones than a patch as they are."""
+        height, width = (side - side % self.patch_size or side for side in images.shape[-2:])
+        return images[..., :height, :width]
+
     def patch_tokens(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch patches dim"]:
         """The tokens of the patches, row by row of the grid: without class token and registers."""
         return tokens[:, self.num_prefix_tokens :]
