@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from vssl.commands.train import main
+from vssl.engine import collapse
 from vssl.engine.rehearsal import rehearse
 from vssl.engine.training import train
 
@@ -43,3 +44,14 @@ def test_what_would_end_the_run_ends_the_check(fixed_config, tmp_path, monkeypat
     assert "make room" in capsys.readouterr().err
     assert main([*command, "--launcher", "pytorch"]) == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_the_first_look_for_collapse_is_taken_too(fixed_config, tmp_path, monkeypatch):
+    def ends(student, images):
+        raise ValueError(f"{len(images)} images cannot be read")
+
+    monkeypatch.setattr(collapse, "pooled_features", ends)
+    with pytest.raises(ValueError, match="images cannot be read"):
+        rehearse(fixed_config, tmp_path / "run", seed=0)
+    fixed_config.collapse = "off"
+    rehearse(fixed_config, tmp_path / "run", seed=0)

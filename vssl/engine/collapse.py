@@ -22,6 +22,7 @@ ACTIONS = ("warn", "stop", "off")
 LEAST_RANK = 1.1
 LEAST_SPREAD = 1e-3
 LEAST_SHARE = 1e-3  # of ln K: how far a loss or an entropy must lie from its degenerate value
+PANEL = 64  # images of a look
 
 
 class CollapseError(FloatingPointError):
@@ -49,7 +50,7 @@ class CollapseHook(Hook):
 
     priority = "ABOVE_NORMAL"  # before the hook that writes the metrics
 
-    def __init__(self, action: str = "warn", interval: int = 10, images: int = 64):
+    def __init__(self, action: str = "warn", interval: int = 10, images: int = PANEL):
         self.action, self.interval, self.images = action, interval, images
         self._in_a_row: dict[str, int] = {}
 

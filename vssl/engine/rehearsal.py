@@ -9,8 +9,10 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from vssl.engine.collapse import PANEL, signs_of_collapse
 from vssl.engine.config import check_training_config
 from vssl.engine.hooks import peak_memory_mb
+from vssl.engine.record_images import panel_images
 from vssl.engine.run_directory import check_free
 from vssl.engine.step_cost import FIRST_META, midmean, schedule_cost, stepped, steps_within
 
@@ -76,6 +78,8 @@ def rehearse(config: Config, work_dir: Path, seed: int) -> Rehearsal:
             if not once:
                 run.take(kind)
             costs[kind] = midmean([run.take(kind) for _ in range(1 if once else TIMED)])
+        if config.get("collapse") != "off":  # it reads whole images, which no step does
+            signs_of_collapse(run.runner.train_loop, panel_images(run.runner.train_loop, PANEL)[0])
         begun = time.perf_counter()
         run.runner.save()
         saving = time.perf_counter() - begun
