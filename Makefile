@@ -10,7 +10,7 @@ OLDEST_PYTHON ?= python3.10
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 OLDEST := .venv-oldest
-EXTRAS := test,test-s3,tracking,onnx,language,lora
+EXTRAS := test,test-s3,tracking,onnx,language,lora,docs
 OLDEST_EXTRAS := test,tracking
 NUMERICAL := tests/value tests/objectives tests/views
 # Tests run on one thread each. A file's tests stay in one process, which renders its scenes once.
@@ -46,7 +46,6 @@ test-site: docs
 
 # A broken link is an error.
 docs: $(INSTALLED)
-	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[docs]'
 	rm -rf build/site docs/reference
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs $(JOBS) -c docs . build/site
 

@@ -20,13 +20,21 @@ project = "vssl"
 version = release = vssl.__version__
 author = "the vssl authors"
 root_doc = "README"
-extensions = ["myst_parser", "sphinx.ext.apidoc", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.apidoc", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 include_patterns = ["*.md", "data/README.md", "docs/**"]
 exclude_patterns = ["**/.*", "build", "runs", "data/*/**", "docs/images", "docs/reference/modules.rst"]
 
 # Markdown as GitHub reads it.
 myst_heading_anchors = 6
 myst_enable_extensions = []
+
+# The tutorial is kept without outputs. The site shows those of a run of its own, in a temporary folder.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = -1
+nb_merge_streams = True
+nb_output_stderr = "remove"  # progress
 
 # A page for each package, with all its modules. Shapes are jaxtyping's strings.
 apidoc_modules = [
@@ -58,7 +66,7 @@ def contents() -> str:
     sections = re.split(r"^## ", (ROOT / "docs/README.md").read_text(), flags=re.M)
     blocks = []
     for title, text in [("Start", "](README.md)" + sections[0]), *(section.split("\n", 1) for section in sections[1:])]:
-        pages = [os.path.normpath(f"docs/{link}") for link in re.findall(r"\]\(([^)#:]+\.md)\)", text)]
+        pages = [os.path.normpath(f"docs/{link}") for link in re.findall(r"\]\(([^)#:]+\.(?:md|ipynb))\)", text)]
         blocks.append("\n".join(["```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```"]))
     return "\n\n".join([*blocks, "```{toctree}\n:hidden:\n:caption: Reference\n\ndocs/reference/vssl\n```"])
 

@@ -1,6 +1,7 @@
 """README and docs name what exists: links, anchors, files, make targets, and commands that their parsers accept."""
 
 import glob
+import json
 import re
 import shlex
 from itertools import product
@@ -12,7 +13,7 @@ from vssl.commands import advise, benchmark, compare, data, doctor, export, new,
 from vssl.engine import load_config
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "data/README.md"])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/*.ipynb"), ROOT / "data/README.md"])
 ROOMS = ("configs", "docs", "tests", "tools", "vssl")
 CREATED = ("docs/gpu",)  # by commands and readers of the pages
 PARSERS = {
@@ -36,6 +37,14 @@ def name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
+def text_of(page: Path) -> str:
+    """Markdown: of a notebook, that of its cells."""
+    if page.suffix == ".md":
+        return page.read_text()
+    cells = json.loads(page.read_text())["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
 def code(text: str) -> list[str]:
     """Lines of code blocks, continued ones joined, and code between backticks."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S) + re.findall(r"(?:^    \S.*\n)+", text, re.M)
@@ -45,7 +54,7 @@ def code(text: str) -> list[str]:
 
 def anchors(page: Path) -> set[str]:
     """The names that GitHub gives to headings."""
-    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S), re.M)
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text_of(page), flags=re.M | re.S), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -63,7 +72,7 @@ def missing_paths(line: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_to_files_and_headings(page):
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+    for target in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
         if target.startswith(("http:", "https:")):
             continue
         file, _, heading = target.partition("#")
@@ -74,19 +83,19 @@ def test_links_lead_to_files_and_headings(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_files_that_are_named_exist(page):
-    assert [path for line in code(page.read_text()) for path in missing_paths(line)] == []
+    assert [path for line in code(text_of(page)) for path in missing_paths(line)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_make_knows_its_targets(page):
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M).group(1).split()
-    targets = [match.group(1) for line in code(page.read_text()) if (match := re.match(r"make ([a-z][\w-]*)", line))]
+    targets = [match.group(1) for line in code(text_of(page)) if (match := re.match(r"make ([a-z][\w-]*)", line))]
     assert set(targets) <= set(phony)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_are_accepted(page, capsys):
-    for line in code(page.read_text()):
+    for line in code(text_of(page)):
         found = re.search(r"(?:python3? (?:-\S+ )*tools/(?=\w+\.py)|^\s*vssl )(\w+)(?:\.py)?\b(.*)", line)
         if not found or any(sign in found.group(2) for sign in "[{…"):
             continue  # a synopsis
@@ -101,7 +110,7 @@ def test_commands_are_accepted(page, capsys):
 
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs/README.md").read_text()
-    assert [page.name for page in ROOT.glob("docs/*.md") if page.name != "README.md" and page.name not in index] == []
+    assert [page.name for page in PAGES if page.parent == ROOT / "docs" and page.name not in index] == []
 
 
 def test_the_configs_for_your_own_data_load(tmp_path):
