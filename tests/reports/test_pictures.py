@@ -7,8 +7,18 @@ import pytest
 from matplotlib.image import imread
 
 from vssl.reports import collect
-from vssl.reports.markup import image
-from vssl.reports.pictures import class_colours, paint, predictions_section, read_arrays, scale_colours, views_section
+from vssl.reports.markup import environment, image
+from vssl.reports.pictures import class_colours, paint, predictions, read_arrays, sample_views, scale_colours
+
+_PICTURES = environment().get_template("pictures.html").module
+
+
+def views_section(results, work_dir):
+    return str(_PICTURES.views_of(sample_views(results, work_dir)))
+
+
+def predictions_section(results, work_dir):
+    return str(_PICTURES.predictions_of(predictions(results, work_dir)))
 
 
 def decode(tag):
@@ -70,7 +80,7 @@ def test_masks_are_shown_with_their_statistics(folder, layout):
     html = views_section(collect(folder, layout), folder)
     assert html.count('alt="designed view"') == 2 * 8  # two arms with a mask, 4 samples × 2 views
     assert "range 0.15 to 0.85" in html and "step 200" in html
-    assert html.count("The recipe&#x27;s views as they are, no mask") == 2
+    assert html.count("The recipe&#39;s views as they are, no mask") == 2
 
 
 def test_missing_pictures_are_a_line_and_broken_ones_an_error(folder, layout):

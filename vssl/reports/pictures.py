@@ -2,7 +2,6 @@
 
 import zipfile
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from jaxtyping import Float, Integer, UInt8
 from matplotlib import colormaps
 from matplotlib.colors import hsv_to_rgb
 
-from vssl.reports.markup import absent, image, table
+from vssl.reports.markup import image
 from vssl.reports.runs import PREDICTIONS_FILE
 from vssl.scores import FORMER_PICTURES
 
@@ -20,27 +19,24 @@ _SCALE_COLOURS = colormaps["viridis_r"]  # low is bright
 _SAMPLES = 4
 
 
-def views_section(results: dict, work_dir: Path) -> str:
-    """Base view, mask and designed view of each arm's first run that kept them."""
-    parts = []
+def sample_views(results: dict, work_dir: Path) -> list[dict]:
+    """Base view, mask and designed view of each arm's first run that kept them: label, open, rows of tiles, note."""
+    arms = []
     for name, arm in results["arms"].items():
         found = _first_file(arm, work_dir, "views.npz")
-        shown = absent("No sample views (views.npz) in this arm's runs.") if found is None else _views(*found)
-        label = escape(arm["label"])
-        if name in (results["baseline"], results["candidate"]):
-            parts.append(f"<h3>{label}</h3>{shown}")
-        else:
-            parts.append(f"<details><summary>{label}</summary>{shown}</details>")
-    return "\n".join(parts)
+        rows, note = ([], "No sample views (views.npz) in this arm's runs.") if found is None else _views(*found)
+        shown = name in (results["baseline"], results["candidate"])
+        arms.append({"label": arm["label"], "open": shown, "rows": rows, "note": note})
+    return arms
 
 
-def _views(path: Path, where: str) -> str:
+def _views(path: Path, where: str) -> tuple[list[list], str]:
     arrays = read_arrays(path, ("base", "designed"))
     # (V,N,H,W,3) → one row of tiles: both views of a sample stand side by side
     base, designed = (_side_by_side(arrays[name]) for name in ("base", "designed"))
     if np.array_equal(base, designed):
         rows = [["view", *(image(tile, "view") for tile in base)]]
-        return table([], rows, "tiles") + absent(f"The recipe's views as they are, no mask ({where.lower()}).")
+        return rows, f"The recipe's views as they are, no mask ({where.lower()})."
     rows = [["base view", *(image(tile, "base view") for tile in base)]]
     caption = f"{where}, step {int(arrays['steps'])}." if "steps" in arrays else f"{where}."
     if "mask" in arrays:
@@ -53,7 +49,7 @@ def _views(path: Path, where: str) -> str:
     else:
         caption += " This designer uses no mask."
     rows.append(["designed view", *(image(tile, "designed view") for tile in designed)])
-    return table([], rows, "tiles") + absent(caption)
+    return rows, caption
 
 
 def _side_by_side(views: np.ndarray) -> np.ndarray:
@@ -65,8 +61,8 @@ def _grey(mask: Float[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height 
     return np.repeat((255 * np.clip(mask, 0, 1)).round().astype(np.uint8)[..., None], 3, axis=-1)
 
 
-def predictions_section(results: dict, work_dir: Path) -> str:
-    """Predictions of the same images by the start checkpoint and by every arm.
+def predictions(results: dict, work_dir: Path) -> dict:
+    """Predictions of the same images by the start checkpoint and by every arm: `kinds`, or `nothing` and why.
 
     Every ``<kind>_pred`` of the files is a kind of prediction: integers are classes (255: no label), floats a positive
     quantity (0 or not finite: no label).
@@ -75,21 +71,20 @@ def predictions_section(results: dict, work_dir: Path) -> str:
     found = {arm["label"]: _first_file(arm, work_dir, f"probes/{PREDICTIONS_FILE}") for arm in arms}
     kept = {label: read_arrays(file[0]) for label, file in found.items() if file is not None}
     if not kept:
-        return absent(f"No predictions (probes/{PREDICTIONS_FILE}) were kept by the runs.")
-    parts = []
-    for kind in _kinds(kept):
-        columns, skipped = _columns(kept, kind)
-        skipped += [f"{label} kept no predictions" for label in found if label not in kept]
-        title, unit = next(_title_and_unit(arrays, kind) for arrays in kept.values() if f"{kind}_pred" in arrays)
-        parts.append(f"<h3>{escape(title)}</h3>")
-        if not columns:
-            parts.append(absent(f"No images were kept beside the predictions of {escape(title.lower())}."))
-        elif np.issubdtype(next(iter(columns.values()))["pred"].dtype, np.integer):
-            parts.append(_classes(columns, title.lower()))
-        else:
-            parts.append(_quantity(columns, title.lower(), unit))
-        parts.append(absent(f"Not shown: {'; '.join(skipped)}.") if columns and skipped else "")
-    return "\n".join(filter(None, parts))
+        return {"nothing": f"No predictions (probes/{PREDICTIONS_FILE}) were kept by the runs.", "kinds": []}
+    without = [f"{label} kept no predictions" for label in found if label not in kept]
+    return {"nothing": "", "kinds": [_kind(kept, kind, without) for kind in _kinds(kept)]}
+
+
+def _kind(kept: dict[str, dict], kind: str, without: list[str]) -> dict:
+    columns, skipped = _columns(kept, kind)
+    title, unit = next(_title_and_unit(arrays, kind) for arrays in kept.values() if f"{kind}_pred" in arrays)
+    told = {"title": title, "nothing": "", "skipped": skipped + without, "legend": None}
+    if not columns:
+        return told | {"nothing": f"No images were kept beside the predictions of {title.lower()}."}
+    if np.issubdtype(next(iter(columns.values()))["pred"].dtype, np.integer):
+        return told | _classes(columns, title.lower())
+    return told | _quantity(columns, title.lower(), unit)
 
 
 def _kinds(kept: dict[str, dict]) -> list[str]:
@@ -128,7 +123,7 @@ def _columns(kept: dict[str, dict], kind: str) -> tuple[dict[str, dict], list[st
     return columns, skipped
 
 
-def _classes(columns: dict[str, dict], title: str) -> str:
+def _classes(columns: dict[str, dict], title: str) -> dict:
     first, maps = _label_and_predictions(columns)
     names = first["classes"]
     shown = sorted({int(c) for _, classes in maps for c in np.unique(classes)} - {IGNORED})
@@ -140,13 +135,12 @@ def _classes(columns: dict[str, dict], title: str) -> str:
         ]
         for i in range(min(_SAMPLES, len(first["image"])))
     ]
-    legend = [_legend_entry(palette[c].tolist(), names[c] if c < len(names) else f"class {c}") for c in shown]
-    legend.append(_legend_entry(_NO_LABEL, "no label"))
-    header = ["image", *(escape(label) for label, _ in maps)]
-    return table(header, rows, "tiles") + f'<div class="legend">{"".join(legend)}</div>'
+    legend = [(_css(palette[c].tolist()), names[c] if c < len(names) else f"class {c}") for c in shown]
+    legend.append((_css(_NO_LABEL), "no label"))
+    return {"header": ["image", *(label for label, _ in maps)], "rows": rows, "legend": legend}
 
 
-def _quantity(columns: dict[str, dict], title: str, unit: str) -> str:
+def _quantity(columns: dict[str, dict], title: str, unit: str) -> dict:
     first, maps = _label_and_predictions(columns)
     known = maps[0][1][maps[0][1] > 0]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
@@ -157,11 +151,9 @@ def _quantity(columns: dict[str, dict], title: str, unit: str) -> str:
         ]
         for i in range(min(_SAMPLES, len(first["image"])))
     ]
-    stops = ",".join(f"rgb{tuple(int(255 * c) for c in _SCALE_COLOURS(x)[:3])}" for x in np.linspace(0, 1, 9))
-    ramp = f'<div class="ramp" style="background:linear-gradient(90deg,{stops})"></div>'
-    ends = f'<div class="ends soft"><span>{low:.2f} {escape(unit)}</span><span>{high:.2f} {escape(unit)}</span></div>'
-    header = ["image", *(escape(label) for label, _ in maps)]
-    return table(header, rows, "tiles") + ramp + ends + absent("One scale for all; grey: no label.")
+    colours = [_css([int(255 * c) for c in _SCALE_COLOURS(x)[:3]]) for x in np.linspace(0, 1, 9)]
+    ends = {"low": f"{low:.2f} {unit}", "high": f"{high:.2f} {unit}"}
+    return {"header": ["image", *(label for label, _ in maps)], "rows": rows, "colours": colours, **ends}
 
 
 def _label_and_predictions(columns: dict[str, dict]) -> tuple[dict, list[tuple[str, np.ndarray]]]:
@@ -170,9 +162,9 @@ def _label_and_predictions(columns: dict[str, dict]) -> tuple[dict, list[tuple[s
     return first, [(label, values[:_SAMPLES]) for label, values in maps if values is not None]
 
 
-def _legend_entry(colour: Sequence[int], name: str) -> str:
+def _css(colour: Sequence[int]) -> str:
     red, green, blue = colour
-    return f'<span><i style="background:rgb({red},{green},{blue})"></i>{escape(name)}</span>'
+    return f"rgb({red},{green},{blue})"
 
 
 def class_colours(count: int) -> UInt8[np.ndarray, "classes 3"]:

@@ -5,10 +5,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scipy import stats
 
-from vssl.reports.markup import STYLE
+from vssl.reports.markup import environment
 from vssl.results.measurements import groups, measurements
 from vssl.results.standings import backbone_tables, steered_tables
 from vssl.results.store import Store
@@ -30,17 +29,10 @@ def write_leaderboard(store: Store, path: Path, title: str, filters: Mapping[str
     every = groups(found)
     named = {f"steered{place}": table for place, table in enumerate(steered, start=1)}
     named |= {f"probe{place}": table for place, table in enumerate(backbones, start=1)}
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = _plain
-    page = environment.get_template("leaderboard.html").render(
+    templates = environment(Path(__file__).parent / "templates")
+    templates.filters["plain"] = _plain
+    page = templates.get_template("leaderboard.html").render(
         title=title,
-        style=STYLE,
         store=Path(store.shown).name if "://" not in store.shown else store.shown,
         date=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         groups=len(every),

@@ -97,7 +97,7 @@ def test_page_is_the_same_every_time(results, folder):
 @pytest.mark.slow
 def test_page_names_command_settings_protocol_and_environment(results, folder):
     text = visible_text(render_page(results, folder))
-    assert "python tools/compare.py configs/a.py --work-dir &#x27;my runs&#x27;" in text
+    assert "python tools/compare.py configs/a.py --work-dir &#39;my runs&#39;" in text
     assert "Designer of vpretraining" in text and "objective.type" not in text  # shared settings are not listed
     assert "BN + 1×1 → softplus" in text
     assert "torch 2.15.0" in text and "2026-01-01" in text

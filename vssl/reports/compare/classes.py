@@ -1,27 +1,21 @@
 """Scores per class (IoU and the like) of every arm, mean over seeds."""
 
-from html import escape
 from pathlib import Path
 
-from vssl.reports.markup import table
 from vssl.reports.metrics import format_number
 from vssl.reports.runs import read_probes
 
 
-def per_class_tables(results: dict, work_dir: Path) -> str:
-    """A folded table for each probe whose results have ``per_class``; an empty string when none has."""
+def per_class_tables(results: dict, work_dir: Path) -> list[dict]:
+    """A table for each probe whose results have ``per_class``."""
     arms = [results["start"], *results["arms"].values()]
     by_arm = [_mean_per_class(arm, work_dir) for arm in arms]
-    probes = dict.fromkeys(probe for means in by_arm for probe in means)
-    header = ["class", *(escape(arm["label"]) for arm in arms)]
-    parts = []
-    for probe in probes:
+    header, tables = ["class", *(arm["label"] for arm in arms)], []
+    for probe in dict.fromkeys(probe for means in by_arm for probe in means):
         classes = dict.fromkeys(name for means in by_arm for name in means.get(probe, {}))
-        rows = [
-            [escape(name), *(format_number(means.get(probe, {}).get(name), 2) for means in by_arm)] for name in classes
-        ]
-        parts.append(f"<details><summary>{escape(probe)}, per class</summary>{table(header, rows)}</details>")
-    return "\n".join(parts)
+        rows = [[name, *(format_number(means.get(probe, {}).get(name), 2) for means in by_arm)] for name in classes]
+        tables.append({"probe": probe, "header": header, "rows": rows})
+    return tables
 
 
 def _mean_per_class(arm: dict, work_dir: Path) -> dict[str, dict[str, float]]:

@@ -1,9 +1,7 @@
 """Is the value of a step worth anything? Per arm: does the predicted drop happen, and is ∂V/∂φ signal or noise?"""
 
-from html import escape
 from statistics import median
 
-from vssl.reports.markup import absent, paragraph, section, table
 from vssl.reports.metrics import format_number
 from vssl.reports.one_step_figures import MILLI, OPTIMIZERS, correlation, format_r, select
 from vssl.reports.runs import Run
@@ -68,35 +66,24 @@ def _signal(arm: dict) -> dict | None:
     }
 
 
-def evidence_section(results: dict) -> str:
-    probes, signals = _probe_table(results), _signal_table(results)
-    return section("Is the value of a step worth anything?", probes, signals)
-
-
-def _probe_table(results: dict) -> str:
+def drops_table(results: dict) -> dict | None:
+    """By arm and kind of step, r and the mean drops in words; None without a one-step probe."""
     kinds = dict.fromkeys(kind for arm in results["arms"].values() for kind in arm["one_step"])
     if not kinds:
-        return absent("No one-step probe was made; ask for it with one_step_probe in the comparison's config.")
-    rows = []
-    for arm in results["arms"].values():
-        cells = [_probe_cell(arm["one_step"].get(kind)) for kind in kinds]
-        rows.append([escape(arm["label"]), *cells])
-    text = (
-        "Predicted against realised drop of the downstream loss on a third labeled batch, when S takes one step on the "
-        "arm's own views: Pearson's r over the one-step probes of a run, mean over seeds with Student's 95 % interval "
-        "(on Fisher's scale); below it the mean drops, predicted → realised, × 10⁻³. AdamW is the learner's own step, "
-        "SGD one as long. Not counted in the budget; a fixed recipe is measured with feedback that it never learns "
-        "from."
-    )
-    titles = [f"{task}, {OPTIMIZERS.get(optimizer, optimizer)}" for task, optimizer in (k.split("/") for k in kinds)]
-    return (
-        "<h3>Does the predicted drop happen?</h3>" + paragraph(text, "soft") + table(["", *map(escape, titles)], rows)
-    )
+        return None
+    named = [kind.split("/") for kind in kinds]
+    return {
+        "titles": [f"{task}, {OPTIMIZERS.get(optimizer, optimizer)}" for task, optimizer in named],
+        "rows": [
+            {"label": arm["label"], "cells": [_cell(arm["one_step"].get(kind)) for kind in kinds]}
+            for arm in results["arms"].values()
+        ],
+    }
 
 
-def _probe_cell(found: dict | None) -> str:
+def _cell(found: dict | None) -> dict[str, str] | None:
     if found is None:
-        return "–"
+        return None
     if found["r"] is None:
         told = "too few one-step probes for r"
     elif found["low"] is None:
@@ -104,23 +91,15 @@ def _probe_cell(found: dict | None) -> str:
     else:
         told = format_r((found["r"], found["low"], found["high"]))
     drops = [format_number(MILLI * found[key], 3, signed=True) for key in ("predicted", "realised")]
-    return f"{told}<br><small>{' → '.join(drops)}</small>"
+    return {"told": told, "drops": " → ".join(drops)}
 
 
-def _signal_table(results: dict) -> str:
+def signal_rows(results: dict) -> list[list[str]]:
+    """How much of ∂V/∂φ is signal, for the arms whose designer has numbers."""
     rows = []
     for arm in results["arms"].values():
         found = arm["gradient"]
         if found is not None:
             shown = [str(found["numbers"]), str(len(found["seeds"])), str(found["meta_steps"])]
-            rows.append([escape(arm["label"]), *shown, f"{found['snr']:.2f}", f"{100 * found['clear']:.0f} %"])
-    if not rows:
-        return ""
-    text = (
-        "∂V/∂φ of every number of a policy over the meta steps of a run: |mean| / std, median over numbers and seeds; "
-        "and the share of numbers whose mean differs from 0 (|z| > 1.96, z corrected for the correlation of successive "
-        "meta steps), of which chance alone would give 5 %. The numbers one by one are in results.json. Designers that "
-        "are networks have no such numbers."
-    )
-    header = ["", "numbers", "seeds", "meta steps", "|mean| / std", "differ from 0"]
-    return "<h3>∂V/∂φ: signal or noise?</h3>" + paragraph(text, "soft") + table(header, rows)
+            rows.append([arm["label"], *shown, f"{found['snr']:.2f}", f"{100 * found['clear']:.0f} %"])
+    return rows

@@ -1,8 +1,5 @@
 """How much of what there was to gain did an arm gain: (arm − baseline) / (best fixed recipe − baseline)."""
 
-from html import escape
-
-from vssl.reports.markup import paragraph, section, table
 from vssl.reports.metrics import format_difference, format_number, scores_of
 from vssl.reports.statistics import ENOUGH_PAIRS, paired_difference, ratio_of_means
 
@@ -68,22 +65,18 @@ def headroom_line(results: dict) -> str | None:
     return f"{candidate['label']}, share of the headroom to {best} recovered: {'; '.join(shares) or 'no score yet'}."
 
 
-def headroom_section(results: dict) -> str:
-    """The table of every arm's shares; empty where no headroom is asked for."""
+def headroom_table(results: dict) -> dict | None:
+    """The table of every arm's shares; None where no headroom is asked for."""
     if not results["headroom"]:
-        return ""
+        return None
     baseline, best = (results["arms"][results[role]] for role in ("baseline", "headroom"))
     metrics = [metric for metric in results["metrics"] if metric["headline"]]
-    text = (
-        f"(arm − {baseline['label']}) / ({best['label']} − {baseline['label']}), of the means over the seeds that all "
-        "three have, with Fieller's 95 % interval. A share is given only where the headroom itself is beyond noise."
-    )
-    rows = [[f"the headroom: {escape(best['label'])}", *(_own(best, metric) for metric in metrics)]]
+    rows = [[f"the headroom: {best['label']}", *(_own(best, metric) for metric in metrics)]]
     for arm in results["arms"].values():
         if "headroom" in arm:
-            rows.append([escape(arm["label"]), *(format_share(arm["headroom"].get(m["key"])) for m in metrics)])
-    shown = table(["", *(escape(metric["title"]) for metric in metrics)], rows)
-    return section("Share of the headroom recovered", paragraph(text, "soft"), shown)
+            rows.append([arm["label"], *(format_share(arm["headroom"].get(m["key"])) for m in metrics)])
+    header = ["", *(metric["title"] for metric in metrics)]
+    return {"baseline": baseline["label"], "best": best["label"], "header": header, "rows": rows}
 
 
 def _own(best: dict, metric: dict) -> str:
