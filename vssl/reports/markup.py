@@ -44,7 +44,7 @@ def image(pixels: UInt8[np.ndarray, "height width 3"], alternative: str) -> Mark
     return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(alternative, data)
 
 
-# What follows takes markup as plain strings. It is for pages that are not templates yet.
+# What follows is for the page of advice, which is no template yet. It takes markup as plain strings.
 
 
 def document(title: str, body: str) -> str:
@@ -58,11 +58,6 @@ def section(title: str, *parts: str) -> str:
 
 def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
-
-
-def absent(text: str) -> str:
-    """The line that stands where something could not be shown."""
-    return paragraph(text, "soft")
 
 
 def figure(svg: str | None, caption: str, instead: str) -> str:

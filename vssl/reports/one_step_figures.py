@@ -5,7 +5,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vssl.reports.drawing import style
-from vssl.reports.markup import absent, table
 from vssl.reports.metrics import format_number
 from vssl.reports.statistics import ENOUGH_PAIRS, PairedDifference, correlation, paired_difference
 
@@ -65,12 +64,11 @@ def format_r(found: tuple[float, float, float]) -> str:
     return f"r = {r} [{low}, {high}]"
 
 
-def one_step_table(rows: list[dict]) -> str:
-    """r and mean drops per task, optimizer and kind of view, and the difference to base views step by step."""
-    header = [
-        "task, optimizer", "views", "r, S moves", "r, whole backbone moves", "predicted, mean", "realised, mean",
-        "realised − base views' realised",
-    ]  # fmt: skip
+def one_step_table(rows: list[dict]) -> dict | None:
+    """r and mean drops per task, optimizer and kind of view, and the difference to base views step by step; None
+    without a one-step probe."""
+    if not rows:
+        return None
     lines = []
     for task in dict.fromkeys(row["task"] for row in rows):
         for optimizer in dict.fromkeys(row["optimizer"] for row in rows):
@@ -78,24 +76,21 @@ def one_step_table(rows: list[dict]) -> str:
             base = select(of_both, views="base")
             for kind in (kind for kind in KINDS if select(of_both, views=kind)):
                 first = f"{task}, {OPTIMIZERS.get(optimizer, optimizer)}" if kind == "designed" else ""
-                lines.append([first, kind, *_cells(select(of_both, views=kind), base, kind)])
-    probes = len({row["step"] for row in rows})
-    note = (
-        f"{probes} one-step probes. Drops in 10⁻³ of the task's loss, positive: the loss falls. r and differences with "
-        "95 % intervals over one-step probes; a difference is taken within each of them, green: a larger drop."
-    )
-    return table(header, lines) + absent(note)
+                chosen = select(of_both, views=kind)
+                shown = dict.fromkeys(("difference", "outcome", "interval"), "")
+                shown |= {} if kind == "base" else _difference(chosen, base)
+                lines.append({"cells": [first, kind, *_cells(chosen)], **shown})
+    return {"rows": lines, "probes": len({row["step"] for row in rows})}
 
 
-def _cells(rows: list[dict], base: list[dict], kind: str) -> list[str]:
+def _cells(rows: list[dict]) -> list[str]:
     predicted = [row["predicted"] for row in rows]
     cells = []
     for key in ("realised", "realised_whole"):
         found = correlation(predicted, [row[key] for row in rows])
         cells.append("–" if found is None else format_r(found).removeprefix("r = "))
     means = [np.mean(predicted), np.mean([row["realised"] for row in rows])]
-    cells += [format_number(MILLI * float(mean), 3, signed=True) for mean in means]
-    return [*cells, "" if kind == "base" else _difference(rows, base)]
+    return cells + [format_number(MILLI * float(mean), 3, signed=True) for mean in means]
 
 
 def difference_to_base(rows: list[dict], base: list[dict]) -> PairedDifference | None:
@@ -104,16 +99,16 @@ def difference_to_base(rows: list[dict], base: list[dict]) -> PairedDifference |
     return paired_difference(ours, theirs) if set(ours) & set(theirs) else None
 
 
-def _difference(rows: list[dict], base: list[dict]) -> str:
+def _difference(rows: list[dict], base: list[dict]) -> dict[str, str]:
     difference = difference_to_base(rows, base)
     if difference is None:
-        return "–"
+        return {"difference": "–"}
     if all(value == 0 for value in difference.per_seed):
-        return "0, the same views"
+        return {"difference": "0, the same views"}
     mean = format_number(MILLI * difference.mean, 3, signed=True)
     if difference.low is None:
-        return f"{mean} (one measurement)"
+        return {"difference": f"{mean} (one measurement)"}
     low, high = (format_number(MILLI * end, 3) for end in (difference.low, difference.high))
     unclear = difference.n < ENOUGH_PAIRS or difference.low <= 0 <= difference.high
-    kind = "" if unclear else "better" if difference.mean > 0 else "worse"
-    return f'<b class="{kind}">{mean}</b> [{low}, {high}]' if kind else f"{mean} [{low}, {high}]"
+    outcome = "" if unclear else "better" if difference.mean > 0 else "worse"
+    return {"difference": mean, "outcome": outcome, "interval": f" [{low}, {high}]"}

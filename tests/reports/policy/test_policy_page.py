@@ -154,7 +154,7 @@ def test_the_page_says_what_came_out(run):
     assert "differs from 0 (95 %) for 2 of 3 parameters over 20 meta steps; chance alone would give about 0.2" in text
     assert "centre of hue (more is worth more), probability of hue (less is worth more)" in text
     assert "The mask hides lamp most (mean 0.40) and keeps wall most (0.70); over all labeled pixels 0.65" in text
-    assert "50 % of the mask&#x27;s variance depends on the image (25 % lies between images" in text
+    assert "50 % of the mask&#39;s variance depends on the image (25 % lies between images" in text
     assert "0.30 s, 0.60 % of 50 s of training" in text
 
 
@@ -250,8 +250,15 @@ def test_differences_are_taken_probe_by_probe():
     chosen = select(rows, optimizer="sgd")
     difference = difference_to_base(select(chosen, views="designed"), select(chosen, views="base"))
     assert difference.n == 10 and difference.mean == pytest.approx(1e-3, abs=1e-4) and difference.low > 0
-    table = one_step_table(rows)
-    assert table.count("0, the same views") == 2 and 'class="better"' in table and 'class="worse"' in table
+    table = one_step_table(rows)["rows"]
+    assert [row["difference"] for row in table].count("0, the same views") == 2
+    assert {row["outcome"] for row in table} == {"", "better", "worse"}
+
+
+def test_names_of_tasks_cannot_inject_markup(run):
+    write_lines(run / "one_step.jsonl", one_step_rows("<i>depth", 0))
+    html = render_policy_page(read_record(run))
+    assert "&lt;i&gt;depth, SGD" in html and "<i>depth" not in html
 
 
 def test_a_step_on_designed_views_is_judged_against_base_views(run):

@@ -1,43 +1,30 @@
 """Which images, and which sources of the stream, `ImageWeights` lets count most and least."""
 
-from html import escape
+import numpy as np
+from jaxtyping import UInt8
 
-from vssl.reports.markup import absent, table
 from vssl.reports.policy.panel import tile
 from vssl.reports.policy.record import Record
 
 
-def image_worth_section(record: Record) -> str:
-    """Empty for designers that weight no images."""
+def image_worth(record: Record) -> dict | None:
+    """The images that count most and least, and the sources; None for designers that weight no images."""
     if record.image_worth is None:
-        return ""
-    told, rows = record.image_worth, []
-    for end in ("most", "least"):
-        pictures = record.image_worth_pictures[end]
-        tiles = [
-            f"{tile(picture, entry['name'])}<small>{escape(entry['name'])}<br>{entry['weight']:.3f}</small>"
-            for picture, entry in zip(pictures, told[end], strict=True)
-        ]
-        rows.append([f"count {end}", *tiles])
-    note = absent(
-        f"Weights at step {told['step']} of {told['images']} images, spread evenly over the unlabeled set; their mean "
-        "is 1. A weight says what the designer chose, within its bound, not how sure one can be of it."
-    )
-    return table([], rows, "tiles") + _sources(told["sources"]) + note
-
-
-def _sources(sources: list[dict]) -> str:
-    if not sources:
-        return ""
-    rows = [
-        [
-            escape(row["name"]),
-            f"{row['mean']:.3f}" + ("" if row["se"] is None else f" ± {row['se']:.3f}"),
-            str(row["images"]),
-        ]
-        for row in sources
+        return None
+    told = record.image_worth
+    ends = [(end, _entries(told[end], record.image_worth_pictures[end])) for end in ("most", "least")]
+    sources = [
+        [row["name"], f"{row['mean']:.3f}" + ("" if row["se"] is None else f" ± {row['se']:.3f}"), str(row["images"])]
+        for row in told["sources"]
     ]
-    return table(["source", "mean weight ± standard error", "images looked at"], rows)
+    return {"ends": ends, "sources": sources, "step": told["step"], "images": told["images"]}
+
+
+def _entries(told: list[dict], pictures: UInt8[np.ndarray, "images height width 3"]) -> list[dict[str, str]]:
+    return [
+        {"name": entry["name"], "weight": f"{entry['weight']:.3f}", "picture": tile(picture, entry["name"])}
+        for picture, entry in zip(pictures, told, strict=True)
+    ]
 
 
 def image_worth_findings(record: Record) -> list[str]:

@@ -1,15 +1,15 @@
 """A fixed panel of images over training time, and learned beside matched-random views."""
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
+from markupsafe import Markup
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from vssl.reports.drawing import style
-from vssl.reports.markup import absent, image, table
+from vssl.reports.markup import image
 from vssl.reports.policy.record import Record, Snapshot
 
 _MASK_COLOURS = colormaps["viridis"]
@@ -18,61 +18,55 @@ _OPEN = 3  # images shown without unfolding
 _GAINS = (4, 2, 1)  # of differences: the largest that leaves nearly all of them in range
 
 
-def panel_section(record: Record) -> str:
-    """Designed view, mask and difference of every panel image at up to seven points in time."""
-    chosen, scale = _in_time(record.snapshots), mask_scale(record)
-    gain = difference_gain(record)
-    blocks = [_over_time(record, index, chosen, scale, gain) for index in range(len(record.base))]
-    rest = "\n".join(blocks[_OPEN:])
-    folded = f"<details><summary>{len(blocks) - _OPEN} more of the panel</summary>{rest}</details>" if rest else ""
-    enlarged = f", {gain} times enlarged," if gain > 1 else ""
-    notes = (
-        "The same images and random numbers throughout: what changes along a row is the designer alone. Difference: "
-        f"designed − base{enlarged} around grey; where the crop window moved, edges show twice."
-    )
-    return "\n".join([absent(notes), _ramp(scale), *blocks[:_OPEN], folded])
+Cell = tuple[str, str]  # a picture, and what stands below it
+Tiles = list[tuple[str, list[Cell]]]  # rows, each with a title
 
 
-def _over_time(record: Record, index: int, chosen: list[Snapshot], scale: tuple[float, float] | None, gain: int) -> str:
+def panel(record: Record) -> dict:
+    """Designed view, mask and difference of every panel image at up to seven points in time: tables that are shown
+    `open` and `folded`, each a header and its rows, the `gain` of the differences, and the `scale` of the masks."""
+    chosen, scale, gain = _in_time(record.snapshots), mask_scale(record), difference_gain(record)
+    tables = [_over_time(record, index, chosen, scale, gain) for index in range(len(record.base))]
+    return {"open": tables[:_OPEN], "folded": tables[_OPEN:], "gain": gain, "scale": _ramp(scale)}
+
+
+def _over_time(
+    record: Record, index: int, chosen: list[Snapshot], scale: tuple[float, float] | None, gain: int
+) -> tuple[list[str], Tiles]:
     base, name = record.base[index], record.names[index]
-    header = [escape(name), "base view", *(f"step {snapshot.step}" for snapshot in chosen)]
-    rows = [["designed", tile(base, "base view"), *(tile(s.designed[index], "designed view") for s in chosen)]]
+    header = [name, "base view", *(f"step {snapshot.step}" for snapshot in chosen)]
+    rows = [("designed", _row([base], "base view") + _row([s.designed[index] for s in chosen], "designed view"))]
     if scale is not None:
-        rows.append(["mask", "", *(_mask_tile(mask[index], scale) for mask in _masks(chosen))])
-    rows.append(["difference", "", *(tile(difference(s.designed[index], base, gain), "difference") for s in chosen)])
-    return table(header, rows, "tiles")
+        rows.append(("mask", [("", ""), *(_mask_tile(mask[index], scale) for mask in _masks(chosen))]))
+    changes = [difference(s.designed[index], base, gain) for s in chosen]
+    rows.append(("difference", [("", ""), *_row(changes, "difference")]))
+    return header, rows
 
 
-def _mask_tile(mask: Float[np.ndarray, "height width"], scale: tuple[float, float]) -> str:
+def _row(pictures: Iterable[Integer[np.ndarray, "height width 3"]], alternative: str) -> list[Cell]:
+    return [(tile(picture, alternative), "") for picture in pictures]
+
+
+def _mask_tile(mask: Float[np.ndarray, "height width"], scale: tuple[float, float]) -> Cell:
     about = f"{mask.mean():.3f} ± {mask.std():.3f}"
-    return f"{tile(mask_colours(mask, scale), f'mask, {about}')}<small>{about}</small>"
+    return tile(mask_colours(mask, scale), f"mask, {about}"), about
 
 
-def matched_random_section(record: Record) -> str:
-    """Base, learned and matched-random view of each panel image at the last snapshot."""
+def matched_random(record: Record) -> dict | None:
+    """Base, learned and matched-random view of each panel image at the last snapshot; None where there are none."""
     last, scale = record.last, mask_scale(record)
     if last.matched_random is None:
-        return absent("This designer makes no choices that could be dealt to other images.")
-    shown = range(min(8, len(record.base)))
+        return None
+    shown = min(8, len(record.base))
     rows = [
-        ["base", *(tile(record.base[i], "base view") for i in shown)],
-        ["learned", *(tile(last.designed[i], "learned view") for i in shown)],
-        ["matched random", *(tile(last.matched_random[i], "matched-random view") for i in shown)],
+        ("base", _row(record.base[:shown], "base view")),
+        ("learned", _row(last.designed[:shown], "learned view")),
+        ("matched random", _row(last.matched_random[:shown], "matched-random view")),
     ]
     if scale is not None and last.mask is not None and last.matched_random_mask is not None:
-        rows.insert(2, ["its mask", *(_mask_tile(last.mask[i], scale) for i in shown)])
-        rows.append(["its mask", *(_mask_tile(last.matched_random_mask[i], scale) for i in shown)])
-    notes = (
-        f"Step {last.step}. Matched random: every image keeps its crop and gets the mask, or the magnitudes and gates, "
-        "that were made for its neighbour. Means and spreads over the panel are the same by construction; only the "
-        "fit between choice and image is gone."
-    )
-    if not varies_by_image(record):
-        notes += (
-            " This policy is one distribution for all images, so that learned and matched-random views differ by "
-            "chance alone: there is no fit to lose."
-        )
-    return table([], rows, "tiles") + absent(notes)
+        rows.insert(2, ("its mask", [_mask_tile(mask, scale) for mask in last.mask[:shown]]))
+        rows.append(("its mask", [_mask_tile(mask, scale) for mask in last.matched_random_mask[:shown]]))
+    return {"rows": rows, "step": last.step, "by_image": varies_by_image(record)}
 
 
 def varies_by_image(record: Record) -> bool:
@@ -165,7 +159,7 @@ def difference_gain(record: Record) -> int:
     return next((gain for gain in _GAINS if gain * large <= 127), 1)
 
 
-def tile(pixels: Integer[np.ndarray, "height width 3"], alternative: str) -> str:
+def tile(pixels: Integer[np.ndarray, "height width 3"], alternative: str) -> Markup:
     """A small picture: at most 128 pixels a side, which is enough for the size at which tiles are shown."""
     stride = max(1, round(max(pixels.shape[:2]) / 128))
     return image(pixels[::stride, ::stride], alternative)
@@ -177,13 +171,8 @@ def _in_time(snapshots: list[Snapshot]) -> list[Snapshot]:
     return [snapshots[i] for i in np.linspace(0, len(snapshots) - 1, count).round().astype(int)]
 
 
-def _ramp(scale: tuple[float, float] | None) -> str:
+def _ramp(scale: tuple[float, float] | None) -> dict | None:
     if scale is None:
-        return absent("This designer uses no mask.")
-    stops = ",".join(f"rgb{tuple(int(255 * c) for c in _MASK_COLOURS(x)[:3])}" for x in np.linspace(0, 1, 9))
-    ends = f"<span>{scale[0]:.2f} blurred most</span><span>kept most {scale[1]:.2f}</span>"
-    return (
-        absent("Masks: one colour scale for all tiles, from the smallest to the largest value; below each mean ± std.")
-        + f'<div class="ramp" style="background:linear-gradient(90deg,{stops})"></div>'
-        + f'<div class="ends soft">{ends}</div>'
-    )
+        return None
+    colours = ["rgb({},{},{})".format(*(int(255 * c) for c in _MASK_COLOURS(x)[:3])) for x in np.linspace(0, 1, 9)]
+    return {"colours": colours, "low": f"{scale[0]:.2f}", "high": f"{scale[1]:.2f}"}
