@@ -255,6 +255,7 @@ def test_differences_are_taken_probe_by_probe():
     assert {row["outcome"] for row in table} == {"", "better", "worse"}
 
 
+@pytest.mark.slow
 def test_names_of_tasks_cannot_inject_markup(run):
     write_lines(run / "one_step.jsonl", one_step_rows("<i>depth", 0))
     html = render_policy_page(read_record(run))
