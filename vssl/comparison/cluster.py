@@ -86,9 +86,9 @@ class Cluster:
             raise ValueError(f"--slurm {several[0]}={given[several[0]]}: a job is one process here; leave it out")
         more = {"requeue": True} | given.pop("additional_parameters", {})  # some clusters ask for it
         try:
-            from vssl.comparison.slurm_jobs import Executor  # needs submitit
+            from vssl.comparison.slurm_jobs import QueueExecutor  # needs submitit
 
-            made = Executor(self._folder, REQUEUES)
+            made = QueueExecutor(self._folder, REQUEUES)
         except RuntimeError as error:
             raise ValueError("--executor slurm: no srun here; give the command on a machine of the cluster") from error
         try:
@@ -155,9 +155,9 @@ class Cluster:
         """The job that an earlier command sent for this, where Slurm still has it."""
         if self._local or name not in (numbers := self._numbers()):
             return None
-        from vssl.comparison.slurm_jobs import Job
+        from vssl.comparison.slurm_jobs import QueuedJob
 
-        job = Job(self._folder, numbers[name])
+        job = QueuedJob(self._folder, numbers[name])
         return job if not job.done() and job.state != "UNKNOWN" else None
 
     def _numbers(self) -> dict[str, str]:

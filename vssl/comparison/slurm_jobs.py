@@ -15,7 +15,7 @@ ENDED = {
 ASIDE, LONG_ASIDE = "PREEMPTED", 900.0  # seconds
 
 
-class Watcher(SlurmInfoWatcher):
+class StateWatcher(SlurmInfoWatcher):
     def __init__(self, delay_s: int):
         super().__init__(delay_s)
         self._aside: dict[str, float] = {}
@@ -28,12 +28,12 @@ class Watcher(SlurmInfoWatcher):
         return time.monotonic() - self._aside.setdefault(job_id, time.monotonic()) > LONG_ASIDE
 
 
-class Job(SlurmJob[Any]):
-    watcher = Watcher(delay_s=600)  # submitit's own delay
+class QueuedJob(SlurmJob[Any]):
+    watcher = StateWatcher(delay_s=600)  # submitit's own delay
 
 
-class Executor(SlurmExecutor):
-    job_class = Job
+class QueueExecutor(SlurmExecutor):
+    job_class = QueuedJob
 
 
 def first_word(state: str) -> str:
