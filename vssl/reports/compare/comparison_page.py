@@ -15,7 +15,7 @@ from vssl.reports.compare.matched_budgets import (
     time_unit,
 )
 from vssl.reports.compare.run_curves import Logs, curves_figure, probe_curves_figure
-from vssl.reports.compare.table import format_summary
+from vssl.reports.compare.table import format_summary, set_against
 from vssl.reports.compare.verdict import outcome_of
 from vssl.reports.compare.verdict_figures import mean_phases, phases_figure, verdict_figure
 from vssl.reports.drawing import START_COLOUR, arm_colours, to_png, to_svg
@@ -57,7 +57,10 @@ def render_page(results: dict, work_dir: Path) -> str:
         title=results["title"],
         results=results,
         tone=_tone(results["verdict"]),
-        rows=[("", start, START_COLOUR), *((name, arm, colours[name]) for name, arm in results["arms"].items())],
+        rows=[
+            ("", start, START_COLOUR, ""),
+            *((name, arm, colours[name], set_against(results, arm)) for name, arm in results["arms"].items()),
+        ],
         headline_metrics=headline,
         other_metrics=[metric for metric in results["metrics"] if not metric["headline"]],
         metrics_of_start=[metric for metric in headline if metric["key"] in start["aggregate"]],
@@ -96,8 +99,11 @@ def _extent(arm: dict) -> str:
 
 def _reading_help(results: dict) -> list[str]:
     baseline, candidate = (results["arms"][results[role]] for role in ("baseline", "candidate"))
+    arms = results["arms"].values()
+    other = ", or to the arm that is named there" if any(set_against(results, arm) for arm in arms) else ""
     text = (
-        f"Mean ± standard deviation over seeds; below it the difference to {baseline['label']}, taken seed by seed, "
+        f"Mean ± standard deviation over seeds; below it the difference to {baseline['label']}"
+        f"{other}, taken seed by seed, "
         "with the Student t-interval of its mean (95 %). Green and red: the interval excludes zero, and three seeds or "
         "more are behind it. An effect smaller than half an interval's width cannot be seen with this many seeds."
     )
