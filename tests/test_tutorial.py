@@ -11,6 +11,8 @@ NOTEBOOK = Path(__file__).parents[1] / "docs/tutorial.ipynb"
 WHAT_IT_SAYS = """
 from vssl.reports import read_json
 
+boxes = [recipe(images, Draws(0, "views", 0)).global_boxes for recipe in recipes.values()]
+assert all(torch.allclose(box, boxes[0]) for box in boxes)  # the crops are the same
 mean = {name: sum(found) / len(found) for name, found in values.items()}
 assert max(mean, key=mean.get) == "colours kept", mean
 assert drop * predicted_drop(g_down, update) > 0  # of "more colours", the last one

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page
 
 SITE = Path(__file__).parents[2] / "build/site"
-PAGES = ("README", "docs/concepts", "docs/benchmark", "docs/reference/vssl.value")
+PAGES = ("README", "docs/concepts", "docs/tutorial", "docs/benchmark", "docs/reference/vssl.value")
 
 
 @pytest.fixture
