@@ -35,3 +35,16 @@ def test_a_process_group_ends_with_its_block_even_after_an_error(monkeypatch):
     with pytest.raises(ValueError, match="boom"), process_group("pytorch"):
         raise ValueError("boom")
     assert not dist.is_initialized()
+
+
+def test_on_gpus_ranks_are_known_before_mmengine_joins(monkeypatch):
+    """Streams are dealt out to ranks before the Runner is built: ranks that joined with it would all be rank 0."""
+    joined = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda index: joined.append(index))
+    monkeypatch.setattr(dist, "init_process_group", lambda backend: joined.append(backend))
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    with process_group("pytorch"):
+        assert joined == [3, "nccl"]
+    with process_group("none"):
+        assert joined == [3, "nccl"]

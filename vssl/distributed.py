@@ -21,17 +21,19 @@ def process_group(launcher: str) -> Iterator[None]:
     """Run the block in the process group of ``torchrun`` (``"pytorch"``) or ``srun`` (``"slurm"``), in none for
     ``"none"``; leave the group once every rank is through. A group that was there before stays.
 
-    With GPUs mmengine's Runner joins by itself (nccl). Without, it fails in `torch.cuda.set_device`, so that gloo is
-    started here first and the Runner finds the group in place.
+    nccl on GPUs, else gloo. mmengine's Runner would join later than the data are dealt out to ranks, and fails without
+    a GPU; it finds the group in place.
 
     An interpreter that exits inside a gloo group is now and then aborted ("terminate called without an active
     exception"), and torchrun then reports a finished run as failed. After an error the others are not waited for.
     """
     joined_before = dist.is_initialized()
-    if not (launcher == "none" or joined_before or torch.cuda.is_available()):
+    if not (launcher == "none" or joined_before):
         if launcher == "slurm":
             _read_slurm()
-        dist.init_process_group("gloo")
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
         if dist.is_initialized() and not joined_before:

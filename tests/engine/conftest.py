@@ -1,5 +1,12 @@
 """A complete training config on miniature data: 32-px images in the real layouts, a ViT of width 32 and depth 3."""
 
+import copy
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +16,47 @@ from vssl.engine import load_config
 from vssl.engine.training import _say_once
 
 SIZE = 32
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
 def every_line_is_new():
     _say_once.cache_clear()
+
+
+@pytest.fixture
+def run_ranks():
+    """(ranks, script, arguments) → the script has run in so many gloo processes, one without torchrun."""
+
+    def run(ranks, script, *arguments):
+        command = [str(script), *map(str, arguments)]
+        if ranks > 1:
+            with socket.socket() as server:
+                server.bind(("127.0.0.1", 0))
+                port = str(server.getsockname()[1])
+            command = ["-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "--master-port", port, *command]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    return run
+
+
+@pytest.fixture
+def shared_out():
+    """(config, ranks) → the config of each of so many ranks that together have the batches of one."""
+
+    def share(config, ranks=2):
+        config = copy.deepcopy(config)
+        config.batch_size //= ranks
+        if config.get("value"):
+            config["value"]["batch_size"] //= ranks
+            for pool in config.feedback.pools.values():
+                pool.batch_size //= ranks
+                pool.meta_batch_size //= ranks
+        return config
+
+    return share
 
 
 @pytest.fixture

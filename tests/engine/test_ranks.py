@@ -2,85 +2,59 @@
 
 import copy
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-ROOT = Path(__file__).parents[2]
+TRAIN = Path(__file__).parents[2] / "tools/train.py"
 
 
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
+@pytest.fixture
+def launch(run_ranks, tmp_path):
+    """(config, work_dir, ranks) → the work_dir of the run."""
 
+    def run(config, work_dir, ranks):
+        path = tmp_path / f"ranks{ranks}.py"
+        config.dump(path)
+        run_ranks(ranks, TRAIN, path, "--work-dir", work_dir, "--launcher", "pytorch" if ranks > 1 else "none")
+        return work_dir
 
-def launch(config, work_dir, ranks, tmp_path):
-    path = tmp_path / f"ranks{ranks}.py"
-    config.dump(path)
-    command = [str(ROOT / "tools/train.py"), str(path), "--work-dir", str(work_dir)]
-    if ranks > 1:
-        port = str(free_port())
-        torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "--master-port", port]
-        command = [*torchrun, *command, "--launcher", "pytorch"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return work_dir
+    return run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("designer", ["GlobalPolicy", "CandidateSearch"])
-def test_two_ranks_agree_on_what_rollouts_teach(designer, designed_config, tmp_path):
+def test_two_ranks_agree_on_what_rollouts_teach(designer, designed_config, run_ranks, shared_out, tmp_path):
     """Ranks that valued on their own would learn two designers and never notice."""
-    config = halved(designed_config)
+    config = shared_out(designed_config)
     config.feedback.evaluator, config.designer = "ridge", dict(type=f"vssl.designers.{designer}")
     config["value"].update(horizon=2, pairs=2, candidates=3)
     if designer == "CandidateSearch":
         config.designer_optimizer = None
     config.dump(tmp_path / "config.py")
-    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
-    command = [*torchrun, str(Path(__file__).with_name("two_ranks.py")), str(tmp_path / "config.py")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     run = tmp_path / "run"
-    done = subprocess.run([sys.executable, *command, str(run)], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_ranks(2, Path(__file__).with_name("two_ranks.py"), tmp_path / "config.py", run)
     one, two = torch.load(run / "ranks.pt", weights_only=True)
     assert any(value.any() for value in one["designer"].values())
     for part in one:
         assert all(torch.equal(value, two[part][name]) for name, value in one[part].items()), part
 
 
-def halved(config):
-    config = copy.deepcopy(config)
-    config.batch_size //= 2
-    if config.get("value"):
-        config["value"]["batch_size"] //= 2
-        for pool in config.feedback.pools.values():
-            pool.batch_size //= 2
-            pool.meta_batch_size //= 2
-    return config
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("which", "compiling"), [("fixed_config", False), ("designed_config", False), ("designed_config", True)]
 )
-def test_two_ranks_equal_one_with_twice_the_batch(which, compiling, request, tmp_path):
+def test_two_ranks_equal_one_with_twice_the_batch(which, compiling, launch, shared_out, request, tmp_path):
     config = request.getfixturevalue(which)
     # plain SGD: AdamW divides by √v̂ and would turn the rounding of nearly zero gradients into whole steps
     config.optimizer = dict(type="torch.optim.SGD", lr=0.1, momentum=0.9)
     if config.get("designer_optimizer"):
         config.designer_optimizer = dict(type="torch.optim.SGD", lr=1.0)
-    one = launch(config, tmp_path / "one", 1, tmp_path)
+    one = launch(config, tmp_path / "one", 1)
     config["compile"] = dict(backend="aot_eager") if compiling else False
-    two = launch(halved(config), tmp_path / "two", 2, tmp_path)
+    two = launch(shared_out(config), tmp_path / "two", 2)
     a, b = (torch.load(run / "checkpoint.pth", weights_only=True) for run in (one, two))
     for part in ("learner", "designer"):
         for name, value in a[part].items():
@@ -94,13 +68,13 @@ def test_two_ranks_equal_one_with_twice_the_batch(which, compiling, request, tmp
 
 
 @pytest.mark.slow
-def test_two_ranks_weigh_the_images_of_the_whole_batch(designed_config, tmp_path):
+def test_two_ranks_weigh_the_images_of_the_whole_batch(designed_config, launch, shared_out, tmp_path):
     config = copy.deepcopy(designed_config)
     config.designer = dict(type="vssl.designers.ImageWeights", width=4, entropy=0.1)
     config.optimizer = dict(type="torch.optim.SGD", lr=0.1, momentum=0.9)
     config.designer_optimizer = dict(type="torch.optim.SGD", lr=1.0)
-    one = launch(config, tmp_path / "one", 1, tmp_path)
-    two = launch(halved(config), tmp_path / "two", 2, tmp_path)
+    one = launch(config, tmp_path / "one", 1)
+    two = launch(shared_out(config), tmp_path / "two", 2)
     a, b = (torch.load(run / "checkpoint.pth", weights_only=True) for run in (one, two))
     assert a["designer"]["head.weight"].any()
     for part in ("learner", "designer"):

@@ -27,11 +27,11 @@ REQUIRED = ("backbone", "objective", "recipe", "designer", "optimizer", "unlabel
 OPTIONAL = (
     "schedule", "clip_grad", "accumulate", "anchor", "decay_tokens", "layer_decay", "continue_run", "export",
     "feedback", "value", "designer_optimizer", "designer_learning_rates", "designer_checkpoint",
-    "seed", "num_workers", "precision", "compile", "threads", "device", "find_unused_parameters",
+    "seed", "num_workers", "precision", "compile", "sharding", "threads", "device", "find_unused_parameters",
     "log_interval", "checkpoint_interval", "checkpoint_keep", "rankme_interval", "sample_views", "custom_hooks",
     "visualizer", "arm", "snapshots", "snapshot_images", "one_step_probe", "probes", "collapse",
 )  # fmt: skip
-CHOICES = {"precision": ("fp32", "bf16"), "collapse": ACTIONS}
+CHOICES = {"precision": ("fp32", "bf16"), "collapse": ACTIONS, "sharding": ("none", "fsdp2")}
 
 
 class ConfigError(ValueError):

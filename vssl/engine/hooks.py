@@ -145,8 +145,8 @@ class CheckpointHook(Hook):
 
     def after_train(self, runner) -> None:
         runner.save()
+        runner.export()
         if rank_and_size()[0] == 0:
-            runner.export()
             runner.write_summary(finished=True)
 
 

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,11 @@ from vssl.draws import Draws
 from vssl.engine.accumulation import WHOLE, Accumulation
 from vssl.learner.anchor import Anchor
 from vssl.learner.learner import Learner
+from vssl.learner.shards import gathered
 from vssl.objectives.base import State, joined, observed
+
+if TYPE_CHECKING:
+    from vssl.engine.sharding import Shards
 
 
 class StepTaken(NamedTuple):
@@ -42,6 +46,7 @@ class LearnerStep:
         autocast: context of the forward pass.
         accumulation: how the batch is cut into parts, one forward and backward pass each.
         anchor: what the backbone is pulled back to, or None.
+        shards: of the trunks, where they are spread over ranks (sharding.py), or None.
     """
 
     learner: Learner
@@ -52,6 +57,7 @@ class LearnerStep:
     autocast: Callable = nullcontext
     accumulation: Accumulation = WHOLE
     anchor: Anchor | None = None
+    shards: "Shards | None" = None
 
     def __post_init__(self):
         if not 0 <= self.head_share < 1:
@@ -82,12 +88,13 @@ class LearnerStep:
         optimizer.zero_grad(set_to_none=True)
         loss, state, targets = self._backward(construction, draws, learner if model is None else model)
         learner.objective.before_optimizer_step()
-        parameters = [p for p in learner.parameters() if p.grad is not None]
+        parameters = self._with_gradient()
         if model is None:
             average([p.grad for p in parameters if p.grad is not None])
         if self.anchor is not None:
             self.anchor.add_gradient(learner.student)
-        gradient_norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_grad or float("inf"))
+        clip = torch.nn.utils.clip_grad_norm_ if self.shards is None else self.shards.clip
+        gradient_norm = clip(parameters, self.clip_grad or float("inf"))
         # the step's one device synchronisation: weights are never moved by a gradient that is not finite
         if not torch.isfinite(loss + gradient_norm):
             raise FloatingPointError(f"loss {loss.item():.4g}, gradient norm {gradient_norm.item():.4g}")
@@ -98,6 +105,13 @@ class LearnerStep:
             self.anchor.follow(learner.student)
         learner.update_teacher(state, progress)
         return StepTaken(loss, gradient_norm, targets)
+
+    def _with_gradient(self) -> list[Tensor]:
+        """What the optimizer will step."""
+        if self.shards is None:
+            return [p for p in self.learner.parameters() if p.grad is not None]
+        self.shards.take_gradients()
+        return [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
 
     def _backward(
         self, construction: Construction, draws: Draws, model: Callable
@@ -117,6 +131,15 @@ class LearnerStep:
             states.append(state if number == self.accumulation.parts else observed(state))
         of_all = None if targets[0] is None else torch.cat(targets)
         return torch.stack(losses).sum(), joined(states), of_all
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of learner, optimizer and anchor, whole. With shards it is collective, and complete on rank 0 alone."""
+        learner, anchor = self.learner.state_dict(), None if self.anchor is None else self.anchor.state_dict()
+        if self.shards is None:
+            return {"learner": learner, "optimizer": self.optimizer.state_dict(), "anchor": anchor}
+        if anchor is not None:
+            anchor = self.shards.of_anchor(anchor, self.learner.student)
+        return gathered({"learner": learner, "optimizer": self.shards.of_optimizer(self.optimizer), "anchor": anchor})
 
     def copied(self) -> "LearnerStep":
         """The same step of a copy of learner, teacher and optimizer: nothing that it does reaches this one."""

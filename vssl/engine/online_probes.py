@@ -80,16 +80,15 @@ class OnlineProbesHook(Hook):
     def _probe(self, runner) -> None:
         loop = runner.train_loop
         self.last = loop.step
-        if rank_and_size()[0] != 0:
+        backbone = runner.exported()
+        if backbone is None:
             return
         from vssl.probes.run import run_probes
 
         config = {**self.config, "device": str(loop.device)}
         start = time.perf_counter()
         with undisturbed(loop), alone():
-            results = run_probes(
-                runner.exported, config, seed=loop.seed, data=self.data, only=self.only, cache=self.cache
-            )
+            results = run_probes(backbone, config, seed=loop.seed, data=self.data, only=self.only, cache=self.cache)
         for result in results:
             row = {"step": loop.step, "seconds": loop.budget.elapsed, "probe": result["name"]}
             row |= {key: result[key] for key in ("scores", "score_info", "card")} | {"cost_seconds": result["seconds"]}

@@ -1,5 +1,6 @@
 """``tools/train.py CONFIG --check``: build a run, take a step of each kind, and say what the whole will need."""
 
+import copy
 import os
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from vssl.engine.config import check_training_config
 from vssl.engine.hooks import peak_memory_mb
 from vssl.engine.record_images import panel_images
 from vssl.engine.run_directory import check_free
+from vssl.engine.sharding import check_sharding, check_trunk, shardable_mb
 from vssl.engine.step_cost import FIRST_META, midmean, schedule_cost, stepped, steps_within
 
 TIMED = 3  # steps of each kind, after one that is not counted; of the first meta step, which comes once, one
@@ -28,6 +30,7 @@ class Rehearsal:
     seconds: of all steps; probes, RankMe and snapshots are not in it.
     saving: seconds of one checkpoint. saves: how many there will be.
     memory_mb: the most that this process has held so far (a GPU's memory on a GPU).
+    sharded_mb: of it, what ``sharding="fsdp2"`` spreads over ranks; None for a run without.
     disk_mb: of what stays in the run directory: checkpoints and the exported backbone.
     free_mb: on the disk of the run directory.
     """
@@ -38,6 +41,7 @@ class Rehearsal:
     saving: float
     saves: int
     memory_mb: float
+    sharded_mb: float | None
     disk_mb: float
     free_mb: float
 
@@ -45,11 +49,14 @@ class Rehearsal:
         """For the console."""
         share = 100 * self.saves * self.saving / (self.seconds + self.saves * self.saving)
         told = [f"{name}: {count} steps of {seconds:.3g} s" for name, (count, seconds) in self.kinds.items()]
+        memory = f"memory: {self.memory_mb / 1024:.2f} GiB so far"
+        if self.sharded_mb is not None:
+            memory += f", in one process; sharding='fsdp2' spreads {self.sharded_mb / 1024:.2f} GiB of it over ranks"
         return [
             *told,
             f"time: {_clock(self.seconds + self.saves * self.saving)} for {self.steps} steps and {self.saves} "
             f"checkpoints, which are {share:.1f} % of it; probes, RankMe and snapshots come on top",
-            f"memory: {self.memory_mb / 1024:.2f} GiB so far",
+            memory,
             f"disk: {self.disk_mb:.0f} MiB, {self.free_mb / 1024:.1f} GiB are free",
         ]
 
@@ -65,6 +72,10 @@ def rehearse(config: Config, work_dir: Path, seed: int) -> Rehearsal:
     """
     check_training_config(config)
     check_free(work_dir, resume=False, overwrite=False)
+    if sharding := config.get("sharding", "none") != "none":
+        check_sharding(config)
+        config = copy.deepcopy(config)
+        config.sharding = "none"  # it takes several processes
     place = next(path for path in (work_dir, *work_dir.absolute().parents) if path.exists())
     if not os.access(place, os.W_OK):
         raise PermissionError(f"{place} cannot be written to; give another --work-dir")
@@ -85,7 +96,11 @@ def rehearse(config: Config, work_dir: Path, seed: int) -> Rehearsal:
         saving = time.perf_counter() - begun
         run.runner.export()
         sizes = {path.name: path.stat().st_size / 2**20 for path in Path(folder).iterdir()}
-        device = run.runner.train_loop.device
+        loop, sharded_mb = run.runner.train_loop, None
+        device = loop.device
+        if sharding:
+            check_trunk(loop.learner.student)
+            sharded_mb = shardable_mb(loop.learner_step)
     steps = config.budget.get("steps") or steps_within(run.kinds(), costs, config.budget["seconds"])
     counts = run.count(steps)
     saves = steps // config.get("checkpoint_interval", 500) + 1
@@ -97,6 +112,7 @@ def rehearse(config: Config, work_dir: Path, seed: int) -> Rehearsal:
         saving=saving,
         saves=saves,
         memory_mb=peak_memory_mb(device),
+        sharded_mb=sharded_mb,
         disk_mb=kept * sizes["checkpoint.pth"] + sizes["backbone.safetensors"],
         free_mb=shutil.disk_usage(place).free / 2**20,
     )

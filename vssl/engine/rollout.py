@@ -78,13 +78,7 @@ class Trial:
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        step = self._learner_step
-        return {
-            "learner": step.learner.state_dict(),
-            "optimizer": step.optimizer.state_dict(),
-            "anchor": None if step.anchor is None else step.anchor.state_dict(),
-            "diverged": self.diverged,
-        }
+        return {**self._learner_step.state_dict(), "diverged": self.diverged}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> "Trial":
         step, self.diverged = self._learner_step, state["diverged"]

@@ -27,7 +27,7 @@ FOLDERS = ("snapshots", "probes")
 FREE = (
     "log_interval", "checkpoint_interval", "checkpoint_keep", "rankme_interval", "sample_views", "snapshots",
     "snapshot_images", "probes", "num_workers", "threads", "device", "compile", "visualizer", "custom_hooks",
-    "find_unused_parameters", "designer_checkpoint", "collapse",
+    "find_unused_parameters", "sharding", "designer_checkpoint", "collapse",
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from vssl import __version__, distributed
@@ -36,6 +37,7 @@ from vssl.engine.snapshots import SnapshotHook
 from vssl.feedback import Feedback
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.learner import Learner
+from vssl.learner.shards import whole_copy
 from vssl.progress import say
 from vssl.whole_files import EXPORTED, write_json, write_text
 
@@ -121,10 +123,15 @@ class PretrainRunner(Runner):
         return self.model.module if hasattr(self.model, "module") else self.model
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """DDP when there are several ranks. On a CPU `device_ids` must be None (mmengine gives one)."""
-        model = model.to(self.device_of_run)
+        """DDP when there are several ranks. On a CPU `device_ids` must be None (mmengine gives one).
+
+        Of sharded weights FSDP averages the gradients, inside DDP. The model is on its device already: moving it again
+        would give shards new memory, and the optimizer would step what they were.
+        """
         if distributed.rank_and_size()[1] == 1:
             return model
+        sharded = [name for name, p in model.named_parameters() if isinstance(p, DTensor)]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, sharded)
         return DistributedDataParallel(
             model,
             device_ids=[self.device_of_run.index] if self.device_of_run.type == "cuda" else None,
@@ -170,15 +177,14 @@ class PretrainRunner(Runner):
         if dist.is_initialized():
             random_states = [None] * dist.get_world_size()
             dist.all_gather_object(random_states, checkpoint.random_state())
+        of_learner = loop.learner_step.state_dict()
         if distributed.rank_and_size()[0] != 0:
             return
         content = {
             "step": loop.step,
             "seed": self.about["seed"],
             "budget": loop.budget.state_dict(),
-            "learner": self.learner.state_dict(),
-            "optimizer": self.optim_wrapper.optimizer.state_dict(),
-            "anchor": None if loop.learner_step.anchor is None else loop.learner_step.anchor.state_dict(),
+            **of_learner,
             "stream": loop.stream.state_dict(),
             "designer": loop.designer.state_dict(),
             "meta_stream": None if loop.meta_stream is None else loop.meta_stream.state_dict(),
@@ -230,14 +236,19 @@ class PretrainRunner(Runner):
         return provenance(self.cfg)
 
     def export(self) -> None:
-        """``backbone.safetensors``: the weights that probes and users load."""
+        """``backbone.safetensors``: the weights that probes and users load. Collective: every rank calls it."""
+        backbone = self.exported()
+        if backbone is None:
+            return
         card = {**self.about, "steps": self.train_loop.step, "weights": self._exported_weights}
-        self.exported.export(Path(self.work_dir) / EXPORTED, card)
+        backbone.export(Path(self.work_dir) / EXPORTED, card)
 
-    @property
-    def exported(self) -> TimmBackbone:
-        """The backbone that probes and users are given."""
-        return self.learner.student if self._exported_weights == "student" else self.learner.teacher.backbone
+    def exported(self) -> TimmBackbone | None:
+        """The backbone that probes and users are given, on rank 0; None elsewhere. Collective."""
+        own = self.learner.student if self._exported_weights == "student" else self.learner.teacher.backbone
+        if self.train_loop.learner_step.shards is not None:
+            return whole_copy(own)
+        return own if distributed.rank_and_size()[0] == 0 else None
 
     @property
     def _exported_weights(self) -> str:

@@ -31,6 +31,7 @@ from vssl.engine.horizon_update import HorizonUpdate
 from vssl.engine.learner_step import LearnerStep
 from vssl.engine.optimizer import continue_run, parameter_groups
 from vssl.engine.runner import PretrainRunner
+from vssl.engine.sharding import check_sharding, shard
 from vssl.feedback import Feedback
 from vssl.learner.anchor import Anchor
 from vssl.learner.learner import Learner
@@ -109,6 +110,7 @@ def build_runner(
 ) -> PretrainRunner:
     """Build every part of a run and try them on two images. The run directory is not touched before all are built."""
     compat.prepare_mmseg()
+    check_sharding(config, distributed.rank_and_size()[1])
     dataset = build_dataset(config.unlabeled)  # data first: weights may have to be downloaded
     _tell_of_labels(config)
     device, compiling = _device(config), compile_options(config)
@@ -135,6 +137,8 @@ def build_runner(
         anchor=learner_step.anchor,
     )
     saved = _restored(work_dir, seed, parts) if resume else None
+    if config.get("sharding", "none") != "none":
+        learner_step = shard(learner_step, device)
     return PretrainRunner(
         learner=learner,
         optimizer=optimizer,

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from vssl.learner.own_parts import own_part
+
 
 class Anchor:
     """Pulls the weights of a backbone towards an anchor, with a strength per step (L2-SP: Li et al. 2018, 1802.01483).
@@ -77,5 +79,5 @@ class Anchor:
             place.copy_(state[name])
 
 
-def _trained(student: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: p for name, p in student.named_parameters() if p.requires_grad}
+def _trained(student: nn.Module) -> dict[str, Tensor]:
+    return {name: own_part(p) for name, p in student.named_parameters() if p.requires_grad}

@@ -4,7 +4,7 @@ The tail (last K blocks and the final norm) holds the aligned parameters S. Only
 meta-gradient runs the trunk once (see vssl/value/metagradient.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,9 +86,15 @@ class TimmBackbone(nn.Module):
         if not 1 <= aligned_blocks <= self.depth:
             raise ValueError(f"aligned_blocks={aligned_blocks} (K) must be in 1..{self.depth}, the depth of {name}")
         self.aligned_blocks = aligned_blocks
+        self.sharded_trunk: Callable[[Tokens], Tokens] | None = None  # set by vssl.learner.shards
         data = timm.data.resolve_model_data_config(self.vit)
         self.register_buffer("mean", torch.tensor(data["mean"]).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(data["std"]).view(3, 1, 1), persistent=False)
+
+    @property
+    def trunk_blocks(self) -> nn.Sequential:
+        """The first L − K blocks."""
+        return self.vit.blocks[: self.depth - self.aligned_blocks]
 
     def aligned_parameters(self) -> dict[str, nn.Parameter]:
         """S by name: the last K blocks and the final norm."""
@@ -150,11 +156,11 @@ class TimmBackbone(nn.Module):
         tokens = self.embed(images, mask, mask_token)
         if keep is not None:
             tokens = self._keep(tokens, keep)
-        return self._run(tokens, self.vit.blocks[: self.depth - self.aligned_blocks])
+        return self.run(tokens, self.trunk_blocks) if self.sharded_trunk is None else self.sharded_trunk(tokens)
 
     def tail(self, tokens: Tokens) -> Float[Tensor, "batch tokens dim"]:
         """The last K blocks and the final norm."""
-        return self.vit.norm(self._run(tokens, self.vit.blocks[self.depth - self.aligned_blocks :]).x)
+        return self.vit.norm(self.run(tokens, self.vit.blocks[self.depth - self.aligned_blocks :]).x)
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch tokens dim"]:
         return self.tail(self.trunk(images))
@@ -192,7 +198,8 @@ class TimmBackbone(nn.Module):
             rope = rope[keep].unsqueeze(1)
         return Tokens(torch.cat([prefix, kept], dim=1), rope)
 
-    def _run(self, tokens: Tokens, blocks: nn.Sequential) -> Tokens:
+    def run(self, tokens: Tokens, blocks: nn.Sequential) -> Tokens:
+        """Tokens through blocks, which are recomputed in the backward pass where `grad_checkpointing` is set."""
         x, extra = tokens.x, {} if tokens.rope is None else {"rope": tokens.rope}
         for block in blocks:
             if self.grad_checkpointing and torch.is_grad_enabled():

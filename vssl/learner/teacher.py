@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from vssl.learner.backbone import TimmBackbone
+from vssl.learner.own_parts import own_part
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -64,7 +65,8 @@ def ema_update(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
         odd = sorted(ours.keys() ^ theirs.keys())[:3]
         raise ValueError(f"teacher and student differ in parameters, e.g. {odd}; build the teacher from this student")
     if ours:
-        torch._foreach_lerp_(list(ours.values()), [theirs[name] for name in ours], 1.0 - momentum)
+        pairs = [(own_part(ours[name]), own_part(theirs[name])) for name in ours]
+        torch._foreach_lerp_(*map(list, zip(*pairs, strict=True)), 1.0 - momentum)
     buffers, sources = list(teacher.buffers()), list(student.buffers())
     if buffers:
         torch._foreach_copy_(buffers, sources)
