@@ -68,8 +68,7 @@ class TimmBackbone(nn.Module):
             raise ValueError(f"backbone {name}: give pretrained=True or checkpoint={checkpoint!r}, not both")
         self.name, self.model_args = name, dict(model_args)
         vit = _create(name, pretrained, model_args)
-        if not isinstance(vit, (VisionTransformer, Eva)) or getattr(vit, "rope_mixed", False):
-            raise ValueError(f"backbone {name} is a {type(vit).__name__}; a timm VisionTransformer or Eva is needed")
+        _check_kind(name, vit)
         self.vit = vit
         _check_patches(name, vit)
         if checkpoint:
@@ -209,6 +208,20 @@ def check_name(name: str) -> None:
         raise ValueError(f"backbone {name} is not a model of timm {timm.__version__}; close to it: {', '.join(near)}")
 
 
+def patch_size_of(name: str) -> int:
+    """Side of the patches of a model that can be continued, in pixels; nothing of the model is loaded.
+
+    Raises:
+        ValueError: timm has no such model, or it is not a ViT that can be split.
+    """
+    check_name(name)
+    with torch.device("meta"):
+        model = timm.create_model(name, num_classes=0)
+    _check_kind(name, model)
+    _check_patches(name, model)
+    return model.patch_embed.patch_size[0]
+
+
 def _create(name: str, pretrained: bool, model_args: dict) -> nn.Module:
     check_name(name)
     arguments = {"dynamic_img_size": True, **model_args}
@@ -226,6 +239,15 @@ def _create(name: str, pretrained: bool, model_args: dict) -> nn.Module:
             f"backbone {name}: its released weights could not be loaded ({error}). pretrained=True needs the network "
             "or timm's cache; otherwise give checkpoint=FILE with pretrained=False"
         ) from error
+
+
+def _check_kind(name: str, model: nn.Module) -> None:
+    """Refuse what has no blocks that all take the tokens of the one before."""
+    if not isinstance(model, (VisionTransformer, Eva)) or getattr(model, "rope_mixed", False):
+        raise ValueError(
+            f"backbone {name} is a {type(model).__name__}; a timm VisionTransformer or Eva (without mixed rotary "
+            "embeddings) is needed, e.g. vit_small_patch16_dinov3, vit_base_patch14_dinov2 or vit_base_patch16_224"
+        )
 
 
 def _check_patches(name: str, vit: ViT) -> None:
