@@ -5,18 +5,21 @@ meta-gradient runs the trunk once (see vssl/value/metagradient.py).
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import timm
 import torch
+from huggingface_hub.constants import ENDPOINT
 from jaxtyping import Bool, Float, Int
 from timm.layers import PatchEmbed
 from timm.models import Eva, VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
+from vssl.learner.hub import cache_alone_if_unreachable
 from vssl.learner.lora import add_lora
 from vssl.learner.weights import ViT, load_weights
 
@@ -225,8 +228,10 @@ def patch_size_of(name: str) -> int:
 def _create(name: str, pretrained: bool, model_args: dict) -> nn.Module:
     check_name(name)
     arguments = {"dynamic_img_size": True, **model_args}
+    answers = True
     try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **arguments)
+        with cache_alone_if_unreachable() if pretrained else nullcontext(True) as answers:
+            return timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **arguments)
     except TypeError as error:  # an argument that the model's class does not have
         raise ValueError(
             f"backbone {name} cannot be built with {arguments}: {error}. "
@@ -235,9 +240,10 @@ def _create(name: str, pretrained: bool, model_args: dict) -> nn.Module:
     except Exception as error:  # the hub, the network and the file each raise their own
         if not pretrained:
             raise
+        why = error if answers else f"{ENDPOINT} does not answer, and its cache on this machine does not have them"
         raise ValueError(
-            f"backbone {name}: its released weights could not be loaded ({error}). pretrained=True needs the network "
-            "or timm's cache; otherwise give checkpoint=FILE with pretrained=False"
+            f"backbone {name}: its released weights could not be loaded ({why}). pretrained=True needs the network or "
+            "that cache; otherwise give checkpoint=FILE with pretrained=False (docs/checkpoints.md)"
         ) from error
 
 
