@@ -33,6 +33,7 @@ def masked(config, objective, **designer):
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("learns", [("hidden",), ("hidden", "counted")], ids=["hidden", "both"])
 def test_it_learns_and_goes_on_exactly(designed_config, tmp_path, objective, learns, cut_short):
