@@ -33,6 +33,7 @@ def test_mmseg_and_runner_import_in_a_fresh_process_and_plain_vssl_loads_neither
         "assert not {'mmcv', 'mmengine', 'mmseg'} & set(sys.modules)\n"
         "from vssl.compat import prepare_mmseg; prepare_mmseg(); prepare_mmseg()\n"
         "from mmseg.models import EncoderDecoder; from mmengine.runner import Runner\n"
+        "import vssl.engine; assert 'transformers' not in sys.modules, 'half of the time before the first line'\n"
         "from mmengine.utils.dl_utils.misc import mmcv_full_available\n"
         "print(EncoderDecoder.__name__, mmcv_full_available())"
     )

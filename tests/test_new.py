@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vssl.commands.compare import main as compare
 from vssl.commands.new import main
 from vssl.commands.probe import main as probe
 from vssl.commands.train import main as train
+from vssl.comparison import read_comparison
+from vssl.config_files import read_config
+from vssl.engine import load_config
+from vssl.options import read_value
 
 SIZE, SMALL = 32, ["backbone.name=vit_tiny_patch16_224", "backbone.pretrained=False", "backbone.img_size=32"]
 TINY = ["backbone.patch_size=8", "backbone.embed_dim=32", "backbone.depth=2", "backbone.num_heads=2"]
@@ -38,8 +43,7 @@ def data(tmp_path):
 @pytest.mark.slow
 def test_the_configs_train_and_probe(data, tmp_path, capsys):
     assert main([str(tmp_path / "mine.py"), "--data", str(data)]) == 0
-    said = capsys.readouterr().out
-    assert "found: 12 unlabeled, 8 for segmentation, 8 for depth" in said and "vssl probe" in said
+    assert "found: 12 unlabeled, 8 for segmentation, 8 for depth" in capsys.readouterr().out
     shrink = [*SMALL, *TINY, "budget.steps=2", "batch_size=4", "recipe.global_size=32", "recipe.local_size=16"]
     shrink += ["objective.out_dim=64", "objective.hidden_dim=32", "num_workers=0", "device=cpu", "precision=fp32"]
     feedback = ["value.batch_size=4", "value.period=1", "feedback.first_head_steps=1", "schedule.head_share=0.0"]
@@ -54,6 +58,16 @@ def test_the_configs_train_and_probe(data, tmp_path, capsys):
     assert probe([str(probes), "--backbone", backbone]) == 0
     scores = {r["task"]: r["scores"] for r in json.loads((tmp_path / "run/probes/mine_probes.json").read_text())}
     assert 0 <= scores["segmentation"]["mIoU"] <= 100 and scores["depth"]["RMSE"] > 0
+    study = tmp_path / "mine_compare.py"
+    small, of_feedback = (
+        {key: read_value(value) for key, _, value in (option.partition("=") for option in options)}
+        for options in (shrink, feedback)
+    )
+    text = study.read_text().replace("baseline_steps=2000", "steps=2")
+    study.write_text(f"{text}cfg_options, feedback_options = {small}, {of_feedback}\n")
+    assert compare([str(study), "--work-dir", str(tmp_path / "study"), "--seeds", "0"]) == 0, capsys.readouterr().err
+    told = json.loads((tmp_path / "study/results.json").read_text())
+    assert (tmp_path / "study/index.html").is_file() and set(told["arms"]) == {"fixed", "vpretraining"}
 
 
 @pytest.mark.slow
@@ -70,6 +84,11 @@ def test_what_is_missing_is_said_and_nothing_is_written(data, tmp_path, capsys):
         ([mine, "--data", str(tmp_path / "nothing"), "--images", str(data / "unlabeled")], "no labeled images"),
         ([mine, "--data", str(data), "--images", str(tmp_path / "nothing")], "give --images DIR"),
         ([mine, "--data", str(data), "--model", "vit_smal_patch16_dinov3"], "close to it: vit_small_patch16_dinov3"),
+        ([mine, "--data", str(data), "--model", "resnet50"], "a timm VisionTransformer or Eva (without mixed rotary"),
+        (
+            [mine, "--data", str(data), "--model", "vit_base_r50_s16_224"],
+            "with plain square patches is needed, e.g. vit_",
+        ),
         ([str(tmp_path / "my-config.py"), "--data", str(data)], "give a name such as mine.py"),
     ]:
         assert main(arguments) == 1
@@ -78,6 +97,26 @@ def test_what_is_missing_is_said_and_nothing_is_written(data, tmp_path, capsys):
     assert main([mine, "--data", str(data)]) == 1
     assert "lists no classes" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.py"))
+
+
+@pytest.mark.parametrize(("tool", "words"), [("vssl new", "vssl compare"), ("tools/new.py", "python tools/compare.py")])
+def test_the_next_commands_are_those_of_the_user_and_the_comparison_is_whole(
+    data, tmp_path, capsys, monkeypatch, tool, words
+):
+    monkeypatch.setattr("sys.argv", [tool])
+    mine = (tmp_path / "mine").as_posix()
+    assert main([f"{mine}.py", "--data", str(data), "--model", "vit_small_patch14_dinov2"]) == 0
+    assert f"  {words} {mine}_compare.py    #" in capsys.readouterr().out
+    headers = [(tmp_path / f"mine{part}.py").read_text() for part in ("", "_fixed", "_probes", "_compare")]
+    first = words.replace("compare", "train")
+    assert f"Command:  {first} {mine}.py --work-dir runs/mine\n" in headers[0]
+    assert all(("python tools/" in header) == (tool != "vssl new") for header in headers)
+    comparison = read_comparison(read_config(f"{mine}_compare.py").to_dict())
+    assert comparison.start.backbone_of == comparison.baseline == "fixed" and comparison.seeds == [0, 1, 2]
+    assert {arm.name: arm.budget for arm in comparison.arms.values()} == {
+        name: {"baseline_steps": 2000} for name in ("fixed", "vpretraining")
+    }
+    assert load_config(f"{mine}.py").recipe.local_size == 98, "DINOv2's patches have 14 px"
 
 
 def test_configs_are_not_replaced_without_being_asked(data, tmp_path, capsys):

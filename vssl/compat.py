@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import sys
+from importlib import import_module
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,22 @@ def prepare_mmseg() -> None:
     check_cv2()
     stub_compiled_ops()
     replace_package_queries()
+    import_mmengine_without_transformers()
+
+
+# --- mmengine puts transformers' Adafactor into its registry, and imports all of transformers for it ------------------
+# mmengine/optim/optimizer/builder.py. Configs here name optimizers by their classes, so that nobody misses it.
+
+
+def import_mmengine_without_transformers() -> None:
+    """Half of the time before the first line of a command went into that import. Does nothing where transformers or
+    mmengine's optimizers are imported already; who needs transformers imports it afterwards."""
+    if "transformers" not in sys.modules:
+        sys.modules["transformers"] = None  # type: ignore[assignment]  # an import of it then fails, as if it were not there
+        try:
+            import_module("mmengine.optim")
+        finally:
+            del sys.modules["transformers"]
 
 
 # --- mmcv-lite and mmengine ask for opencv-python, albumentations for opencv-python-headless --------------------------

@@ -19,6 +19,7 @@ class Fakes:
     def __init__(self):
         self.trained: list[tuple[str, int, bool]] = []
         self.probed: list[tuple[str, int]] = []
+        self.exported: list[dict] = []
         self.budgets: dict[tuple[str, int], dict] = {}
         self.configs: dict[tuple[str, int], dict] = {}
         self.starts: dict[tuple[str, int], str] = {}
@@ -30,7 +31,7 @@ class Fakes:
         self.slower = 1.0  # than `SECONDS_PER_STEP` says, of every arm beside the baseline
 
     def workers(self) -> Workers:
-        return Workers(self.load_config, Config, self.train, self.probe, self.compare_cost)
+        return Workers(self.load_config, Config, self.train, self.probe, self.export, self.compare_cost)
 
     def load_config(self, path: Path, cfg_options: dict) -> Config:
         config = Config.fromfile(path)
@@ -55,6 +56,10 @@ class Fakes:
             raise self.error("stopped halfway")
         (run_dir / "backbone.safetensors").write_text(f"{arm} {seed}")
         (run_dir / "run.json").write_text(json.dumps({**record, "finished": True}))
+
+    def export(self, config: Config, file: Path) -> None:
+        self.exported.append(config.backbone.to_dict())
+        file.write_text("as it is")
 
     def compare_cost(self, config: Config, baseline: Config, baseline_steps: int, clock: str, seed: int, steps) -> dict:
         self.compared.append((config.arm, baseline.arm, baseline_steps, clock, steps))

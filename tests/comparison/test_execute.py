@@ -136,6 +136,20 @@ def test_a_start_with_a_config_is_trained_first_and_once(config, fakes):
     assert sum(arm == "start" for arm, *_ in fakes.trained) == 1
 
 
+def test_a_start_can_be_what_the_config_of_an_arm_begins_with(config, fakes):
+    fixed = Path("fixed.py")
+    fixed.write_text(fixed.read_text().replace("checkpoint=None", "pretrained=True"))
+    config["start"] = {"backbone_of": "fixed"}
+    for _ in range(2):
+        run(read_comparison(config), fakes)
+    assert fakes.exported == [{"depth": 4, "pretrained": True}], "once"
+    assert set(fakes.starts.values()) == {"runs/start/run/backbone.safetensors"} and ("start", 0) in fakes.probed
+    assert fakes.configs["fixed", 0]["backbone"]["pretrained"] is False, "the file's weights and no others"
+    fixed.write_text(fixed.read_text().replace("depth=4", "depth=5"))
+    with pytest.raises(ValueError, match=r"start/run/origin\.json .*depth: 4 then, 5 now"):
+        run(read_comparison(config), fakes)
+
+
 def test_other_settings_on_disk_are_refused_not_mixed(config, fakes):
     run(read_comparison(config), fakes, seeds=[0])
     config["arms"]["vpretraining"]["cfg_options"] = {"designer.lr": 0.5}

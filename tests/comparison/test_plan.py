@@ -83,6 +83,8 @@ def test_own_variables_of_a_config_are_ignored(config):
         (("cfg_options",), {1: 2}, r"compare.py: cfg_options is \{1: 2\}; expected a dict such as"),
         (("start",), {"config": "fixed.py", "cfg_options": "lr=1"}, "start: cfg_options is 'lr=1'"),
         (("start",), {}, "give either backbone=FILE"),
+        (("start",), {"backbone_of": "fixed", "config": "fixed.py"}, "give either backbone=FILE"),
+        (("start",), {"backbone_of": "fixd"}, r"start: backbone_of: no arm named 'fixd' .*did you mean 'fixed'\?"),
         (("start",), {"backbone": "start.safetensors", "seed": 1}, "seed only apply to a start that is trained"),
         (("correction",), "sidak", "correction is 'sidak'"),
         (("headroom",), "oracl", r"headroom: no arm named 'oracl' \(arms: fixed_steps, fixed, vpretraining\)"),

@@ -15,6 +15,8 @@ from vssl.engine.advice import measure
 from vssl.engine.designer_building import build_feedback
 from vssl.engine.training import build_runner
 from vssl.feedback.folds import grouped_gradients
+from vssl.learner.learner import Learner
+from vssl.objectives import SimCLR
 from vssl.value import UnitNorm, cosine
 from vssl.value.products import mean_gradient
 from vssl.views.changes import opened
@@ -73,7 +75,8 @@ def mine(tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_first_column_is_the_value_of_a_step_of_the_recipe(mine, tmp_path):
-    """The cosine of ∇L_pre, by one backward pass through the whole network, and the mean gradient of the labels."""
+    """The cosine of ∇L_pre, by one backward pass through the whole network with a head of the draw's own, and the mean
+    gradient of the labels."""
     config = load_config(mine)
     measured = measure(config, draws=2, head_steps=0)
     feedback_node, config.feedback, config.designer_optimizer = config.feedback, None, None
@@ -83,9 +86,11 @@ def test_the_first_column_is_the_value_of_a_step_of_the_recipe(mine, tmp_path):
     groups = grouped_gradients(build_feedback(feedback_node, 16, 0, placement), student)
     g_down = UnitNorm({"segmentation": 1.0})({task: mean_gradient(of_task) for task, of_task in groups.items()})
     stream, recipe = Stream(loop.stream.dataset, 8, seed=7919), opened(loop.designer.recipe)
-    for draw in range(2):
+    for draw, head in enumerate(np.random.SeedSequence(0).generate_state(2).tolist()):
+        torch.manual_seed(head)
+        learner = Learner(student, SimCLR(student, pool="patch", hidden_dim=16, out_dim=8)).train()
         views = recipe(stream.next()[0], Draws(0, "advice views", draw))
-        loss, _ = loop.learner(views, Draws(0, "advice objective", draw))
+        loss, _ = learner(views, Draws(0, "advice objective", draw))
         g_pre = torch.autograd.grad(loss, list(student.aligned_parameters().values()))
         assert measured.values[draw, 0, 0] == pytest.approx(float(cosine(g_down, g_pre)), abs=1e-5)
     assert measured.values.shape == (2, 1 + len(measured.columns), 1 + 12)
@@ -112,6 +117,11 @@ def test_an_objective_that_needs_boxes_is_asked_without_ops_that_move_pixels(min
     measured = measure(config, draws=2, head_steps=0)
     assert not measured.about["geometric"]
     assert not {"rotate", "perspective"} & {change["name"] for change in measured.changes}
+    absent = [change["name"] for change in measured.changes if change["absent"]]
+    assert "gamma" in absent and "grayscale" not in absent
+    config.recipe.extra = absent  # as the page says
+    (gamma,) = measure(config, draws=2, head_steps=0, only=["gamma"]).changes
+    assert gamma["closed"] and not gamma["absent"]
 
 
 def _small(name):
@@ -127,7 +137,8 @@ def test_the_command_writes_a_page_for_a_config_and_for_a_run(mine, tmp_path, ca
     assert main([str(mine), "--images", str(mine.parent / "images"), *few]) == 0
     assert "this is about the next step" in capsys.readouterr().out
     told = json.loads((tmp_path / "advice/mine.json").read_text())
-    assert (tmp_path / "advice/mine.html").is_file() and told["head_steps"] == 1 and told["unlabeled"] == 24
+    assert (tmp_path / "advice/mine.html").is_file() and told["unlabeled"] == 24
+    assert (told["heads"], told["head_steps"]) == (2, 1)
     assert [operation["name"] for operation in told["operations"]] == ["rotate", "hue"]
     run = train(load_config(mine, {"designer_optimizer": None, "feedback": None}), tmp_path / "run")
     assert main([str(run), "--out", "again.html", *few]) == 1
@@ -135,7 +146,7 @@ def test_the_command_writes_a_page_for_a_config_and_for_a_run(mine, tmp_path, ca
     (run / "config.py").write_text(mine.read_text())
     assert main([str(run), "--out", "again.html", *few]) == 0
     told = json.loads((tmp_path / "again.json").read_text())
-    assert told["continued"] and told["head_steps"] == 0 and told["backbone"] == str(run)
+    assert told["continued"] and told["heads"] == 0 and told["backbone"] == str(run)
     before = told["value"]
     assert main([str(mine), "--backbone", str(run), "--out", "third.html", *few]) == 0
     assert json.loads((tmp_path / "third.json").read_text())["value"] != before, "another head"

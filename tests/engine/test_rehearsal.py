@@ -6,7 +6,7 @@ import pytest
 
 from vssl.commands.train import main
 from vssl.engine import collapse
-from vssl.engine.rehearsal import rehearse
+from vssl.engine.rehearsal import Rehearsal, rehearse
 from vssl.engine.training import train
 
 
@@ -44,6 +44,12 @@ def test_what_would_end_the_run_ends_the_check(fixed_config, tmp_path, monkeypat
     assert "make room" in capsys.readouterr().err
     assert main([*command, "--launcher", "pytorch"]) == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_one_checkpoint_is_one():
+    once, often = (Rehearsal({}, 10, 9.0, 1.0, saves, 1.0, 1.0, 1.0).lines()[0] for saves in (1, 3))
+    assert "10 steps and 1 checkpoint, which is 10.0 % of it" in once
+    assert "10 steps and 3 checkpoints, which are 25.0 % of it" in often
 
 
 def test_the_first_look_for_collapse_is_taken_too(fixed_config, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -163,6 +164,30 @@ def test_models_that_cannot_be_split_are_refused(name, settings, message):
 def test_two_sources_of_weights_are_refused():
     with pytest.raises(ValueError, match=r"give pretrained=True or checkpoint='weights.pth', not both"):
         TimmBackbone("vit_tiny_patch16_224", pretrained=True, checkpoint="weights.pth")
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_without_a_network_the_hub_is_asked_once_and_briefly(monkeypatch, answers):
+    asked, offline = [], []
+
+    class Session:
+        def head(self, url, timeout):
+            asked.append((url, timeout))
+            if not answers:
+                raise ConnectionError("no network")
+
+    def create(*_, **__):
+        offline.append(constants.HF_HUB_OFFLINE)
+        raise RuntimeError("not there")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("vssl.learner.hub.get_session", Session)
+    monkeypatch.setattr("vssl.learner.backbone.timm.create_model", create)
+    said = "not there" if answers else "does not answer, and its cache on this machine does not have them"
+    with pytest.raises(ValueError, match=rf"released weights could not be loaded \(.*{said}\)\. .*checkpoint=FILE"):
+        TimmBackbone("vit_tiny_patch16_224", pretrained=True)
+    assert offline == [not answers], "with a network nothing is other than before"
+    assert asked == [(constants.ENDPOINT, 5)] and constants.HF_HUB_OFFLINE is False
 
 
 def test_the_backbone_works_inside_another_module_in_half_precision(make_backbone, kind, images):

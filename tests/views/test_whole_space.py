@@ -1,5 +1,6 @@
 """`MultiCrop(extra="space")`: every op that the recipe lacks, closed."""
 
+import pytest
 import torch
 
 from vssl.designers import GlobalPolicy
@@ -35,6 +36,15 @@ def test_the_views_are_the_recipes_for_the_same_random_numbers():
         for recipe, numbers in ((plain, same), (whole, drawn))
     ]
     assert torch.equal(*made)
+
+
+def test_a_name_adds_that_op_alone():
+    plain, whole = _recipes()
+    named = MultiCrop(16, n_global=1, blur=BLUR, extra=("gamma", "rotate")).plans[0]
+    closed = {gated.op.name: gated for gated in whole.plans[0].ops}
+    assert named.ops == (*plain.plans[0].ops, closed["gamma"], closed["rotate"])
+    with pytest.raises(ValueError, match="unknown op 'gama'; the space has"):
+        MultiCrop(16, extra=("gama",))
 
 
 def test_the_gate_of_every_closed_op_learns():

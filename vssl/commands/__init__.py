@@ -58,6 +58,11 @@ def run_command(
     return 0
 
 
+def called(command: str) -> str:
+    """How the user calls another command: as they called this one, ``vssl train`` or ``python tools/train.py``."""
+    return f"vssl {command}" if sys.argv[0].startswith("vssl ") else f"python tools/{command}.py"
+
+
 def _in_our_words(argv: Sequence[str], other_words: Mapping[str, str]) -> list[str]:
     ours = []
     for word in argv:

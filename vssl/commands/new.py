@@ -1,4 +1,4 @@
-"""Write configs for your own data, after looking at it: with a designer, the recipe alone, and probes."""
+"""Write configs for your own data, after looking at it: a designer, the recipe alone, probes, and their comparison."""
 
 import argparse
 import math
@@ -7,17 +7,18 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from vssl.commands import run_command
+from vssl.commands import called, run_command
 
 # Task → its folder below --data, and the dataset that reads it.
 LAYOUTS = {"segmentation": ("ade20k", "SegmentationImages", "training"), "depth": ("nyuv2", "DepthImages", "train")}
+STEPS = 2000
 MOST = 400  # labeled images that feedback takes; a quarter of them give g_down
 
 DESIGNED = Template('''"""$title
 
 Images that were found: $found
 
-Command:  python tools/train.py $name.py --work-dir runs/$name
+Command:  $train $path.py --work-dir runs/$name
 """
 
 from mmengine.config import read_base
@@ -34,7 +35,7 @@ backbone.update(name="$backbone", pretrained=True)
 schedule.update(head_share=0.5)
 
 unlabeled.update(root="$images")
-
+$crops
 # Labeled images: `train` fit the heads, `meta` give the feedback. Together at most as many as there are.
 $feedback
 # What the designer learns: an augmentation policy that starts as DINO's recipe.
@@ -42,12 +43,12 @@ designer = dict(type=GlobalPolicy, gates="straight_through", learn=("area", "sat
 designer_optimizer.update(lr=0.01)
 
 batch_size = $batch  # of one GPU
-budget = dict(steps=2000)
+budget = dict(steps=$steps)
 ''')
 
 FIXED = Template('''"""The recipe of $name.py without a designer: the baseline.
 
-Command:  python tools/train.py ${name}_fixed.py --work-dir runs/${name}_fixed
+Command:  $train ${path}_fixed.py --work-dir runs/${name}_fixed
 """
 
 from mmengine.config import read_base
@@ -63,7 +64,7 @@ feedback = value = designer_optimizer = None
 
 PROBES = Template('''"""Frozen probes on the validation images of $data.
 
-Command:  python tools/probe.py ${name}_probes.py --backbone runs/$name/backbone.safetensors
+Command:  $probe ${path}_probes.py --backbone runs/$name/backbone.safetensors
 
 Every image is resized to a square of `size` pixels.
 """
@@ -77,6 +78,25 @@ dense = dict(size=(size, size), layers="last", final_norm=True, schedule=solve)
 
 probes = dict(
 $probes)
+''')
+
+COMPARISON = Template('''"""Does it help? The start, the recipe alone and the designer, at equal cost, over three seeds.
+
+Command:  $compare ${path}_compare.py --list    (what will be run)
+          $compare ${path}_compare.py
+"""
+
+configs = "$folder"  # paths are relative to the folder in which the command is called
+start = dict(backbone_of="fixed")  # the backbone that ${name}_fixed.py names, as it is
+arms = dict(
+    fixed=dict(config="${name}_fixed.py"),
+    vpretraining=dict(config="$name.py"),
+)
+budget = dict(baseline_steps=$steps)  # every arm trains as long as so many steps of the recipe alone take here
+seeds = [0, 1, 2]
+probes = "${path}_probes.py"
+title = "Does it help on $data?"
+work_dir = "runs/${name}_compare"
 ''')
 
 FEEDBACK = {
@@ -159,7 +179,7 @@ PROBE = {
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="the file to write, e.g. mine.py; two more get its name")
+    parser.add_argument("config", type=Path, help="the file to write, e.g. mine.py; three more get its name")
     parser.add_argument("--data", type=Path, required=True, help="what `prepare_data.py folder --out` wrote")
     parser.add_argument("--images", type=Path, help="the unlabeled images (default: DATA/unlabeled)")
     parser.add_argument("--model", default="vit_small_patch16_dinov3", help="timm model name (default: %(default)s)")
@@ -168,7 +188,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def execute(options: argparse.Namespace) -> None:
-    """Looks at the data, writes three configs and checks those that train.
+    """Looks at the data, writes four configs and checks those that train.
 
     Raises:
         FileExistsError, FileNotFoundError, ValueError: before anything is written.
@@ -176,7 +196,7 @@ def execute(options: argparse.Namespace) -> None:
     name, folder = options.config.stem, options.config.parent
     if options.config.suffix != ".py" or not name.isidentifier():
         raise ValueError(f"{options.config}: give a name such as mine.py, of letters, digits and _")
-    files = [folder / f"{name}{part}.py" for part in ("", "_fixed", "_probes")]
+    files = [folder / f"{name}{part}.py" for part in ("", "_fixed", "_probes", "_compare")]
     if there := [str(file) for file in files if file.exists() and not options.overwrite]:
         raise FileExistsError(f"{', '.join(there)}: already there; give another name, or --overwrite")
     images = options.images or options.data / "unlabeled"
@@ -185,19 +205,28 @@ def execute(options: argparse.Namespace) -> None:
     if not any((options.data / layout).is_dir() for layout, _, _ in LAYOUTS.values()):
         folders = " nor ".join(str(options.data / layout) for layout, _, _ in LAYOUTS.values())
         raise FileNotFoundError(f"no labeled images: neither {folders} is there (tools/prepare_data.py folder)")
+    from vssl.comparison import read_comparison
+    from vssl.config_files import read_config
     from vssl.datasets.files import image_paths
     from vssl.engine import load_config
     from vssl.engine.config import check_training_config
-    from vssl.learner.backbone import check_name
+    from vssl.learner.backbone import patch_size_of
     from vssl.whole_files import write_text
 
-    check_name(options.model)
+    patch = None if ":" in options.model else patch_size_of(options.model)  # of a hub's model only the hub knows
     unlabeled = sum(1 for _ in image_paths(images))
     if not unlabeled:
         raise FileNotFoundError(f"{images}: no images below it")
     found = {task: about for task in LAYOUTS if (about := _look(task, options.data))}
     about = {
         "name": name,
+        "path": (folder / name).as_posix(),
+        "folder": folder.as_posix(),
+        "steps": STEPS,
+        "crops": _crops(patch),
+        "train": called("train"),
+        "probe": called("probe"),
+        "compare": called("compare"),
         "title": f"DINO on my images, continued with feedback from {' and '.join(found)}.",
         "found": ", ".join([f"{unlabeled} unlabeled", *(f"{of['count']} for {task}" for task, of in found.items())]),
         "backbone": options.model,
@@ -211,18 +240,27 @@ def execute(options: argparse.Namespace) -> None:
         "imports": "\n".join(sorted({line for task in (*found, "both") for line in IMPORTS[task]})),
         "probes": "".join(PROBE[task].substitute(of) for task, of in found.items()),
     }
-    for file, template in zip(files, (DESIGNED, FIXED, PROBES), strict=True):
+    for file, template in zip(files, (DESIGNED, FIXED, PROBES, COMPARISON), strict=True):
         write_text(file, template.substitute(about))
     for file in files[:2]:
         check_training_config(load_config(file))
+    read_comparison(read_config(files[3]).to_dict(), str(files[3]))
     print(f"found: {about['found']}")
     print(f"wrote: {', '.join(map(str, files))}\n\nnext:")
-    print(f"  vssl advise {files[0]}    # which augmentations help? A page, before any training")
-    for part in ("_fixed", ""):
-        print(f"  vssl train {folder / (name + part)}.py --work-dir runs/{name}{part}")
-    for part in ("_fixed", ""):
-        print(f"  vssl probe {files[2]} --backbone runs/{name}{part}/backbone.safetensors")
-    print(f"  vssl probe {files[2]} --model {options.model}    # the start: is either better than it?")
+    print(f"  {called('advise')} {files[0]}    # which augmentations help? A page, before any training")
+    print(f"  {called('train')} {files[0]} --check    # is all in place, and what will it need?")
+    print(f"  {called('compare')} {files[3]}    # start, recipe alone and designer, at equal cost, three seeds, probed")
+    print("or one run alone:")
+    print(f"  {called('train')} {files[0]} --work-dir runs/{name}")
+    print(f"  {called('probe')} {files[2]} --backbone runs/{name}/backbone.safetensors")
+
+
+def _crops(patch: int | None) -> str:
+    """Lines for a model whose patches do not fill the local crops of 96 px."""
+    if patch is None or 96 % patch == 0:
+        return ""
+    side = round(96 / patch) * patch
+    return f"recipe.update(local_size={side})  # whole patches of {patch} px\n"
 
 
 def _look(task: str, data: Path) -> dict[str, Any] | None:

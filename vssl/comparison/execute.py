@@ -18,7 +18,7 @@ from vssl.engine.config import ConfigError, resolve
 from vssl.engine.settings import flat_settings
 from vssl.environment import describe_environment
 from vssl.reports import ORIGIN_FILE, START, different_keys, read_json, run_directory
-from vssl.whole_files import write_json
+from vssl.whole_files import EXPORTED, write_json
 
 
 def execute(
@@ -160,7 +160,12 @@ class Execution:
 
 def start_file(comparison: Comparison) -> Path:
     """Where the start checkpoint's backbone is, or will be."""
-    return comparison.start.backbone or comparison.work_dir / START / "run" / "backbone.safetensors"
+    return comparison.start.backbone or comparison.work_dir / START / "run" / EXPORTED
+
+
+def start_is_there(comparison: Comparison) -> bool:
+    file = start_file(comparison)
+    return file.is_file() if comparison.start.config is None else is_trained(file.parent)
 
 
 class _ProbeSet:
@@ -183,12 +188,15 @@ class _ProbeSet:
 
 
 def _start(comparison: Comparison, workers: Workers, say: Callable[[str], None]) -> Path:
-    """The start checkpoint's backbone file, trained first when the comparison gives a config for it."""
+    """The start checkpoint's backbone file, written or trained first where the comparison does not give it."""
     start = comparison.start
     if start.backbone is not None:
         say(f"start checkpoint: {start.backbone}")
         return start.backbone
     run_dir = comparison.work_dir / START / "run"
+    if start.backbone_of is not None:
+        _write_start(comparison.arms[start.backbone_of], run_dir, workers, say)
+        return start_file(comparison)
     config = workers.load_config(start.config, start.cfg_options)
     if start.budget is not None:
         config.budget = dict(start.budget)
@@ -203,6 +211,20 @@ def _start(comparison: Comparison, workers: Workers, say: Callable[[str], None])
     }
     _train(config, run_dir, start.seed, origin, workers)
     return start_file(comparison)
+
+
+def _write_start(arm: Arm, run_dir: Path, workers: Workers, say: Callable[[str], None]) -> None:
+    """The backbone that the arm's config begins with, unless it is there."""
+    config, begun = workers.load_config(arm.config, arm.cfg_options), run_dir / ORIGIN_FILE
+    settings = flat_settings(config.backbone)
+    say(f"start checkpoint: the backbone of {arm.config}, as it is")
+    if begun.is_file():
+        remove = f"remove {run_dir} to take that one, or give another --work-dir"
+        refuse_other_settings(read_json(begun)["settings"], settings, begun, remove)
+    else:
+        write_json(begun, {"arm": START, "config": arm.config.as_posix(), "settings": settings})
+    if not (run_dir / EXPORTED).is_file():
+        workers.export(config, run_dir / EXPORTED)
 
 
 def _train(config: Any, run_dir: Path, seed: int, origin: dict, workers: Workers) -> None:

@@ -39,6 +39,8 @@ def _start_line(comparison: Comparison) -> str:
     start = comparison.start
     if start.backbone is not None:
         return f"start checkpoint: {start.backbone}"
+    if start.backbone_of is not None:
+        return f"start checkpoint: the backbone of {comparison.arms[start.backbone_of].config}, as it is"
     run_dir = comparison.work_dir / START / "run"
     state = "finished" if is_trained(run_dir) else state_of(run_dir)
     return f"start checkpoint: {start.config}, {start.budget or 'budget of its config'}: {state} (not in the total)"

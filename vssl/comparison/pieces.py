@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vssl.comparison.calibration import is_checked, is_timed, needs_calibration
-from vssl.comparison.execute import Execution
+from vssl.comparison.execute import Execution, start_is_there
 from vssl.comparison.plan import Arm, Comparison, run_order
-from vssl.comparison.state import PROBED_FILE, is_trained, state_of
+from vssl.comparison.state import PROBED_FILE, state_of
 from vssl.comparison.workers import Workers
 from vssl.reports import START, run_directory
 
@@ -40,8 +40,7 @@ class Piece:
         if self.kind == "start":
             start = self.comparison.start
             probed = [run_directory(work_dir, START, seed) / PROBED_FILE for seed in start.probe_seeds]
-            there = start.backbone is not None or is_trained(work_dir / START / "run")
-            return there and all(file.is_file() for file in probed)
+            return start_is_there(self.comparison) and all(file.is_file() for file in probed)
         if self.kind == "runs":
             return all(state_of(run_directory(work_dir, arm, self.seed)) == "finished" for arm in self.arms)
         check = is_timed if self.kind == "timing" else is_checked

@@ -19,7 +19,7 @@ _TOP_KEYS = {
     "correction", "work_dir", "continues", "configs", "cfg_options", "feedback_options",
 }  # fmt: skip
 _ONE_STEP_KEYS = {"interval", "batch_size", "batches", "heldout", "feedback_of"}
-_START_KEYS = {"config", "cfg_options", "budget", "seed", "backbone", "probe_seeds", "label"}
+_START_KEYS = {"config", "cfg_options", "budget", "seed", "backbone", "backbone_of", "probe_seeds", "label"}
 _ARM_KEYS = {"config", "like", "cfg_options", "budget", "steps_of", "designer_of", "continues", "against", "label"}
 
 
@@ -55,13 +55,16 @@ class Arm:
         """Have the run of `config` begin where the start ended, whose backbone's file is `backbone`."""
         config.backbone.checkpoint = str(backbone)
         config.backbone.pop("checkpoint_key", None)  # the start's file holds one network
+        if config.backbone.get("pretrained"):
+            config.backbone.pretrained = False
         if self.continues == "run":
             config.continue_run = str(backbone.parent)
 
 
 @dataclass(frozen=True)
 class Start:
-    """The checkpoint that every arm continues: a given `backbone` file, or the result of training `config`.
+    """The checkpoint that every arm continues: a given `backbone` file, what the config of the arm `backbone_of` begins
+    with, or the result of training `config`.
 
     probe_seeds: the seeds that its own probes are run with; the first seed alone unless given, which is enough for
     probes that do not depend on the seed.
@@ -70,6 +73,7 @@ class Start:
     label: str
     probe_seeds: list[int]
     backbone: Path | None = None
+    backbone_of: str | None = None
     config: Path | None = None
     cfg_options: dict = field(default_factory=dict)
     budget: dict | None = None
@@ -118,7 +122,8 @@ class Comparison:
             for arm in self.arms.values()
         }
         start = {"label": self.start.label, "probe_seeds": self.start.probe_seeds}
-        start["source"] = (self.start.backbone or self.start.config).as_posix()
+        of = self.start.backbone_of
+        start["source"] = (self.start.backbone or self.start.config or self.arms[of].config).as_posix()
         head = {"title": self.title, "command": command, "correction": self.correction, "seeds": self.seeds}
         roles = {"baseline": self.baseline, "candidate": self.candidate, "headroom": self.headroom}
         return {**head, **roles, "start": start, "arms": arms}
@@ -140,7 +145,7 @@ def read_comparison(
     whole = written_out(config["arms"], source)
     arms = {name: _read_arm(name, about, config, source) for name, about in whole.items()}
     _check_references(arms, source)
-    start = _read_start(config["start"], config, seeds, source)
+    start = _read_start(config["start"], config, arms, seeds, source)
     if start.config is None and (going := [name for name, arm in arms.items() if arm.continues == "run"]):
         raise ValueError(f"{source}: arm {going[0]!r}: continues='run' needs a start with config=FILE, not a backbone")
     work_dir = work_dir or config.get("work_dir")
@@ -246,20 +251,26 @@ def _read_arm(name: str, about: Mapping, comparison: Mapping, source: str) -> Ar
     )
 
 
-def _read_start(about: Mapping, comparison: Mapping, seeds: list[int], source: str) -> Start:
+def _read_start(about: Mapping, comparison: Mapping, arms: Mapping[str, Arm], seeds: list[int], source: str) -> Start:
     where = f"{source}: start"
     check_keys(about, _START_KEYS, required=set(), where=where)
-    if ("backbone" in about) == ("config" in about):
-        raise ValueError(f"{where}: give either backbone=FILE (a safetensors file) or config=FILE (trained first)")
+    given = [key for key in ("backbone", "backbone_of", "config") if key in about]
+    if len(given) != 1:
+        raise ValueError(
+            f"{where}: give either backbone=FILE (a safetensors file), backbone_of=ARM (what its config has) or "
+            "config=FILE (trained first)"
+        )
     probe_seeds = _check_seeds(list(about.get("probe_seeds", seeds[:1])), f"{where}: probe_seeds")
     common = {
         "label": about.get("label", LABELS[START]),
         "probe_seeds": [seed for seed in probe_seeds if seed in seeds],
     }
-    if "backbone" in about:
-        stray = set(about) - {"backbone", "probe_seeds", "label"}
+    if "config" not in about:
+        stray = set(about) - {*given, "probe_seeds", "label"}
         if stray:
             raise ValueError(f"{where}: {', '.join(sorted(stray))} only apply to a start that is trained from a config")
+        if "backbone_of" in about:
+            return Start(backbone_of=check_arm(about["backbone_of"], arms, f"{where}: backbone_of"), **common)
         if not Path(about["backbone"]).is_file():
             raise FileNotFoundError(f"{where}: {about['backbone']} does not exist (paths are relative to {Path.cwd()})")
         return Start(backbone=Path(about["backbone"]), **common)

@@ -21,6 +21,7 @@ class Workers:
     train: (config, run directory, seed, resume) → None; writes a run directory. A sweep gives it `hooks` too.
     probe: (backbone file, probe set's config, run directory, seed) → None; writes ``probes/<name>.json`` and, when
         the probes predict images, ``probes/predictions.npz``.
+    export: (config, file) → None; writes the backbone that the config begins with.
     compare_cost: (arm's config, baseline's config, baseline steps, clock, seed, steps or None) → how many steps of the
         arm take as long; see `vssl.engine.step_cost.compare_cost`.
     """
@@ -29,13 +30,16 @@ class Workers:
     load_probes: Callable[[Any], Any]
     train: Callable[..., None]
     probe: Callable[[Path, Any, Path, int], None]
+    export: Callable[[Any, Path], None]
     compare_cost: Callable[[Any, Any, int, str, int, int | None], dict]
 
 
 def default_workers() -> Workers:
     """The real engine and probes, imported only when something has to be run."""
+    import torch
+
     from vssl.engine import load_config, train
-    from vssl.engine.config import check_training_config
+    from vssl.engine.config import build, check_training_config
     from vssl.engine.step_cost import compare_cost
     from vssl.engine.training import check_data
 
@@ -54,7 +58,11 @@ def default_workers() -> Workers:
     def train_run(config: Any, run_dir: Path, seed: int, resume: bool, hooks: Sequence = ()) -> None:
         train(config, run_dir, seed, resume=resume, overwrite=not resume, hooks=hooks)
 
-    return Workers(load_checked, probes.load, train_run, probes.run, compare_cost)
+    def export(config: Any, file: Path) -> None:
+        torch.manual_seed(0)  # a backbone without weights of its own is the same in every process
+        build(config.backbone).export(file)
+
+    return Workers(load_checked, probes.load, train_run, probes.run, export, compare_cost)
 
 
 class _Probes:

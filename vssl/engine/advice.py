@@ -1,14 +1,15 @@
 """What one learner step is worth with less and with more of each operation: the measurement behind `vssl advise`.
 
-Every draw is a batch of unlabeled images with its random numbers. The step's value is taken for the recipe and then, on
-the same images with the same numbers, for each change of it (`vssl.views.changes`). Nothing is differentiated through
-the views, so that a closed gate, a rounding and a rotation are all valued as what they are. g_down comes from every
-label (`vssl.feedback.folds`), in groups, and each value is taken once more without each group: that says how much of
-the answer depends on which images happened to be labeled.
+Every draw is a batch of unlabeled images with its random numbers, and a new SSL head that has learned alone on the
+backbone; a run that is continued brings its head, which all draws share. The step's value is taken for the recipe and
+then, on the same images with the same numbers and head, for each change of it (`vssl.views.changes`). Nothing is
+differentiated through the views, so that a closed gate, a rounding and a rotation are all valued as what they are.
+g_down comes from every label (`vssl.feedback.folds`), in groups, and each value is taken once more without each group:
+that says how much of the answer depends on which images happened to be labeled.
 """
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from vssl.engine.change_strips import change_strips
 from vssl.engine.config import ConfigError, build, check_training_config
 from vssl.engine.designer_building import build_feedback
 from vssl.engine.designer_update import DesignerUpdate
+from vssl.engine.new_heads import has_head, renew_head
 from vssl.engine.record_images import panel_images
 from vssl.engine.training import build_runner, data_warnings
 from vssl.feedback import Feedback
@@ -49,8 +51,8 @@ class Measured:
 
     values: by draw and column, with all labels and without each group of them. task_values: with all labels of one task
     alone. The first column is the recipe itself, the others are those of `columns`: (number of the change, side).
-    changes: name, by, closed, unit and the numbers of each, as they are in the first view that has them, and whether
-    all views have the same (alike).
+    changes: name, by, closed, unit and the numbers of each, as they are in the first view that has them; whether all
+    views have the same (alike); whether the config's recipe does not have the operation, at no probability (absent).
     pictures: by change, (what is shown, images as strips).
     """
 
@@ -70,7 +72,7 @@ def measure(
     Args:
         config: a training config with ``feedback`` and ``value``; its designer is left out.
         draws: batches of unlabeled images, 2 or more. Ctrl-C after some of them ends with what is there.
-        head_steps: steps in which the SSL head alone learns first, where it is new; the backbone never moves.
+        head_steps: steps in which each draw's SSL head learns alone, where heads are new; the backbone never moves.
         only: names of the operations to ask for; None for all.
 
     Raises:
@@ -85,19 +87,22 @@ def measure(
         feedback = build_feedback(config.feedback, loop.learner.student.embed_dim, seed, placement)
         for name, line in feedback.check_pools().items():
             say(f"{name}: {line}")
-        head_steps = _teach_head(loop, head_steps)
-        say("the direction that the labels ask for ...")
-        downstream = grouped_gradients(feedback, loop.learner.student, seed=seed, autocast=loop.autocast)
         recipe = _opened(loop)
         tried = _asked_for(changes(recipe), only)
         columns = [(number, side) for number, change in enumerate(tried) for side in change.sides(recipe)]
+        say("the direction that the labels ask for ...")
+        downstream = grouped_gradients(feedback, loop.learner.student, seed=seed, autocast=loop.autocast)
         size = config["value"].get("batch_size", config.batch_size)
         stream = Stream(loop.stream.dataset, size, seed + 7919, **placement)
-        valued = _Valued(loop, feedback, recipe, downstream)
+        valued = _Valued(loop, feedback, recipe, downstream, seed)
         asked = [None, *((tried[number], side) for number, side in columns)]
+        head_seeds = np.random.SeedSequence(seed).generate_state(draws).tolist()
+        new_heads = not config.get("continue_run") and has_head(loop.learner)
         rows = []
         try:
-            for draw in track(range(draws), "changes on new images", "draws"):
+            for draw in track(range(draws), f"changes on new images{', with new heads' * new_heads}", "draws"):
+                if new_heads:
+                    renew_head(loop, head_seeds[draw], head_steps)
                 rows.append(valued.row(stream.next()[0], asked, draw))
         except KeyboardInterrupt:
             if len(rows) < ENOUGH:
@@ -108,13 +113,14 @@ def measure(
             values=np.array([of_all for of_all, _ in rows]),
             task_values=np.array([of_tasks for _, of_tasks in rows]),
             columns=columns,
-            changes=[_described(change, recipe) for change in tried],
+            changes=[_described(change, recipe, loop.designer.recipe) for change in tried],
             pictures=[change_strips(change, recipe, images) for change in tried],
             about={
                 **_about(loop, config, feedback),
                 "batch": size,
                 "draws": len(rows),
-                "head_steps": head_steps,
+                "heads": len(rows) if new_heads else 0,
+                "head_steps": head_steps if new_heads else 0,
                 "groups": valued.groups,
                 "geometric": any(gated.op.geometric for plan in recipe.plans for gated in plan.ops),
             },
@@ -124,13 +130,10 @@ def measure(
 class _Valued:
     """The value of a step on any views, where the learner stands."""
 
-    def __init__(self, loop, feedback: Feedback, recipe: Recipe, downstream: Mapping[str, list[list[Tensor]]]):
-        self._loop, self._recipe = loop, recipe
-        settings, optimizer = loop.runner.cfg["value"], loop.learner_step.optimizer
-        rule, combine = build(settings.rule), build(settings.combine)
-        if isinstance(rule, Bound):
-            rule.learning_rate = optimizer.param_groups[0]["peak_lr"]
-        self._update = DesignerUpdate(loop.learner, loop.designer, feedback, None, optimizer, rule, combine)
+    def __init__(
+        self, loop, feedback: Feedback, recipe: Recipe, downstream: Mapping[str, list[list[Tensor]]], seed: int
+    ):
+        self._loop, self._feedback, self._recipe, self._seed = loop, feedback, recipe, seed
         self.groups = len(next(iter(downstream.values())))
         whole = {task: mean_gradient(of_task) for task, of_task in downstream.items()}
         self._g_down = [self._combined(whole)]
@@ -145,7 +148,7 @@ class _Valued:
         self, images: Tensor, tried: list[tuple[Change, str] | None], draw: int
     ) -> tuple[list[list[float]], list[list[float]]]:
         """Of the recipe (None) and each change: values under every g_down, and under that of each task."""
-        seed, device = self._loop.seed, self._loop.device
+        seed, device, update = self._seed, self._loop.device, self._update()
         views = Draws(seed, "advice views", draw, device=device)
         numbers = [plan.draw(len(images), views) for plan in self._recipe.plans]
         of_all: list[list[float]] = []
@@ -159,20 +162,28 @@ class _Valued:
                 made = self._recipe.make(images, numbers, distributions)
             construction = Construction(made, images.new_zeros(()))
             objective = Draws(seed, "advice objective", draw, device=device)
-            g_pre = self._update.step_gradient(construction, objective, self._loop.autocast)
-            of_all.append(self._values(self._g_down, g_pre))
-            of_tasks.append(self._values(self._of_tasks.values(), g_pre))
+            g_pre = update.step_gradient(construction, objective, self._loop.autocast)
+            of_all.append(_values(update, self._g_down, g_pre))
+            of_tasks.append(_values(update, self._of_tasks.values(), g_pre))
         if not np.isfinite(of_all).all():
             raise FloatingPointError("the value of a step is not finite; try --cfg-options precision=fp32")
         return of_all, of_tasks
 
-    def _values(self, downstream, g_pre: list[Tensor]) -> list[float]:
-        rule, preconditioner = self._update.rule, self._update.preconditioner
-        return torch.stack([rule(g_down, g_pre, preconditioner).value for g_down in downstream]).tolist()
+    def _update(self) -> DesignerUpdate:
+        """What values a step of the present learner, whose head may be new."""
+        settings, optimizer = self._loop.runner.cfg["value"], self._loop.learner_step.optimizer
+        rule, combine = build(settings.rule), build(settings.combine)
+        if isinstance(rule, Bound):
+            rule.learning_rate = optimizer.param_groups[0]["peak_lr"]
+        return DesignerUpdate(self._loop.learner, self._loop.designer, self._feedback, None, optimizer, rule, combine)
 
     def _combined(self, per_task: Mapping[str, list[Tensor]]) -> list[Tensor]:
         """By a combiner that remembers no other gradients."""
         return build(self._loop.runner.cfg["value"].combine)(per_task)
+
+
+def _values(update: DesignerUpdate, downstream: Iterable[list[Tensor]], g_pre: list[Tensor]) -> list[float]:
+    return torch.stack([update.rule(g_down, g_pre, update.preconditioner).value for g_down in downstream]).tolist()
 
 
 @contextmanager
@@ -196,16 +207,6 @@ def _run_of(config: Config, head_steps: int, seed: int) -> Iterator[Any]:
                 runner.visualizer.close()
 
 
-def _teach_head(loop, steps: int) -> int:
-    """The SSL head alone learns, if it is new; returns for how many steps."""
-    if loop.runner.cfg.get("continue_run") or not steps or next(loop.learner.objective.parameters(), None) is None:
-        return 0
-    for step in track(range(steps), "the SSL head learns", "steps"):
-        loop.run_iter(loop.budget.progress(step))
-        loop.step += 1
-    return steps
-
-
 def _bare(config: Config) -> Config:
     """The config without its designer and without what a run records."""
     for key in ("feedback", "value"):
@@ -222,6 +223,10 @@ def _bare(config: Config) -> Config:
     bare.designer = dict(type="vssl.designers.Identity")
     for key in ("designer_optimizer", "designer_learning_rates", "designer_checkpoint", "probes", "one_step_probe"):
         bare[key] = None
+    bare["anchor"], bare["compile"] = (
+        None,
+        False,
+    )  # nothing moves that could be pulled back; each head would be compiled
     return bare
 
 
@@ -250,11 +255,12 @@ def _asked_for(tried: list[Change], only: Collection[str] | None) -> list[Change
     return [change for change in tried if only is None or change.name in only]
 
 
-def _described(change: Change, recipe: Recipe) -> dict[str, Any]:
+def _described(change: Change, recipe: Recipe, own: Recipe) -> dict[str, Any]:
     plan = next(plan for plan in recipe.plans if change.has(plan))
     unit = next((m.unit for m in plan.magnitudes if m.name == change.name), "")
     alike = len({change.numbers(plan, "now") for plan in recipe.plans if change.has(plan)}) == 1
-    about = {"name": change.name, "by": change.by, "closed": change.closed, "unit": unit}
+    absent = not any(change.has(plan) for plan in own.plans)
+    about = {"name": change.name, "by": change.by, "closed": change.closed, "absent": absent, "unit": unit}
     return about | {side: list(change.numbers(plan, side)) for side in ("less", "now", "more")} | {"alike": alike}
 
 

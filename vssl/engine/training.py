@@ -2,16 +2,15 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from functools import cache, partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from vssl import compat, distributed
@@ -20,7 +19,6 @@ from vssl.datasets.stream import Stream, on_device
 from vssl.designers import Designer
 from vssl.draws import Draws
 from vssl.engine import checkpoint, run_directory
-from vssl.engine.accumulation import Accumulation
 from vssl.engine.batches import check_batches
 from vssl.engine.budget import Budget
 from vssl.engine.compiling import compile_learner, compile_options
@@ -28,14 +26,12 @@ from vssl.engine.config import ConfigError, build, check_training_config, load_c
 from vssl.engine.designer_building import build_dataset, build_designer_update, build_feedback
 from vssl.engine.designer_update import DesignerUpdate
 from vssl.engine.horizon_update import HorizonUpdate
+from vssl.engine.learner_building import build_learner_step
 from vssl.engine.learner_step import LearnerStep
-from vssl.engine.optimizer import continue_run, parameter_groups
 from vssl.engine.runner import PretrainRunner
 from vssl.engine.sharding import check_sharding, shard
 from vssl.feedback import Feedback
-from vssl.learner.anchor import Anchor
 from vssl.learner.learner import Learner
-from vssl.learner.schedules import warmup_cosine
 from vssl.progress import say
 
 NEW_HEAD = (
@@ -204,21 +200,14 @@ def _tell_of_start(config: Config, learner: Learner) -> None:
 
 def _build_learner_and_designer(config: Config, seed: int, device: torch.device) -> tuple[LearnerStep, Designer]:
     """θ with its optimizer and schedules, and φ: fresh, or as other runs left them."""
-    backbone = build(config.backbone)
-    learner = Learner(backbone, build(config.objective, backbone)).to(device)
+    learner_step = build_learner_step(config, build(config.backbone), device)
     designer: Designer = build(config.designer, build(config.recipe)).to(device)
     designer.seed = seed
-    designer.attach(learner)
+    designer.attach(learner_step.learner)
     if config.get("designer_checkpoint"):
         _load_designer(designer, Path(config.designer_checkpoint))
-    decay_tokens, layer_decay = config.get("decay_tokens", False), config.get("layer_decay", 1.0)
-    groups = parameter_groups(learner, config.optimizer, decay_tokens, layer_decay)
-    optimizer = build(_optimizer_settings(config.optimizer), groups)
-    for group in optimizer.param_groups:
-        group["peak_lr"] = group["lr"]
-    if config.get("continue_run"):
-        continue_run(Path(config.continue_run), learner, optimizer)
-    return _learner_step(config, learner, designer, optimizer, device), designer
+    learner_step.accumulation.check(learner_step.learner.objective, designer)
+    return learner_step, designer
 
 
 def _head_is_new(config: Config, learner: Learner) -> bool:
@@ -253,18 +242,6 @@ def _restored(work_dir: Path, seed: int, parts: dict[str, Any]) -> checkpoint.Fo
         warnings.warn(text, DataWarning, stacklevel=2)
     checkpoint.restore_parts(saved.content, saved.path, seed, **parts)
     return saved
-
-
-def _learner_step(
-    config: Config, learner: Learner, designer: Designer, optimizer: Optimizer, device: torch.device
-) -> LearnerStep:
-    schedule = dict(warmup_share=0.0, final_ratio=1.0) | dict(config.get("schedule", {}))
-    head_share = schedule.pop("head_share", 0.0)
-    rate, clip_grad = partial(warmup_cosine, **schedule), config.get("clip_grad")
-    anchor = Anchor(learner.student, **config.anchor) if config.get("anchor") else None
-    accumulation = Accumulation.of(config)
-    accumulation.check(learner.objective, designer)
-    return LearnerStep(learner, optimizer, rate, head_share, clip_grad, _autocast(config, device), accumulation, anchor)
 
 
 def load_designer(run: str | Path) -> Designer:
@@ -357,15 +334,3 @@ def _device(config: Config) -> torch.device:
     if asked == "cuda":
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     return torch.device(asked)
-
-
-def _autocast(config: Config, device: torch.device) -> Callable:
-    return (
-        nullcontext
-        if config.get("precision", "fp32") == "fp32"
-        else partial(torch.autocast, device.type, torch.bfloat16)
-    )
-
-
-def _optimizer_settings(node: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in node.items() if key != "weight_decay"}

@@ -5,18 +5,21 @@ meta-gradient runs the trunk once (see vssl/value/metagradient.py).
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import timm
 import torch
+from huggingface_hub.constants import ENDPOINT
 from jaxtyping import Bool, Float, Int
 from timm.layers import PatchEmbed
 from timm.models import Eva, VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
+from vssl.learner.hub import cache_alone_if_unreachable
 from vssl.learner.lora import add_lora
 from vssl.learner.weights import ViT, load_weights
 
@@ -68,8 +71,7 @@ class TimmBackbone(nn.Module):
             raise ValueError(f"backbone {name}: give pretrained=True or checkpoint={checkpoint!r}, not both")
         self.name, self.model_args = name, dict(model_args)
         vit = _create(name, pretrained, model_args)
-        if not isinstance(vit, (VisionTransformer, Eva)) or getattr(vit, "rope_mixed", False):
-            raise ValueError(f"backbone {name} is a {type(vit).__name__}; a timm VisionTransformer or Eva is needed")
+        _check_kind(name, vit)
         self.vit = vit
         _check_patches(name, vit)
         if checkpoint:
@@ -216,11 +218,27 @@ def check_name(name: str) -> None:
         raise ValueError(f"backbone {name} is not a model of timm {timm.__version__}; close to it: {', '.join(near)}")
 
 
+def patch_size_of(name: str) -> int:
+    """Side of the patches of a model that can be continued, in pixels; nothing of the model is loaded.
+
+    Raises:
+        ValueError: timm has no such model, or it is not a ViT that can be split.
+    """
+    check_name(name)
+    with torch.device("meta"):
+        model = timm.create_model(name, num_classes=0)
+    _check_kind(name, model)
+    _check_patches(name, model)
+    return model.patch_embed.patch_size[0]
+
+
 def _create(name: str, pretrained: bool, model_args: dict) -> nn.Module:
     check_name(name)
     arguments = {"dynamic_img_size": True, **model_args}
+    answers = True
     try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **arguments)
+        with cache_alone_if_unreachable() if pretrained else nullcontext(True) as answers:
+            return timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **arguments)
     except TypeError as error:  # an argument that the model's class does not have
         raise ValueError(
             f"backbone {name} cannot be built with {arguments}: {error}. "
@@ -229,10 +247,20 @@ def _create(name: str, pretrained: bool, model_args: dict) -> nn.Module:
     except Exception as error:  # the hub, the network and the file each raise their own
         if not pretrained:
             raise
+        why = error if answers else f"{ENDPOINT} does not answer, and its cache on this machine does not have them"
         raise ValueError(
-            f"backbone {name}: its released weights could not be loaded ({error}). pretrained=True needs the network "
-            "or timm's cache; otherwise give checkpoint=FILE with pretrained=False"
+            f"backbone {name}: its released weights could not be loaded ({why}). pretrained=True needs the network or "
+            "that cache; otherwise give checkpoint=FILE with pretrained=False (docs/checkpoints.md)"
         ) from error
+
+
+def _check_kind(name: str, model: nn.Module) -> None:
+    """Refuse what has no blocks that all take the tokens of the one before."""
+    if not isinstance(model, (VisionTransformer, Eva)) or getattr(model, "rope_mixed", False):
+        raise ValueError(
+            f"backbone {name} is a {type(model).__name__}; a timm VisionTransformer or Eva (without mixed rotary "
+            "embeddings) is needed, e.g. vit_small_patch16_dinov3, vit_base_patch14_dinov2 or vit_base_patch16_224"
+        )
 
 
 def _check_patches(name: str, vit: ViT) -> None:

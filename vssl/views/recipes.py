@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from vssl.draws import Draws
 from vssl.known_keys import refuse_unknown
 from vssl.views.crops import Views
+from vssl.views.ops import Op
 from vssl.views.ops.filtering import BLUR
 from vssl.views.ops.photometric import BRIGHTNESS, CONTRAST, GRAYSCALE, HUE, SATURATION
 from vssl.views.ops.relaxed import SOLARIZE
 from vssl.views.render import box, render
-from vssl.views.space import SPACE
+from vssl.views.space import SPACE, op_named
 from vssl.views.view_plan import Distribution, GatedOp, Numbers, ViewPlan
 
 # DINO's and torchvision's values.
@@ -99,7 +100,8 @@ class MultiCrop(Recipe):
         blur: sigma, its range in pixels; p, probability. None for no blur.
         solarize: threshold, in image values; p, probability. None for no solarizing.
         extra: further ops after these, in every view. A policy can learn to use ops that have probability 0 here.
-            "space": all that the space has and that are not in the recipe, with probability 0; see `closed_ops`.
+            A name stands for the op of the space with probability 0, "space" for all that are not in the recipe; see
+            `closed_ops`.
 
     Raises:
         ValueError: a number outside its range, an unknown key, a wrong number of probabilities.
@@ -128,7 +130,7 @@ class MultiCrop(Recipe):
         grayscale: PerView = 0.2,
         blur: Mapping | None = BLURRING,
         solarize: Mapping | None = None,
-        extra: Sequence[GatedOp] | Literal["space"] = (),
+        extra: Sequence[GatedOp | str] | Literal["space"] = (),
         interpolation: str = "bilinear",
         redraw: bool = False,
     ):
@@ -147,7 +149,10 @@ class MultiCrop(Recipe):
                 *_blur(blur, chance),
                 *_solarize(solarize, chance),
             ]
-            ops += closed_ops({gated.op.name for gated in ops}) if extra == "space" else extra
+            if extra == "space":
+                ops += closed_ops({gated.op.name for gated in ops})
+            else:
+                ops += [closed_op(op_named(op)) if isinstance(op, str) else op for op in extra]
             crop = dict(area=tuple(scale), log_ratio=shapes, interpolation=interpolation, redraw=redraw)
             return ViewPlan(size, tuple(ops), flip=chance(flip, "flip"), **crop)
 
@@ -158,17 +163,15 @@ class MultiCrop(Recipe):
 
 
 def closed_ops(but: Collection[str] = ()) -> list[GatedOp]:
-    """Every op of the space but those named, with probability 0: what a policy may open.
+    """Every op of the space but those named, with probability 0: what a policy may open."""
+    return [closed_op(op) for op in SPACE if op.name not in but]
 
-    One rule gives all of them a range to begin with: a quarter of the way from the identity to each end of the op's own
-    range, rotations of ±45° for example.
-    """
-    ops = []
-    for op in SPACE:
-        if op.name not in but:
-            low, high = (op.identity + (end - op.identity) / 4 for end in (op.low, op.high))
-            ops.append(GatedOp(op, low, high, 0.0))
-    return ops
+
+def closed_op(op: Op) -> GatedOp:
+    """With probability 0. One rule gives all ops a range to begin with: a quarter of the way from the identity to each
+    end of the op's own range, rotations of ±45° for example."""
+    low, high = (op.identity + (end - op.identity) / 4 for end in (op.low, op.high))
+    return GatedOp(op, low, high, 0.0)
 
 
 def _stack(tensors: Sequence[Tensor | None]) -> Tensor | None:

@@ -200,13 +200,14 @@ def _next(found: Sequence[Effect], changes: Sequence[dict[str, Any]], known: Seq
     if not known:
         return paragraph(
             "Nothing was told apart from chance. More draws (--draws) narrow the part of the intervals that comes from "
-            "the images, more labels the other part; the table of numbers says which is larger."
+            "images and new heads, more labels the other part; the table of numbers says which is larger."
         )
     learned = [i for i in known if not (changes[i]["closed"] and found[i].verdict == LESS)]
     if not learned:
         return paragraph("Leave the recipe as it is: what was told is not in it, and does not help.")
     names = ", ".join(f'"{changes[i]["name"]}"' for i in learned) + ("," if len(learned) == 1 else "")
-    extra = 'recipe.update(extra="space")\n' if any(changes[i]["closed"] for i in learned) else ""
+    absent = [f'"{changes[i]["name"]}"' for i in learned if changes[i]["absent"]]
+    extra = f'recipe.update(extra=(*recipe.get("extra", ()), {", ".join(absent)}))\n' if absent else ""
     code = f'{extra}designer = dict(type=GlobalPolicy, centres=False, gates="straight_through", learn=({names}))'
     return "\n".join(
         [
@@ -242,7 +243,7 @@ def _numbers(
     return table(header, rows) + paragraph(
         f"In thousandths; the recipe itself has {_signed(about['value'])}. t: mean over standard error. With less, "
         f"with more: against the recipe.{of_tasks} From labels: how much of the uncertainty is due to which images are "
-        "labeled. The rest is due to the draws, and more draws make it smaller.",
+        "labeled. The rest is due to the draws of images and heads, and more draws make it smaller.",
         "soft",
     )
 
@@ -251,11 +252,12 @@ def _signed(value: float) -> str:
     return format_number(_MILLI * value, 1, signed=True)
 
 
-_ONE_HEAD = "; for this one new head: another --seed has another, and may say something else"
-
-
 def _measured(found: Sequence[Effect], about: dict[str, Any]) -> str:
-    head = "its own, from the run" if about["continued"] else f"new; learned alone for {about['head_steps']} steps"
+    head = "its own, from the run; the intervals hold for it alone" if about["continued"] else "it has none"
+    if about["heads"]:
+        head = (
+            f"a new one for each draw, which learns alone for {about['head_steps']} steps; the backbone stays as it is"
+        )
     geometric = (
         "all"
         if about["geometric"]
@@ -268,9 +270,9 @@ def _measured(found: Sequence[Effect], about: dict[str, Any]) -> str:
         ["direction of the labels", "from every label: heads fitted on three quarters of the images, the gradient "
                                     f"taken on the last quarter, by turns; {about['groups']} groups of images"],
         ["draws", f"{about['draws']} batches of {about['batch']} of {about['unlabeled']} unlabeled images; recipe and "
-                  "changes on the same images with the same random numbers"],
-        ["intervals", f"Student's, over draws and (jackknife) over groups of labels, at 95 % for all {len(found)} "
-                      f"operations together (Bonferroni){'' if about['continued'] else _ONE_HEAD}"],
+                  "changes with the same head, on the same images with the same random numbers"],
+        ["intervals", f"Student's, over draws{' and their heads' * bool(about['heads'])} and (jackknife) over groups "
+                      f"of labels, at 95 % for all {len(found)} operations together (Bonferroni)"],
         ["operations", geometric],
         ["seed", str(about["seed"])],
         ["time", f"{about['seconds']:.0f} s"],
