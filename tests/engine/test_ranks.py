@@ -106,3 +106,23 @@ def test_two_ranks_weigh_the_images_of_the_whole_batch(designed_config, tmp_path
     for part in ("learner", "designer"):
         for name, value in a[part].items():
             torch.testing.assert_close(b[part][name], value, atol=2e-5, rtol=1e-4, msg=f"{part} {name}")
+
+
+@pytest.mark.slow
+def test_two_ranks_weigh_the_sources_of_the_whole_stream(designed_config, two_folders, tmp_path):
+    config = copy.deepcopy(designed_config)
+    config.unlabeled = two_folders
+    config.designer = dict(type="vssl.designers.SourceWeights", sources=dict(first=0.5, second=0.5), entropy=0.1)
+    config.optimizer = dict(type="torch.optim.SGD", lr=0.1, momentum=0.9)
+    config.designer_optimizer = dict(type="torch.optim.SGD", lr=1.0)
+    one = launch(config, tmp_path / "one", 1, tmp_path)
+    two = launch(halved(config), tmp_path / "two", 2, tmp_path)
+    a, b = (torch.load(run / "checkpoint.pth", weights_only=True) for run in (one, two))
+    assert a["designer"]["shift"].any()
+    for part in ("learner", "designer"):
+        for name, value in a[part].items():
+            torch.testing.assert_close(b[part][name], value, atol=2e-5, rtol=1e-4, msg=f"{part} {name}")
+    worth = [json.loads((run / "image_worth.json").read_text()) for run in (one, two)]
+    for end in ("most", "least"):
+        credits = [[entry["credit"] for entry in told[end]] for told in worth]
+        assert credits[0] == pytest.approx(credits[1], rel=0.02, abs=2e-4)

@@ -11,6 +11,7 @@ from vssl.designers.mask_ratio import MaskRatio
 from vssl.designers.masked_policy import MaskedPolicy
 from vssl.designers.policies import GlobalPolicy, InstancePolicy
 from vssl.designers.search import CandidateSearch
+from vssl.designers.source_weights import SourceWeights
 from vssl.designers.token_mask import TokenMask
 from vssl.designers.unet import UNetMask
 
@@ -29,6 +30,7 @@ __all__ = [
     "LossWeights",
     "MaskRatio",
     "MaskedPolicy",
+    "SourceWeights",
     "TokenMask",
     "UNetMask",
 ]

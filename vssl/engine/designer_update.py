@@ -144,6 +144,11 @@ class DesignerUpdate(MetaSchedule):
             "g_pre_norm": norm(g_pre),
         }
 
+    @property
+    def g_down(self) -> list[Tensor] | None:
+        """The last one, of all tasks together; None before the first meta step."""
+        return None if self._downstream is None else self._downstream[0]
+
     def _feed_back(self, step: int, autocast) -> dict[str, Tensor]:
         """2a and 2b: the evaluator, and g_down of each task and of all; returns what is logged."""
         head_losses = self.feedback.fit_heads(self.learner.student, autocast)
@@ -206,14 +211,14 @@ class DesignerUpdate(MetaSchedule):
 
     def _gradient_of_base(self, base: Views, draws: Callable[[str], Draws], autocast) -> list[Tensor]:
         with torch.no_grad():
-            unchanged = self._begin(base, draws("meta objective"), autocast)
+            unchanged = self.begin(base, draws("meta objective"), autocast)
         return parameter_gradient(unchanged, self.tail, self.learner.student.aligned_parameters())
 
     def _tail_inputs(
         self, construction: Construction, draws: Callable[[str], Draws], autocast
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], list[Tensor] | None]:
         """The state of a construction, what of it depends on φ, and the gradient of the rest."""
-        whole, rest = self._begin(construction.views, draws("meta objective"), autocast), None
+        whole, rest = self.begin(construction.views, draws("meta objective"), autocast), None
         state = whole
         if construction.weights is not None:
             state = whole | {WEIGHTS: construction.weights}
@@ -243,7 +248,7 @@ class DesignerUpdate(MetaSchedule):
         self.learner.objective.adopt(**construction.for_objective)
         with torch.random.fork_rng():
             with torch.no_grad():
-                state = self._begin(construction.views, draws, autocast)
+                state = self.begin(construction.views, draws, autocast)
                 if construction.image_weights is not None:
                     state = self.learner.objective.weigh_images(state, construction.image_weights)
             return average(parameter_gradient(state, self.tail, self.learner.student.aligned_parameters()))
@@ -254,7 +259,7 @@ class DesignerUpdate(MetaSchedule):
         groups = self.preconditioner.optimizer.param_groups
         return max(group["lr"] for group in groups if any(id(p) in aligned for p in group["params"]))
 
-    def _begin(self, views: Views, draws: Draws, autocast) -> dict[str, Tensor]:
+    def begin(self, views: Views, draws: Draws, autocast) -> dict[str, Tensor]:
         """The tail's inputs, in full precision."""
         with autocast():
             state = self.learner.objective.begin(self.learner.student, self.learner.teacher, views, draws)

@@ -48,7 +48,7 @@ class SnapshotHook(Hook):
         if count < 0 or images < 2:
             raise ConfigError(f"snapshots={count} must be 0 or more, snapshot_images={images} at least 2")
         self.count, self.images = count, images
-        self.active = False
+        self.recorded = self.active = False
         self._saved: dict | None = None
 
     def state_dict(self) -> dict | None:
@@ -62,7 +62,8 @@ class SnapshotHook(Hook):
     def before_train(self, runner) -> None:
         loop = runner.train_loop
         learns = loop.designer_update is not None or next(loop.designer.parameters(), None) is not None
-        self.active = self.count > 0 and learns and rank_and_size()[0] == 0
+        self.recorded = self.count > 0 and learns  # on any rank
+        self.active = self.recorded and rank_and_size()[0] == 0
         if not self.active:
             return
         self.work_dir, self.gradients = Path(runner.work_dir), GradientRecord(loop.designer)
@@ -91,6 +92,9 @@ class SnapshotHook(Hook):
 
     def after_train(self, runner) -> None:
         loop = runner.train_loop
+        if self.recorded:
+            with undisturbed(loop):
+                record_image_worth(loop, Path(runner.work_dir))
         if not self.active:
             return
         if not self._file(loop).is_file():
@@ -99,7 +103,6 @@ class SnapshotHook(Hook):
             analysis = analyse_masks(loop.designer, loop.designer_update)
             if analysis is not None:
                 write_mask_analysis(self.work_dir, analysis | {"step": loop.step})
-            record_image_worth(loop, self.work_dir)
 
     def _take(self, loop) -> None:
         with undisturbed(loop), torch.no_grad():

@@ -22,6 +22,7 @@ from vssl.reports.policy.magnitude_figures import (
 from vssl.reports.policy.mask_figures import mask_figure
 from vssl.reports.policy.panel import matched_random_figure, matched_random_section, panel_figure, panel_section
 from vssl.reports.policy.record import Record, read_record
+from vssl.reports.policy.sources import source_section, sources_figure
 from vssl.reports.statistics import whole_run
 from vssl.reports.value_figures import gradient_figure, value_figure
 from vssl.whole_files import write_text
@@ -55,6 +56,7 @@ def render_policy_page(record: Record) -> str:
         section("The panel over training time", panel_section(record)),
         section("What the policy draws from", _policy(record)),
         *([section(_INGREDIENTS, ingredients)] if (ingredients := _ingredients(record)) else []),
+        *([section("Sources of the stream", sources)] if (sources := source_section(record.policy)) else []),
         *([section("Which images count", images)] if (images := image_worth_section(record)) else []),
         section("The value over training time", _value(record)),
         section("∂V/∂parameter: signal or noise?", _gradient(record)),
@@ -77,6 +79,7 @@ def paper_figures(record: Record) -> dict[str, Figure]:
     found |= {
         "strengths": strengths_figure(record.policy),
         "credit": credit_figure(record.metrics),
+        "sources": sources_figure(record.policy),
         "value": value_figure(record.metrics),
         "gradient": gradient_figure(record.policy),
         "one_step": one_step_figure(record.one_step),
