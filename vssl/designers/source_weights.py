@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vssl.designers.base import Construction, Designer
+from vssl.designers.base import Construction
+from vssl.designers.ingredient import Ingredient, times
 from vssl.draws import Draws
 from vssl.sourced_images import SourcedImages
 from vssl.views.recipes import Recipe
@@ -16,7 +18,7 @@ from vssl.views.recipes import Recipe
 ROUNDED = 0.01  # how far the config's shares may be from the stream's, relative to them
 
 
-class SourceWeights(Designer):
+class SourceWeights(Ingredient):
     """The recipe's views, and a learned weight for the images of each source of an `UnlabeledMixture`.
 
     Source k is a share p_k of the stream. Its images get the weight exp(φ_k) / Σ_j p_j·exp(φ_j), so the mean weight of
@@ -57,17 +59,18 @@ class SourceWeights(Designer):
                 "give another designer or objective"
             )
 
-    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+    def add(self, made: Construction, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         sources, (log_share, log_start) = self._sources(images), self._log_shares()
         weights = (log_share - log_start).exp()[sources]
         moved = bool(self.shift.any())
-        return Construction(
-            views=self.recipe(images, draws),
-            penalty=self.entropy * (log_share.exp() * (log_share - log_start)).sum(),
-            statistics={
+        return replace(
+            made,
+            penalty=made.penalty + self.entropy * (log_share.exp() * (log_share - log_start)).sum(),
+            statistics=made.statistics
+            | {
                 f"source_share/{name}": share for name, share in zip(self.shares, log_share.detach().exp(), strict=True)
             },
-            weights=weights,
+            weights=times(made.weights, weights),
             image_weights=weights.detach() if moved else None,
         )
 

@@ -7,12 +7,12 @@ from itertools import combinations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vssl.designers.base import Construction, Designer
 from vssl.designers.regularisers import recognisability
-from vssl.distributed import average
+from vssl.distributed import average, rank_and_size, total
 from vssl.draws import Draws
 from vssl.engine.accumulation import WHOLE, Accumulation
 from vssl.engine.checkpoint import same_random_state
@@ -21,7 +21,7 @@ from vssl.engine.designer_parts import policy_of
 from vssl.engine.meta_schedule import MetaSchedule
 from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
-from vssl.objectives.base import WEIGHTS
+from vssl.objectives.base import WEIGHTS, mean_over_images
 from vssl.value.credit import credit, worth_of_scores
 from vssl.value.metagradient import (
     MetaGradient,
@@ -221,7 +221,7 @@ class DesignerUpdate(MetaSchedule):
         whole, rest = self.begin(construction.views, draws("meta objective"), autocast), None
         state = whole
         if construction.weights is not None:
-            state = whole | {WEIGHTS: construction.weights}
+            state = whole = whole | {WEIGHTS: construction.weights}
         elif (local_crops := construction.views.local_crops) is None or not local_crops.requires_grad:
             # a policy makes the local crops too, a mask does not
             state, rest = self.learner.objective.split(whole)
@@ -297,31 +297,32 @@ class DesignerUpdate(MetaSchedule):
         if construction.learned_weights is not None:
             self.credit = self._credit(whole, aligned, meta.v)
             counted = self.learner.objective.component_weights()  # some objectives make their weights add up to 1
-            earned = [
+            gained = [
                 weight / weight.detach() * counted[name] * self.credit[name]
                 for name, weight in construction.learned_weights.items()
             ]
-            penalty = penalty - torch.stack(earned).sum()
+            penalty = penalty - torch.stack(gained).sum()
         if (scores := construction.views.patch_scores) is not None and scores.requires_grad:
             worth = self._worth_of_patches(whole, aligned, meta.v)
-            predicted = self.learner.objective.predicted_patches(whole)
-            penalty = penalty - worth_of_scores(scores.flatten(0, 1), worth, predicted)
+            for name, predicted in self.learner.objective.predicted_patches(whole).items():
+                earned = worth[name] * _shares(whole, predicted, scores)
+                penalty = penalty - worth_of_scores(scores.flatten(0, 1), earned, predicted)
         meta.backward(state, self.designer.parameters(), penalty)
         return meta
 
     def _worth_of_patches(
         self, state: dict[str, Tensor], aligned: dict[str, nn.Parameter], v: list[Tensor]
-    ) -> Float[Tensor, " predictions"]:
+    ) -> dict[str, Float[Tensor, " predictions"]]:
         """What each predicted patch earns: its credit, or its loss where the designer is an adversary."""
         if self.designer.adversarial:
             with torch.no_grad():
-                return self.patch_losses(state, {name: p.detach() for name, p in aligned.items()})["patches"]
-        return credit(partial(self.patch_losses, state), aligned, v)["patches"]
+                return self.patch_losses(state, {name: p.detach() for name, p in aligned.items()})
+        return credit(partial(self.patch_losses, state), aligned, v)
 
     def _credit(self, state: dict[str, Tensor], aligned: dict[str, nn.Parameter], v: list[Tensor]) -> dict[str, Tensor]:
         """∂value/∂weight of each component of the loss, averaged over ranks."""
         of_all = credit(partial(self.components, state), aligned, v)
-        means = dict(zip(of_all, average([losses.mean() for losses in of_all.values()]), strict=True))
+        means = dict(zip(of_all, average([_mean(losses, state) for losses in of_all.values()]), strict=True))
         # a component that is not in the loss yet (DINOv3's Gram before its start) has earned nothing
         return {name: means.get(name, v[0].new_zeros(())) for name in self.learner.objective.component_weights()}
 
@@ -357,3 +358,21 @@ class DesignerUpdate(MetaSchedule):
             self.average_g_down.load_state_dict(state["average_g_down"])
         if self.optimizer is not None:
             self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _mean(losses: Float[Tensor, "batch *axes"], state: dict[str, Tensor]) -> Float[Tensor, ""]:
+    """Over the batch, of whatever the losses of an image are; as the loss weighs the images."""
+    if WEIGHTS not in state:
+        return losses.mean()
+    return mean_over_images(losses.reshape(len(losses), -1).mean(1), state).detach()
+
+
+def _shares(
+    state: dict[str, Tensor], predicted: Int[Tensor, " predictions"], scores: Float[Tensor, "views batch patches"]
+) -> Float[Tensor, " predictions"] | float:
+    """How much the image of each predicted patch counts, 1 on average."""
+    if WEIGHTS not in state:
+        return 1.0
+    weights = state[WEIGHTS].detach()
+    shares = weights * (len(weights) * rank_and_size()[1] / total(weights.sum()))
+    return shares[predicted // scores.shape[2] % scores.shape[1]]

@@ -12,6 +12,7 @@ from vssl.datasets import UnlabeledMixture
 from vssl.datasets.stream import images_of
 from vssl.designers import ImageWeights, SourceWeights
 from vssl.distributed import rank_and_size
+from vssl.engine.designer_parts import part_of
 from vssl.engine.image_credit import image_credits
 from vssl.engine.record_files import pixels, save_arrays
 from vssl.engine.record_images import names_of, panel_indices
@@ -31,13 +32,13 @@ def record_image_worth(loop, work_dir: Path, limit: int = 256) -> None:
         limit: of images, spread evenly over the unlabeled set.
     """
     dataset, indices = loop.stream.dataset, panel_indices(loop.stream.dataset, limit)
-    if isinstance(loop.designer, SourceWeights):
+    if part_of(loop.designer, SourceWeights) is not None:
         found = image_credits(loop, indices)
         if found is None:
             return
         measure, (indices, worth) = "credit", found
-    elif isinstance(loop.designer, ImageWeights):
-        measure, worth = "weight", _weights(loop, indices)
+    elif (designer := part_of(loop.designer, ImageWeights)) is not None:
+        measure, worth = "weight", _weights(designer, loop, indices)
     else:
         return
     if rank_and_size()[0] != 0:
@@ -54,10 +55,10 @@ def record_image_worth(loop, work_dir: Path, limit: int = 256) -> None:
     save_arrays(work_dir / PICTURES, {end: pixels(images) for end, images in pictures.items()})
 
 
-def _weights(loop, indices: list[int]) -> Float[Tensor, " images"]:
+def _weights(designer: ImageWeights, loop, indices: list[int]) -> Float[Tensor, " images"]:
     parts = [indices[first : first + 32] for first in range(0, len(indices), 32)]
     with torch.no_grad():
-        answers = [loop.designer.answers(images_of(loop.stream.dataset, part, loop.device)) for part in parts]
+        answers = [designer.answers(images_of(loop.stream.dataset, part, loop.device)) for part in parts]
     return torch.cat(answers).softmax(0).cpu() * len(indices)
 
 

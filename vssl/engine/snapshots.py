@@ -25,6 +25,7 @@ from vssl.engine.designer_parts import matched_random
 from vssl.engine.gradient_record import GradientRecord
 from vssl.engine.image_worth import record_image_worth
 from vssl.engine.mask_analysis import analyse_masks, write_mask_analysis
+from vssl.engine.patch_credit import record_patch_credit
 from vssl.engine.record_files import append_line, forget_lines_after, pixels, save_arrays
 from vssl.engine.record_images import panel_images
 from vssl.engine.sweep_strips import sweep_strips
@@ -103,6 +104,7 @@ class SnapshotHook(Hook):
             analysis = analyse_masks(loop.designer, loop.designer_update)
             if analysis is not None:
                 write_mask_analysis(self.work_dir, analysis | {"step": loop.step})
+            record_patch_credit(loop, self.work_dir, self.panel)
 
     def _take(self, loop) -> None:
         with undisturbed(loop), torch.no_grad():

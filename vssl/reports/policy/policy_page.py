@@ -21,6 +21,7 @@ from vssl.reports.policy.magnitude_figures import (
 )
 from vssl.reports.policy.mask_figures import mask_figure
 from vssl.reports.policy.panel import matched_random_figure, matched_random_section, panel_figure, panel_section
+from vssl.reports.policy.patch_section import patch_section
 from vssl.reports.policy.record import Record, read_record
 from vssl.reports.policy.sources import source_section, sources_figure
 from vssl.reports.statistics import whole_run
@@ -58,6 +59,7 @@ def render_policy_page(record: Record) -> str:
         *([section(_INGREDIENTS, ingredients)] if (ingredients := _ingredients(record)) else []),
         *([section("Sources of the stream", sources)] if (sources := source_section(record.policy)) else []),
         *([section("Which images count", images)] if (images := image_worth_section(record)) else []),
+        *([section("Which patches are worth it", maps)] if (maps := patch_section(record.patch_credit)) else []),
         section("The value over training time", _value(record)),
         section("∂V/∂parameter: signal or noise?", _gradient(record)),
         section("Does the predicted drop happen?", _one_step(record)),
