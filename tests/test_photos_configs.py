@@ -91,6 +91,7 @@ def probes_of_few_steps(name: str) -> Config:
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_a_comparison_is_read_and_every_arm_of_it_is_a_config(name, in_place):
     comparison = read_comparison(Config.fromfile(f"configs/photos/{name}.py").to_dict())

@@ -23,6 +23,7 @@ NOT_TRAINING = {
     "landscape",
     "landscape_dino",
     "landscape_mae",
+    "objectives",
     "one_step",
     "selection",
     "targets",
@@ -48,6 +49,7 @@ def few_scenes(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(NOT_TRAINING))
 def test_a_comparison_is_read_and_every_arm_of_it_is_a_config(name):
     comparison = read_comparison(Config.fromfile(ROOT / "configs/scenes" / f"{name}.py").to_dict())

@@ -232,6 +232,21 @@ def test_a_job_that_is_gone_is_sent_again_and_one_that_was_cancelled_is_a_failur
         Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a")})
 
 
+@pytest.mark.parametrize("state", ["SUSPENDED", "CONFIGURING", "STAGE_OUT", "PREEMPTED"])
+def test_a_job_that_may_go_on_is_waited_for(slurm, state):
+    slurm.next_number(51, **{"51": state})
+    slurm.plays = ["51"]
+    Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a")})
+    assert Path("a").exists()
+
+
+def test_a_job_that_stays_aside_has_failed(slurm, monkeypatch):
+    slurm.next_number(61, **{"61": "PREEMPTED"})
+    monkeypatch.setattr("vssl.comparison.slurm_jobs.LONG_ASIDE", -1.0)
+    with pytest.raises(ChildProcessError, match="job 61 ended without a result, Slurm's state for it is PREEMPTED"):
+        Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a")})
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
 def test_a_run_that_stopped_with_its_checkpoint_is_requeued_or_waits_for_slurm(slurm, number):
     slurm.next_number(40 + number)

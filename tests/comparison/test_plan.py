@@ -172,3 +172,23 @@ def test_a_config_elsewhere_than_in_the_folder_is_given_by_its_path(config, tmp_
     config["arms"]["fixed"]["config"] = "nowhere.py"
     with pytest.raises(FileNotFoundError, match=r"arm 'fixed': config .*none/nowhere.py does not exist"):
         read_comparison(config)
+
+
+def test_an_arm_is_compared_with_the_baseline_or_the_arm_it_names(config):
+    config["arms"]["fixed_steps"]["against"] = "vpretraining"
+    layout = read_comparison(config).layout("")
+    assert [layout["arms"][name]["against"] for name in ("vpretraining", "fixed_steps")] == ["fixed", "vpretraining"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "against", "message"),
+    [
+        ("fixed_steps", "vpretrainin", "arm 'fixed_steps': against: no arm named 'vpretrainin'.*did you mean"),
+        ("fixed_steps", "fixed_steps", "arm 'fixed_steps': against names the arm itself"),
+        ("vpretraining", "fixed_steps", "the verdict compares this arm with the baseline, 'fixed'"),
+    ],
+)
+def test_what_an_arm_cannot_be_compared_with_is_refused(config, arm, against, message):
+    config["arms"][arm]["against"] = against
+    with pytest.raises(ConfigError, match=message):
+        read_comparison(config)

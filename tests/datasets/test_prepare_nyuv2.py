@@ -107,6 +107,7 @@ def test_a_killed_preparation_is_completed_and_other_options_are_refused(source,
         prepare_nyuv2(source, out, "filled", release=RELEASE)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_set(tmp_path):
     peaks = []
     for count in (3, 7):

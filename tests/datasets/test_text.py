@@ -174,6 +174,7 @@ class TestTokens:
         with pytest.raises(ValueError, match=r"must hold \{question\}"):
             Answers(folder / "train.jsonl", folder, prompt="Q:")
 
+    @pytest.mark.slow
     def test_options_outside_their_range_are_one_line(self, folder, tmp_path, capsys):
         assert main(["word_problems", "--out", str(tmp_path), "--distractors", "1"]) == 1
         assert "distractors=1.0: give a share" in capsys.readouterr().err

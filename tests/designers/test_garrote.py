@@ -30,6 +30,7 @@ def test_numbers_that_matter_move_and_the_others_stay():
     assert float(walked[2:].abs().max()) > 2  # what the garrote is there for
 
 
+@pytest.mark.slow
 def test_without_a_signal_a_family_moves_as_seldom_as_its_level_says():
     moved = []
     for seed in range(200):
@@ -53,6 +54,7 @@ def test_the_share_is_the_garrote_of_students_t():
     torch.testing.assert_close(numbers.detach() - before, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.5, 0.8])
 def test_correlated_noise_is_not_taken_for_certainty(correlation):
     """First-order autoregressive noise, as of meta steps that share a g_down: the level holds."""

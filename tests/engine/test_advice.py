@@ -71,6 +71,7 @@ def mine(tmp_path_factory):
     return root / "mine.py"
 
 
+@pytest.mark.slow
 def test_the_first_column_is_the_value_of_a_step_of_the_recipe(mine, tmp_path):
     """The cosine of ∇L_pre, by one backward pass through the whole network, and the mean gradient of the labels."""
     config = load_config(mine)
@@ -104,6 +105,7 @@ def test_two_measurements_agree(mine):
     np.testing.assert_array_equal(first.values, again.values)
 
 
+@pytest.mark.slow
 def test_an_objective_that_needs_boxes_is_asked_without_ops_that_move_pixels(mine):
     config = load_config(mine)
     config.objective = dict(type="vssl.objectives.PaKA", **_small("PaKA"))
@@ -118,6 +120,7 @@ def _small(name):
     return getattr(vssl.objectives, name).small(16)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_page_for_a_config_and_for_a_run(mine, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     few = ["--draws", "2", "--head-steps", "1", "--only", "hue", "rotate"]
@@ -142,6 +145,7 @@ def test_the_command_writes_a_page_for_a_config_and_for_a_run(mine, tmp_path, ca
     assert not told["continued"] and told["backbone"] == str(run / "backbone.safetensors")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_asked_is_refused_before_any_work(mine, tmp_path, capsys):
     with pytest.raises(ConfigError, match="give None or 'shuffled_labels'"):
         measure(load_config(mine, {"feedback.control": "negated"}), draws=2, head_steps=0)

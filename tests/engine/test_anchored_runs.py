@@ -28,6 +28,7 @@ def distance(state, start):
     return sum((state[f"student.{name}"] - place).square().sum() for name, place in start.items()).sqrt()
 
 
+@pytest.mark.slow
 def test_weight_0_is_no_anchor_and_a_strong_one_holds_the_start(fixed_config, tmp_path):
     without, start = trained(fixed_config, tmp_path / "without")
     zero, _ = trained(fixed_config, tmp_path / "zero", weight=0.0, momentum=0.9)

@@ -100,6 +100,7 @@ def test_a_full_disk_leaves_what_was_saved(tmp_path, monkeypatch):
     assert steps(tmp_path) == [("checkpoint.pth", 1)] and len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut off", "flipped"])
 def test_a_run_goes_on_from_the_one_before_a_damaged_checkpoint(fixed_config, tmp_path, damage, capsys):
     whole = train(copy.deepcopy(fixed_config), tmp_path / "whole")
@@ -120,6 +121,7 @@ def test_a_run_goes_on_from_the_one_before_a_damaged_checkpoint(fixed_config, tm
     assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()] == [2, 4, 6]
 
 
+@pytest.mark.slow
 def test_where_no_checkpoint_is_whole_all_are_named_and_nothing_is_changed(fixed_config, tmp_path):
     run = train(fixed_config, tmp_path / "run")
     for path in checkpoint.candidates(run):

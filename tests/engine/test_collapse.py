@@ -85,6 +85,7 @@ def test_simclr_to_which_all_images_are_alike_guesses_among_all_other_views(fixe
     assert objective.blind_loss(8) == math.log(15)
 
 
+@pytest.mark.slow
 def test_images_that_are_all_but_alike_are_said_everywhere(fixed_config, tmp_path, all_but_alike, capsys):
     config, run = tmp_path / "fixed.py", tmp_path / "run"
     options = [f"unlabeled.root={all_but_alike}", "budget.steps=50", "checkpoint_interval=100"]

@@ -149,6 +149,7 @@ def test_a_run_resumes_across_compiled_and_as_written(designed_config, tmp_path,
     assert_same(*exported, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_compiling_is_not_in_the_budget(fixed_config, tmp_path, counting):
     runner = build_runner(compiled(fixed_config, "counting_backend"), tmp_path / "run", seed=0)
     loop, at_start = runner.train_loop, []
@@ -172,6 +173,7 @@ def test_copies_of_a_compiled_learner_are_not_compiled(fixed_config, tmp_path, c
     assert counting.calls == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [

@@ -131,6 +131,7 @@ def test_in_bf16_differences_are_what_double_backward_gives(designed_config, tmp
     assert float(cosine(exact, gradients["double_backward", "fp32"])) > 0.95  # what bf16 in the trunk and g_down costs
 
 
+@pytest.mark.slow
 def test_with_dino_a_policy_learns_the_local_crops_too(designed_config, tmp_path):
     designed_config.merge_from_dict(
         dict(
@@ -167,6 +168,7 @@ def test_parts_of_a_designer_have_their_own_learning_rates(designed_config, tmp_
         build_runner(config, tmp_path / "other", seed=0)
 
 
+@pytest.mark.slow
 def test_meta_steps_share_a_g_down(designed_config, tmp_path, monkeypatch):
     designed_config["value"].update(g_down_every=2, burn_in=1, period=1)
     runner = build_runner(designed_config, tmp_path / "run", seed=0)
@@ -188,6 +190,7 @@ def test_warmup_raises_the_designers_learning_rate(designed_config, tmp_path):
     assert rates == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01])
 
 
+@pytest.mark.slow
 def test_the_bound_takes_the_learning_rate_of_s_and_not_of_the_head(designed_config, tmp_path):
     designed_config["value"].rule = dict(type="vssl.value.Bound", learning_rate=1.0, smoothness=1.0)
     designed_config.schedule.head_share = 0.8  # the last meta step is at 4 of 6 steps

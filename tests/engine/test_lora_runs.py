@@ -15,6 +15,7 @@ from vssl.engine.training import build_runner
 pytest.importorskip("peft")  # the extra "lora"
 
 
+@pytest.mark.slow
 def test_a_designed_run_learns_goes_on_exactly_and_exports_timms_names(designed_config, tmp_path, cut_short):
     config = designed_config
     config.backbone.lora = dict(rank=2)

@@ -53,6 +53,7 @@ def test_a_resumed_run_may_have_a_larger_budget_and_write_more_often(fixed_confi
     assert json.loads((run / "run.json").read_text())["steps"] == 8
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_does_not_fit_leaves_the_directory_as_it_was(fixed_config, tmp_path):
     run = train(copy.deepcopy(fixed_config), tmp_path / "run")
     before = contents(run)

@@ -26,6 +26,7 @@ def config(designed_config, two_folders):
     return config
 
 
+@pytest.mark.slow
 def test_a_run_learns_shares_tells_them_and_goes_on_exactly(config, tmp_path, cut_short):
     runner = build_runner(config, tmp_path / "run", seed=0)
     runner.train()
@@ -54,6 +55,7 @@ def test_a_run_learns_shares_tells_them_and_goes_on_exactly(config, tmp_path, cu
     assert all(torch.equal(learned[name], resumed[name]) for name in learned)
 
 
+@pytest.mark.slow
 def test_a_step_that_weighs_nothing_is_the_recipe_s(config, tmp_path):
     """Until φ moves; the first meta step is due at step 2 here."""
     config["value"].burn_in, config.budget = 2, dict(steps=2)
@@ -73,6 +75,7 @@ def test_the_gradient_of_a_source_is_the_slope_of_the_value(config, tmp_path, as
     assert_slope(runner, rel=0.03, weight=runner.train_loop.designer.shift)
 
 
+@pytest.mark.slow
 def test_the_credit_of_an_image_is_the_slope_of_the_value_in_its_weight(config, tmp_path):
     """N·∂V/∂w of the weighted mean of N images, for MAE, whose images do not meet."""
     config.objective = dict(type="vssl.objectives.MAE", decoder_dim=16, decoder_depth=1, decoder_heads=2)
@@ -96,6 +99,7 @@ def test_the_credit_of_an_image_is_the_slope_of_the_value_in_its_weight(config, 
         assert 8 * slope == pytest.approx(float(credits[image]), rel=0.05, abs=2e-4)
 
 
+@pytest.mark.slow
 def test_rollouts_teach_it_too_and_leave_no_credit_of_images(config, tmp_path):
     config.feedback.evaluator = "ridge"
     config["value"].update(horizon=1, halvings=0, pairs=1, period=4)

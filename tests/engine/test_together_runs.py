@@ -29,6 +29,7 @@ def config(designed_config, two_folders):
     return config
 
 
+@pytest.mark.slow
 def test_all_parts_learn_and_are_told_and_it_goes_on_exactly(config, tmp_path, cut_short):
     runner = build_runner(config, tmp_path / "run", seed=0)
     assert [group["lr"] for group in runner.train_loop.designer_update.optimizer.param_groups] == [0.01, 0.1]
@@ -58,6 +59,7 @@ def test_all_parts_learn_and_are_told_and_it_goes_on_exactly(config, tmp_path, c
     assert all(torch.equal(value, student[name]) for name, value in runner.learner.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["views", "loss", "images"])
 def test_what_each_part_follows_is_the_slope_of_the_value(config, tmp_path, part):
     """With all the others away from their start, so that a part that forgot another would be seen."""

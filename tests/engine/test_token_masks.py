@@ -39,6 +39,7 @@ def masked(config, objective, **designer):
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "learns"),
     [(name, learns) for name in OBJECTIVES for learns in (("hidden",), BOTH) if name != "mix" or learns == BOTH],

@@ -193,6 +193,7 @@ def test_too_many_corrupt_images_are_named_and_the_run_can_go_on(fixed_config, t
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 def test_what_the_labels_hold_is_said_before_the_first_step_and_doubts_are_kept(designed_config, tmp_path, capsys):
     designed_config.feedback.tasks.segmentation.num_classes = 9
     designed_config.budget.steps = 1
@@ -205,6 +206,7 @@ def test_what_the_labels_hold_is_said_before_the_first_step_and_doubts_are_kept(
     assert lines(run)[0]["warnings"][: len(doubts)] == doubts
 
 
+@pytest.mark.slow
 def test_the_number_of_classes_is_that_of_dataset_json_unless_the_config_names_one(
     designed_config, tmp_path, miniature
 ):
@@ -270,6 +272,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(fixed_config, tmp_path)
         train(fixed_config, tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_labels_of_every_arm_are_read_before_a_comparison_trains_any(designed_config, miniature, tmp_path):
     root = tmp_path / "ade20k"
     shutil.copytree(miniature / "ade20k", root)

@@ -14,6 +14,7 @@ onnx, onnxruntime = (pytest.importorskip(name) for name in ("onnx", "onnxruntime
 pytest.importorskip("onnxscript")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vit", "registers", "dinov3"])
 def test_onnx_gives_the_backbones_tokens(exported, tmp_path, capsys):
     backbone, file = exported
@@ -27,6 +28,7 @@ def test_onnx_gives_the_backbones_tokens(exported, tmp_path, capsys):
         torch.testing.assert_close(torch.from_numpy(tokens), backbone(images), rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_model_that_computes_with_its_size_in_python_gets_one_size(make_backbone, tmp_path, monkeypatch):
     """timm's own rotary embedding does: another size would give other tokens, without an error."""
     monkeypatch.setattr("vssl.export.onnx_file._traceable_rope", lambda vit: nullcontext())

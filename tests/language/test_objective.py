@@ -71,6 +71,7 @@ def test_soft_targets_are_a_cross_entropy_over_the_whole_vocabulary(learner):
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.slow
 def test_the_gradients_of_targets_and_weights_are_those_of_finite_differences(learner):
     learner.double()
     designer = TextDesigner(NextTokens(), candidates=3)

@@ -30,6 +30,7 @@ def weights(runner):
     return torch.cat([p.detach().flatten() for p in runner.learner.parameters()])
 
 
+@pytest.mark.slow
 def test_a_designed_run_is_probed_and_never_notices(probed, trained, tmp_path):
     measured = trained(probed, "measured")
     rows = lines(tmp_path / "measured")
@@ -55,6 +56,7 @@ def test_a_fixed_recipe_is_measured_with_feedback_that_does_nothing_else(probed,
     assert torch.equal(weights(measured), weights(trained(fixed, "plain")))
 
 
+@pytest.mark.slow
 def test_predictions_agree_with_a_small_step(probed, tmp_path):
     """Measured on the very problems that gave g_down, the loss falls by what was predicted of a small step."""
     runner = build_runner(probed, tmp_path / "run", seed=0)

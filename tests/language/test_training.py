@@ -32,6 +32,7 @@ def without_designer(config):
     return config
 
 
+@pytest.mark.slow
 def test_labels_reach_the_learner_through_the_designer_alone(config, trained):
     """Bottlenecks 1, 2 and 4: without φ's step every label says nothing, and the run is next-token prediction."""
     still = copy.deepcopy(config)
@@ -63,6 +64,7 @@ def test_a_meta_step_leaves_the_learner_alone_and_its_own_step_leaves_phi_alone(
     assert not seen[0].targets.requires_grad and all(p.grad is None for p in loop.designer.parameters())
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_resumes_bit_for_bit(config, tmp_path, trained):
     config.checkpoint_interval = 2
     config.sample_views = config.snapshots = 4  # of pictures, which text has not: nothing is written

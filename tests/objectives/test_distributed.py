@@ -57,6 +57,7 @@ def test_nt_xent_of_the_ranks_averages_to_that_of_the_whole_batch(ranks, whole):
     assert (ranks[0]["loss"] + ranks[1]["loss"]).item() / 2 == pytest.approx(expected.item(), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_nt_xent_gradient_crosses_ranks(ranks, whole):
     """Averaged over ranks, as DDP does: a row's gradient on its rank is that of the *sum* of the ranks' losses."""
     views = [whole[name].clone().requires_grad_() for name in ("first", "second")]

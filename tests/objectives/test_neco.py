@@ -30,6 +30,7 @@ def test_two_numbers_are_sorted_by_the_formula():
         torch.testing.assert_close(permutation, expected, rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_soft_permutation_is_doubly_stochastic_and_has_two_derivatives():
     values = torch.randn(2, 6).double().requires_grad_()
     permutation = soft_permutation(values, 3.0)

@@ -54,6 +54,7 @@ def test_the_preset_takes_two_steps_and_scores_gargs_region(kitti):
     assert card["valid_depth_m"] == [1e-3, 80.0] and 0 < result["scores"]["RMSE"] < 80
 
 
+@pytest.mark.slow
 def test_files_are_256_steps_a_metre_and_what_a_list_lacks_is_named(kitti, tmp_path):
     prefix = dict(img_path="raw", depth_map_path="data_depth_annotated")
     build = lambda listing: KITTIDepth(data_root=str(kitti), data_prefix=prefix, ann_file=listing, pipeline=[])  # noqa: E731

@@ -91,6 +91,7 @@ def items(root: Path, name: str, **stated):
     return DenseSplit(config, keep=True).items
 
 
+@pytest.mark.slow
 def test_the_card_says_what_the_labels_hold(segmentation, depth):
     for probe, line in (
         (SegmentationProbe(**segmentation), 'label_values="1..C": '),

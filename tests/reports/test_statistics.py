@@ -54,6 +54,7 @@ def test_identical_arms_differ_by_exactly_zero():
     assert (result.low, result.high, result.p) == (0.0, 0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_95_times_in_100():
     rng = np.random.default_rng(1)
     hits = 0

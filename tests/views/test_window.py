@@ -73,6 +73,7 @@ def test_a_ramp_stays_a_ramp():
         assert (row - expected).abs().max() < 1e-6
 
 
+@pytest.mark.slow
 def test_gradients_in_the_window_are_those_of_finite_differences():
     x = images(12, 12).requires_grad_()
     values = [torch.tensor([v], dtype=torch.float64, requires_grad=True) for v in (0.41, 0.13, 0.37, 0.71)]

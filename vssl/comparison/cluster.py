@@ -24,7 +24,6 @@ from vssl.whole_files import write_json
 
 EXECUTORS = ("slurm", "local")
 FOLDER, NUMBERS = "cluster", "jobs.json"
-ALIVE = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "PREEMPTED", "REQUEUED"}
 REQUEUES = 1000  # after so many submitit gives up a job; each time it has got further
 GRACE = 900.0  # seconds for Slurm to end a job that it sent SIGTERM
 POLL = 1.0  # seconds between two looks at jobs
@@ -87,7 +86,9 @@ class Cluster:
             raise ValueError(f"--slurm {several[0]}={given[several[0]]}: a job is one process here; leave it out")
         more = {"requeue": True} | given.pop("additional_parameters", {})  # some clusters ask for it
         try:
-            made = self._submitit.SlurmExecutor(self._folder, REQUEUES)
+            from vssl.comparison.slurm_jobs import QueueExecutor  # needs submitit
+
+            made = QueueExecutor(self._folder, REQUEUES)
         except RuntimeError as error:
             raise ValueError("--executor slurm: no srun here; give the command on a machine of the cluster") from error
         try:
@@ -154,8 +155,10 @@ class Cluster:
         """The job that an earlier command sent for this, where Slurm still has it."""
         if self._local or name not in (numbers := self._numbers()):
             return None
-        job = self._submitit.SlurmJob(self._folder, numbers[name])
-        return job if not job.done() and job.state.split()[0] in ALIVE else None
+        from vssl.comparison.slurm_jobs import QueuedJob
+
+        job = QueuedJob(self._folder, numbers[name])
+        return job if not job.done() and job.state != "UNKNOWN" else None
 
     def _numbers(self) -> dict[str, str]:
         file = self._folder / NUMBERS

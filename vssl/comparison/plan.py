@@ -20,7 +20,7 @@ _TOP_KEYS = {
 }  # fmt: skip
 _ONE_STEP_KEYS = {"interval", "batch_size", "batches", "heldout", "feedback_of"}
 _START_KEYS = {"config", "cfg_options", "budget", "seed", "backbone", "probe_seeds", "label"}
-_ARM_KEYS = {"config", "like", "cfg_options", "budget", "steps_of", "designer_of", "continues", "label"}
+_ARM_KEYS = {"config", "like", "cfg_options", "budget", "steps_of", "designer_of", "continues", "against", "label"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Arm:
     designer_of: the arm whose final designer, seed by seed, is the one that this arm begins with.
     continues: of the start, the ``"backbone"`` alone, or the whole ``"run"``: its SSL head or decoder, teacher and the
     optimizer's moments too. None: decided by their objectives (see `execute.settle_continues`).
+    against: the arm that this one's scores are compared with; None: the baseline.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Arm:
     steps_of: str | None = None
     designer_of: str | None = None
     continues: Literal["backbone", "run"] | None = None
+    against: str | None = None
 
     @property
     def follows(self) -> set[str]:
@@ -111,6 +113,7 @@ class Comparison:
                 "config": arm.config.as_posix(),
                 "cfg_options": arm.cfg_options,
                 "budget": arm.budget or {"steps_of": arm.steps_of},
+                "against": arm.against or self.baseline,
             }
             for arm in self.arms.values()
         }
@@ -149,6 +152,13 @@ def read_comparison(
     baseline = check_arm(config.get("baseline", "fixed"), arms, f"{source}: baseline")
     candidate = check_arm(config.get("candidate", "vpretraining"), arms, f"{source}: candidate")
     check_baseline_steps({name: arm.budget for name, arm in arms.items()}, baseline, source)
+    headroom = _read_headroom(config.get("headroom"), arms, baseline, source)
+    for name in filter(None, (baseline, candidate, headroom)):
+        if arms[name].against not in (None, baseline):
+            raise ConfigError(
+                f"{source}: arm {name!r}: against={arms[name].against!r}; the verdict compares this arm with the "
+                f"baseline, {baseline!r}. Leave against out there"
+            )
     return Comparison(
         title=config.get("title", "V-Pretraining against the fixed recipe"),
         work_dir=Path(work_dir),
@@ -159,7 +169,7 @@ def read_comparison(
         candidate=candidate,
         probes=config["probes"],
         correction=correction,
-        headroom=_read_headroom(config.get("headroom"), arms, baseline, source),
+        headroom=headroom,
         one_step=_read_one_step(config.get("one_step_probe"), arms, candidate, source),
     )
 
@@ -232,6 +242,7 @@ def _read_arm(name: str, about: Mapping, comparison: Mapping, source: str) -> Ar
         steps_of=steps_of,
         designer_of=about.get("designer_of"),
         continues=continues,
+        against=about.get("against"),
     )
 
 
@@ -274,6 +285,8 @@ def _check_references(arms: Mapping[str, Arm], source: str) -> None:
     if not arms:
         raise ValueError(f"{source}: no arms")
     for arm in arms.values():
+        if arm.against is not None and check_arm(arm.against, arms, f"{source}: arm {arm.name!r}: against") == arm.name:
+            raise ConfigError(f"{source}: arm {arm.name!r}: against names the arm itself; name another one")
         if arm.designer_of is not None:
             check_arm(arm.designer_of, arms, f"{source}: arm {arm.name!r}: designer_of")
             if arms[arm.designer_of].follows:

@@ -29,7 +29,13 @@ class DINOHead(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prototypes"]:
-        return F.linear(F.normalize(self.mlp(x), dim=-1), F.normalize(self.last.weight, dim=-1))
+        weight, seen = self.last.weight, F.normalize(self.mlp(x), dim=-1)
+        # As F.normalize(weight), whose backward writes it several times over. torch's own weight norm would be faster
+        # still, but has no forward derivative, and its second derivative is wrong (gradgradcheck, torch 2.15).
+        scale = torch.linalg.vector_norm(weight, dim=-1).clamp_min(1e-12).reciprocal()
+        if len(seen) < weight.shape[1]:
+            return F.linear(seen, weight) * scale
+        return F.linear(seen, weight * scale.unsqueeze(-1))
 
 
 def full_precision(logits: Tensor) -> Tensor:

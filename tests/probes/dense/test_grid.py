@@ -68,6 +68,7 @@ def test_the_held_out_images_choose_and_are_in_no_batch(segmentation, run):
     assert len(result["members"]) == 4 and card["optimizer"]["lr"] == "grid"
 
 
+@pytest.mark.slow
 def test_each_label_file_is_checked_once_and_each_image_decoded_once(segmentation, monkeypatch):
     """The held-out part is the same files with another pipeline, not a third data set."""
     checked, decoded = [], []
@@ -87,6 +88,7 @@ def test_each_label_file_is_checked_once_and_each_image_decoded_once(segmentatio
     assert grid.load(data)[2] is held
 
 
+@pytest.mark.slow
 def test_depth_chooses_the_lowest_error(depth, run):
     result = run(DenseGrid(dict(type=DepthProbe, **depth), [1e-6, 1e-2], holdout=0.25))
     assert result["chosen"]["held_out_RMSE"] == min(m["held_out_RMSE"] for m in result["members"])

@@ -74,6 +74,7 @@ def test_a_small_memory_takes_rare_classes_first_and_no_patch_without_a_label():
     assert choose_patches(labels[44:], 6, True, draws).tolist().count(-1) == 2  # four have labels
 
 
+@pytest.mark.slow
 def test_segmentation_is_what_numpy_makes_of_the_same_features(settings, run, backbone):
     probe = InContextSegmentationProbe(**settings("segmentation"), k=5, temperature=0.1, pictures=99)
     outcome = run(probe)
@@ -98,6 +99,7 @@ def test_segmentation_is_what_numpy_makes_of_the_same_features(settings, run, ba
     assert outcome.pictures["in_context_seg_image"].shape == (6, 32, 32, 3)
 
 
+@pytest.mark.slow
 def test_depth_is_a_mean_of_the_memorys_metres(settings, run):
     outcome = run(InContextDepthProbe(**settings("depth"), k=3, pictures=6))
     predicted = outcome.pictures["in_context_depth_pred"]
@@ -109,6 +111,7 @@ def test_depth_is_a_mean_of_the_memorys_metres(settings, run):
     assert card["memory"] == "all labeled patches of the training images" and "optimizer" not in card
 
 
+@pytest.mark.slow
 def test_the_memory_is_drawn_by_the_seed_alone_and_may_be_cached_or_streamed(settings, run, tmp_path, monkeypatch):
     probe = InContextSegmentationProbe(**settings("segmentation"), k=5, memory=40)
     first, other = run(probe).result["scores"], run(probe, seed=1).result["scores"]
@@ -125,6 +128,7 @@ def test_the_memory_is_drawn_by_the_seed_alone_and_may_be_cached_or_streamed(set
     assert run(whole).result["scores"] == run(whole, seed=1).result["scores"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [True, False])
 def test_two_layers_flips_and_windows(settings, run, keep):
     slide = dict(mode="slide", crop_size=(16, 16), stride=(8, 8), flip=True)
@@ -132,6 +136,7 @@ def test_two_layers_flips_and_windows(settings, run, keep):
     assert run(InContextSegmentationProbe(**settings("segmentation"), k=5, **look)).result["scores"]["aAcc"] > 60
 
 
+@pytest.mark.slow
 def test_what_fits_nothing_takes_no_head_and_no_chance(settings, run):
     plain = settings("segmentation")
     with pytest.raises(ValueError, match="fit nothing; leave head, schedule away"):

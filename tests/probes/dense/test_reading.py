@@ -29,6 +29,7 @@ def split(segmentation, scenes, tmp_path) -> dict:
     return config
 
 
+@pytest.mark.slow
 def test_a_dense_probe_reads_sixteen_bits_and_orientation_as_training_does(split):
     files = ProbeData().dense(split).files()
     grey = np.asarray(Image.open(files[0]).convert("L"))

@@ -122,6 +122,7 @@ def test_draws_start_where_a_fit_stopped_and_seed_the_augmentation():
     assert a[3, 7] == a[5, 7] != a[3, 8] and a[3, 7] != b[3, 7]
 
 
+@pytest.mark.slow
 def test_divergence_is_an_error(augmented, backbone):
     augmented["schedule"]["optimizer"] = dict(type=torch.optim.SGD, lr=1e38)
     with pytest.raises(FloatingPointError, match="lower its learning rate"):

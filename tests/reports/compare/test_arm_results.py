@@ -29,6 +29,19 @@ def test_means_spreads_and_paired_differences(folder, layout):
     assert fixed["difference"] == {} and results["missing"] == [] and results["notes"] == []
 
 
+def test_an_arm_can_be_set_against_another_than_the_baseline(folder, layout):
+    layout["arms"]["random_feedback"]["against"] = "vpretraining"
+    results = collect(folder, layout)
+    random, vp = results["arms"]["random_feedback"], results["arms"]["vpretraining"]
+    own = scores_of(random, "segmentation/mIoU")
+    expected = np.mean([own[seed] - score for seed, score in scores_of(vp, "segmentation/mIoU").items()])
+    assert random["difference"]["segmentation/mIoU"]["mean"] == pytest.approx(expected)
+    assert vp["difference"]["segmentation/mIoU"]["mean"] == pytest.approx(1.0)  # to the baseline still
+    text, page = format_table(results), render_page(results, folder)
+    assert f"− {vp['label']}" in text and "(or to the arm named there)" in text
+    assert f"to {vp['label']}</small>" in page and "or to the arm that is named there" in page
+
+
 def test_steps_seconds_and_phases_come_from_the_runs(folder, layout):
     run = collect(folder, layout)["arms"]["vpretraining"]["runs"]["2"]
     assert (run["steps"], run["seconds"], run["run_dir"]) == (202, 60.2, "vpretraining/seed2")

@@ -345,6 +345,7 @@ def test_a_damaged_analysis_is_named(run):
         read_record(run)
 
 
+@pytest.mark.slow
 def test_the_page_shows_which_images_and_sources_count(run):
     weights = {"most": 2.5, "least": 0.4}
     ends = {end: [{"name": f"{end}<{i}>.jpg", "weight": w} for i in range(2)] for end, w in weights.items()}

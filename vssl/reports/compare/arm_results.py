@@ -27,9 +27,9 @@ def collect(work_dir: str | Path, layout: dict, environment: dict | None = None)
 
     Args:
         layout: ``title``, ``command``, ``baseline``, ``candidate``, ``headroom`` (an arm, or None), ``seeds``,
-            ``arms`` (``{name: {"label", "budget", "config", ...}}``), ``start`` (``{"label", "source", ...}``), and
-            ``correction`` (None, "holm" or "bonferroni": p-values of all arms against the baseline are corrected
-            together, metric by metric).
+            ``arms`` (``{name: {"label", "budget", "config", "against", ...}}``; ``against``: the arm that it is
+            compared with, the baseline by default), ``start`` (``{"label", "source", ...}``), and ``correction``
+            (None, "holm" or "bonferroni": p-values of all these differences are corrected together, metric by metric).
         environment: the machine and versions; shown as they are.
 
     Runs that are not there yet are listed under ``missing`` and left out of the numbers. Raises ValueError or
@@ -44,14 +44,14 @@ def collect(work_dir: str | Path, layout: dict, environment: dict | None = None)
 
     start = _arm_results(work_dir, layout["start"], start_runs, metrics)
     arms = {
-        arm: _arm_results(work_dir, {"label": arm, **about}, arm_runs[arm], metrics)
+        arm: _arm_results(work_dir, {"label": arm, "against": layout["baseline"], **about}, arm_runs[arm], metrics)
         for arm, about in layout["arms"].items()
     }
     for arm, result in arms.items():
         result["calibration"] = read_calibration(work_dir, arm)
         result["difference_to_start"] = _differences(result, start, metrics, fill_in=True)
         result["difference"] = (
-            {} if arm == layout["baseline"] else _differences(result, arms[layout["baseline"]], metrics)
+            {} if arm == layout["baseline"] else _differences(result, arms[result["against"]], metrics)
         )
     _correct(arms, metrics, layout.get("correction"))
 
@@ -148,7 +148,7 @@ def _differences(arm: dict, reference: dict, metrics: list[Metric], fill_in: boo
 
 
 def _correct(arms: dict, metrics: list[Metric], method: str | None) -> None:
-    """Add ``p_corrected`` to the differences to the baseline, corrected over arms."""
+    """Add ``p_corrected`` to the arms' differences, corrected over arms."""
     if method is None:
         return
     for metric in metrics:

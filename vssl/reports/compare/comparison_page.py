@@ -16,7 +16,7 @@ from vssl.reports.compare.matched_budgets import (
     time_unit,
 )
 from vssl.reports.compare.run_curves import Logs, curves_figure, probe_curves_figure
-from vssl.reports.compare.table import format_summary
+from vssl.reports.compare.table import format_summary, set_against
 from vssl.reports.compare.verdict import outcome_of
 from vssl.reports.compare.verdict_figures import mean_phases, phases_figure, verdict_figure
 from vssl.reports.drawing import START_COLOUR, arm_colours, to_png, to_svg
@@ -96,9 +96,9 @@ def _score_table(results: dict, headline: bool) -> str:
     if not metrics:
         return absent("No probe has finished yet." if headline else "The probes report no further scores.")
     header = ["", *map(_metric_heading, metrics)]
-    rows = [_score_row(results["start"], START_COLOUR, metrics, headline)]
+    rows = [_score_row(results["start"], START_COLOUR, metrics, headline, "")]
     for name, arm in results["arms"].items():
-        cells = _score_row(arm, arm_colours(results)[name], metrics, headline)
+        cells = _score_row(arm, arm_colours(results)[name], metrics, headline, set_against(results, arm))
         rows.append(("candidate", cells) if name == results["candidate"] else cells)
     return table(header, rows)
 
@@ -109,12 +109,13 @@ def _metric_heading(metric: dict) -> str:
     return f"{escape(metric['title'] + unit)}<br><small>{better[metric['lower_is_better']]}</small>"
 
 
-def _score_row(arm: dict, colour: str, metrics: list[dict], headline: bool) -> list[str]:
+def _score_row(arm: dict, colour: str, metrics: list[dict], headline: bool, reference: str) -> list[str]:
+    to = f" <small>to {escape(reference)}</small>" if reference else ""
     row = [_arm_cell(arm, colour) + (f"<br><small>{_extent(arm)}</small>" if headline else "")]
     for metric in metrics:
         score = format_summary(arm["aggregate"].get(metric["key"]), metric["digits"])
         difference = arm.get("difference", {}).get(metric["key"])
-        row.append(f"{score}<br>{_difference(difference, metric)}" if difference else score)
+        row.append(f"{score}<br>{_difference(difference, metric)}{to}" if difference else score)
     return row
 
 
@@ -139,8 +140,11 @@ def _difference(difference: dict, metric: dict) -> str:
 
 def _reading_help(results: dict) -> str:
     baseline, candidate = (results["arms"][results[role]] for role in ("baseline", "candidate"))
+    arms = results["arms"].values()
+    other = ", or to the arm that is named there" if any(set_against(results, arm) for arm in arms) else ""
     text = (
-        f"Mean ± standard deviation over seeds; below it the difference to {baseline['label']}, taken seed by seed, "
+        f"Mean ± standard deviation over seeds; below it the difference to {baseline['label']}"
+        f"{other}, taken seed by seed, "
         "with the Student t-interval of its mean (95 %). Green and red: the interval excludes zero, and three seeds or "
         "more are behind it. An effect smaller than half an interval's width cannot be seen with this many seeds."
     )
@@ -179,7 +183,8 @@ def _seed_figure(results: dict) -> str:
     drawn = verdict_figure(results)
     caption = (
         "Left: every seed's score and the arm's mean; dashed: the start checkpoint. Right: every seed's difference to "
-        "the baseline, the mean and its paired 95 % interval; an interval that crosses zero is no finding."
+        "the arm that it is compared with, the mean and its paired 95 % interval; an interval that crosses zero is no "
+        "finding."
     )
     return figure(drawn and to_svg(drawn, "verdict"), caption, "No scores to draw yet.")
 

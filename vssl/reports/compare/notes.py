@@ -27,15 +27,14 @@ def find_notes(results: dict, arm_runs: dict[str, dict[int, Run]], start_runs: d
 
 
 def _unpaired(results: dict) -> list[str]:
-    notes, baseline = [], results["arms"][results["baseline"]]
+    notes = []
     for arm in results["arms"].values():
-        if arm is baseline:
-            continue
-        ours, theirs = set(arm["runs"]), set(baseline["runs"])
+        reference = results["arms"][arm["against"]]
+        ours, theirs = set(arm["runs"]), set(reference["runs"])
         if ours and ours != theirs:  # one without any is told of as missing
             shared = ", ".join(sorted(ours & theirs, key=int)) or "none"
             notes.append(
-                f"{arm['label']} and {baseline['label']} do not have the same seeds; differences are paired over the "
+                f"{arm['label']} and {reference['label']} do not have the same seeds; differences are paired over the "
                 f"shared seeds only ({shared})."
             )
     return notes

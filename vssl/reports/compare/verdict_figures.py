@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vssl.reports.compare.matched_budgets import time_unit
+from vssl.reports.compare.table import set_against
 from vssl.reports.drawing import START_COLOUR, arm_colours, style, with_unit
 from vssl.reports.metrics import scores_of
 
@@ -76,8 +77,9 @@ def _difference_panel(axes: Axes, results: dict, metric: dict) -> None:
         axes.plot(seeds, [row] * len(seeds), "o", color=colours[name], alpha=0.65, ms=5, mec="white", mew=0.6)
     _arm_rows(axes, results)
     axes.tick_params(axis="y", labelleft=False)
-    baseline = results["arms"][results["baseline"]]["label"]
-    _finish(axes, metric, with_unit(f"Difference to {baseline}, 95 % interval", metric))
+    own = any(set_against(results, arm) for arm in results["arms"].values())
+    reference = "the arm compared with" if own else results["arms"][results["baseline"]]["label"]
+    _finish(axes, metric, with_unit(f"Difference to {reference}, 95 % interval", metric))
 
 
 def _arm_rows(axes: Axes, results: dict) -> None:
