@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parents[1] / "vssl"
 
 # room -> the rooms of vssl that it may import from, and modules of their own. "known_keys" is every room's.
 MAY_IMPORT = {
-    "datasets": {"compat", "parts", "processes", "progress", "whole_files"},
+    "datasets": {"compat", "parts", "processes", "progress", "sourced_images", "whole_files"},
     "views": {"draws"},
-    "designers": {"distributed", "draws", "parts", "views"},
+    "designers": {"distributed", "draws", "parts", "sourced_images", "views"},
     "learner": {"draws", "objectives", "parts", "views", "whole_files"},  # objectives: for type annotations only
     "objectives": {"distributed", "draws", "learner", "parts", "views"},
     "feedback": {"datasets", "distributed", "draws", "learner"},

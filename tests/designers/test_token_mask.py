@@ -89,7 +89,7 @@ def test_patches_of_high_score_are_predicted_more_often(built):
     for scores in (torch.zeros(16), often.flatten()):
         scored = replace(views, patch_scores=scores.expand(*views.global_crops.shape[:2], 16))
         predicted = [
-            objective.predicted_patches(objective.begin(student, teacher, scored, Draws(0, "o", step))) % 16
+            objective.predicted_patches(objective.begin(student, teacher, scored, Draws(0, "o", step)))["patches"] % 16
             for step in range(40)
         ]
         of_patches = torch.bincount(torch.cat(predicted), minlength=16).float()
@@ -105,7 +105,7 @@ def test_weights_scale_the_losses_of_patches_and_leave_their_mean_weight_at_1(bu
     for views in (plain, replace(plain, patch_weights=weights)):
         state = objective.begin(student, teacher, views, Draws(0, "o"))
         each.append(objective.patch_losses(student, state)["patches"])
-    predicted, rows = objective.predicted_patches(state), weights.flatten(0, 1)
+    predicted, rows = objective.predicted_patches(state)["patches"], weights.flatten(0, 1)
     of_row = [[] for _ in rows]
     for index, factor in zip(predicted.tolist(), (each[1] / each[0]).tolist(), strict=True):
         of_row[index // 16].append((factor, float(rows.flatten()[index])))
@@ -119,7 +119,7 @@ def test_patch_losses_are_what_the_loss_is_made_of(built):
     state = objective.begin(student, teacher, designer.recipe(IMAGES, Draws(0, "v")), Draws(0, "o"))
     losses, components = objective.patch_losses(student, state)["patches"], objective.loss_components(student, state)
     name = next(n for n in ("patch", "features", "pixels") if n in components)
-    rows = objective.predicted_patches(state) // 16
+    rows = objective.predicted_patches(state)["patches"] // 16
     means = torch.stack([losses[rows == row].mean() for row in rows.unique()])
     torch.testing.assert_close(means.mean(), components[name].mean())
 
@@ -167,7 +167,7 @@ def test_the_worth_of_shares_is_the_exact_derivative_of_the_value(learner):
     (expected,) = torch.autograd.grad(sum((g * d).sum() for g, d in zip(g_pre, v, strict=True)), scores)
 
     earned = credit(partial(functional_patch_losses(objective, student), state), params, v)["patches"]
-    worth = worth_of_scores(scores, earned, objective.predicted_patches(state))
+    worth = worth_of_scores(scores, earned, objective.predicted_patches(state)["patches"])
     (found,) = torch.autograd.grad(worth, scores)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
 

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -80,11 +81,11 @@ def cut_short():
 
 @pytest.fixture
 def assert_slope():
-    """The gradient that a meta step leaves in a designer's last layer is the slope of the value along it."""
+    """The gradient that a meta step leaves in a designer's last layer, or in `weight`, is the slope of the value."""
 
-    def check(runner, rel):
+    def check(runner, rel, weight=None):
         loop, update, designer = runner.train_loop, runner.train_loop.designer_update, runner.train_loop.designer
-        weight = designer.head.weight
+        weight = designer.head.weight if weight is None else weight
         runner.learner.train()
         with torch.no_grad():
             weight.normal_()
@@ -130,6 +131,17 @@ def miniature(tmp_path_factory):
             elif part == "nyuv2":
                 Image.fromarray(depth).save(labels / f"{number:04d}.png")
     return root
+
+
+@pytest.fixture
+def two_folders(miniature, tmp_path):
+    """The unlabeled images as a mixture of two sources: 16 in first, which is half of the stream, and 8 in second."""
+    for part, numbers in (("first", range(16)), ("second", range(16, 24))):
+        (tmp_path / part).mkdir()
+        for number in numbers:
+            shutil.copy(miniature / f"imagenet/train/a/{number:04d}.jpg", tmp_path / part)
+    roots = {part: str(tmp_path / part) for part in ("first", "second")}
+    return dict(type="vssl.datasets.UnlabeledMixture", roots=roots, shares=dict(first=1.0, second=1.0), size=SIZE)
 
 
 FIXED = """

@@ -1,7 +1,6 @@
 """What a run with `ImageWeights` on a mixture of folders records of its images and sources."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -10,15 +9,8 @@ from vssl.engine.training import build_runner
 from vssl.reports.policy.policy_page import write_policy_page
 
 
-def test_a_run_tells_which_images_and_sources_count(designed_config, miniature, tmp_path):
-    for part, numbers in (("first", range(16)), ("second", range(16, 24))):
-        (tmp_path / part).mkdir()
-        for number in numbers:
-            shutil.copy(miniature / f"imagenet/train/a/{number:04d}.jpg", tmp_path / part)
-    roots = {part: str(tmp_path / part) for part in ("first", "second")}
-    designed_config.unlabeled = dict(
-        type="vssl.datasets.UnlabeledMixture", roots=roots, shares=dict(first=1.0, second=1.0), size=32
-    )
+def test_a_run_tells_which_images_and_sources_count(designed_config, two_folders, tmp_path):
+    designed_config.unlabeled = two_folders
     designed_config.designer = dict(type="vssl.designers.ImageWeights", width=4)
     runner = build_runner(designed_config, tmp_path / "run", seed=0)
     runner.train()
@@ -27,7 +19,7 @@ def test_a_run_tells_which_images_and_sources_count(designed_config, miniature, 
     most, least = ([entry["weight"] for entry in told[end]] for end in ("most", "least"))
     assert most == sorted(most, reverse=True) and least == sorted(least) and most[0] > 1 > least[0] > 0
     sources = {row["name"]: row for row in told["sources"]}
-    assert sum(row["images"] for row in sources.values()) == 24 and sources.keys() == roots.keys()
+    assert sum(row["images"] for row in sources.values()) == 24 and sources.keys() == {"first", "second"}
     mean = sum(row["mean"] * row["images"] for row in sources.values()) / 24
     assert mean == pytest.approx(1.0, abs=1e-5)
     pictures = np.load(tmp_path / "run/image_worth.npz")

@@ -80,3 +80,33 @@ def test_two_ranks_weigh_the_images_of_the_whole_batch(designed_config, launch, 
     for part in ("learner", "designer"):
         for name, value in a[part].items():
             torch.testing.assert_close(b[part][name], value, atol=2e-5, rtol=1e-4, msg=f"{part} {name}")
+
+
+@pytest.mark.slow
+def test_two_ranks_learn_views_patches_and_sources_together_with_ijepa(designed_config, two_folders, tmp_path):
+    """Whose masks of a batch meet, so that ranks exchange their scores; image credit is over all ranks too."""
+    config = copy.deepcopy(designed_config)
+    config.unlabeled, config.recipe.n_global = two_folders, 1
+    small = dict(predictor_dim=16, predictor_depth=1, predictor_heads=2, min_keep=0, target_scale=(0.3, 0.5))
+    config.objective = dict(type="vssl.objectives.IJEPA", flow_through_teacher=True, **small)
+    # The predictor's first weights are so small that the difference of two gradients would be mostly rounding.
+    config["value"].estimator = dict(type="vssl.value.double_backward")
+    config.designer = dict(
+        type="vssl.designers.Together",
+        views=dict(type="vssl.designers.GlobalPolicy"),
+        patches=dict(type="vssl.designers.TokenMask", patch_size=8, width=4, learns=("hidden", "counted")),
+        images=dict(type="vssl.designers.SourceWeights", sources=dict(first=0.5, second=0.5), entropy=0.1),
+    )
+    config.optimizer = dict(type="torch.optim.SGD", lr=0.1, momentum=0.9)
+    config.designer_optimizer = dict(type="torch.optim.SGD", lr=1.0)
+    one = launch(config, tmp_path / "one", 1, tmp_path)
+    two = launch(halved(config), tmp_path / "two", 2, tmp_path)
+    a, b = (torch.load(run / "checkpoint.pth", weights_only=True) for run in (one, two))
+    assert all(a["designer"][name].any() for name in ("views.raw.0", "patches.head.weight", "images.shift"))
+    for part in ("learner", "designer"):
+        for name, value in a[part].items():
+            torch.testing.assert_close(b[part][name], value, atol=5e-5, rtol=1e-3, msg=f"{part} {name}")
+    worth = [json.loads((run / "image_worth.json").read_text()) for run in (one, two)]
+    for end in ("most", "least"):
+        credits = [[entry["credit"] for entry in told[end]] for told in worth]
+        assert credits[0] == pytest.approx(credits[1], rel=0.02, abs=2e-4)

@@ -9,6 +9,7 @@ import torch
 from vssl.engine import ConfigError
 from vssl.engine.training import build_runner
 
+BOTH = ("hidden", "counted")
 SMALL_HEAD = dict(n_local_crops=0, out_dim=16, hidden_dim=16, bottleneck_dim=8, mask_probability=1.0)
 OBJECTIVES = {
     "mae": dict(type="vssl.objectives.MAE", decoder_dim=16, decoder_depth=1, decoder_heads=2),
@@ -18,6 +19,11 @@ OBJECTIVES = {
         predictor_dim=16, predictor_depth=1, predictor_heads=2, min_keep=0, target_scale=(0.3, 0.5),
     ),
 }  # fmt: skip
+OBJECTIVES["mix"] = dict(
+    type="vssl.objectives.ObjectiveMix",
+    objectives={name: OBJECTIVES[name] for name in ("mae", "ibot")},
+    weights=dict(ibot=0.5),
+)
 
 
 def phi(runner):
@@ -27,15 +33,17 @@ def phi(runner):
 def masked(config, objective, **designer):
     config = copy.deepcopy(config)
     config.objective = copy.deepcopy(OBJECTIVES[objective])
-    config.recipe.n_global = 2 if objective == "ibot" else 1
+    config.recipe.n_global = 2 if objective in ("ibot", "mix") else 1
     patch_size = config.backbone.patch_size
     config.designer = dict(type="vssl.designers.TokenMask", patch_size=patch_size, width=4, **designer)
     return config
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("learns", [("hidden",), ("hidden", "counted")], ids=["hidden", "both"])
+@pytest.mark.parametrize(
+    ("objective", "learns"),
+    [(name, learns) for name in OBJECTIVES for learns in (("hidden",), BOTH) if name != "mix" or learns == BOTH],
+)
 def test_it_learns_and_goes_on_exactly(designed_config, tmp_path, objective, learns, cut_short):
     config = masked(designed_config, objective, learns=learns)
     runner = build_runner(config, tmp_path / "run", seed=0)

@@ -1,5 +1,7 @@
 """`ObjectiveMix` is the weighted sum of its parts, and weights of components are those of the parts."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -119,3 +121,28 @@ def test_a_part_with_predictor_and_one_without_share_the_teacher(vit, make_views
     learner = Learner(vit, ObjectiveMix(vit, parts).double())
     assert loss_of(learner, make_views(learner.objective)).isfinite()
     assert isinstance(learner.student, TimmBackbone)
+
+
+def test_losses_of_patches_are_those_of_the_parts_that_hide_some(vit, make_views):
+    """Each part's is its share of the loss as a mean over the views of the mix, of which MAE sees the first alone."""
+    ibot = dict(type=IBOT, n_local_crops=0, **IBOT.small(DIM) | dict(mask_probability=1.0))
+    dino = dict(type=DINO, n_local_crops=0, **DINO.small(DIM))
+    parts = dict(mae=dict(type=MAE, **MAE.small(DIM)), ibot=ibot, dino=dino)
+    learner = Learner(vit, ObjectiveMix(vit, parts, weights=dict(mae=2.0, ibot=0.5)).double())
+    objective, views = learner.objective, make_views(learner.objective)
+    n, batch = views.global_crops.shape[:2]
+    grid = vit.grid(views.global_crops[0])
+    patches = grid[0] * grid[1]
+    given = torch.rand(n, batch, patches, dtype=torch.float64) + 0.5
+    views = replace(views, patch_weights=given, patch_scores=given.log())
+    assert objective.takes_patch_scores and not objective.masks_meet
+    state = objective.begin(learner.student, learner.teacher, views, Draws(0, "o"))
+    losses, predicted = objective.patch_losses(learner.student, state), objective.predicted_patches(state)
+    components, weights = objective.loss_components(learner.student, state), objective.component_weights()
+    assert losses.keys() == predicted.keys() == {"mae/patches", "ibot/patches"}
+    for name, component in (("mae/patches", "mae/pixels"), ("ibot/patches", "ibot/patch")):
+        rows = predicted[name] // patches
+        assert rows.max() < n * batch
+        means = [losses[name][rows == row].mean() for row in rows.unique()]
+        torch.testing.assert_close(sum(means) / (n * batch), weights[component] * components[component].mean())
+    assert "dino/patch_weights" not in state and "mae/patch_weights" in state

@@ -6,6 +6,7 @@ from vssl.datasets.labeled import AnnotatedImages, DepthImages, SegmentationImag
 from vssl.datasets.mixture import UnlabeledMixture
 from vssl.datasets.remote_shards import RemoteShards
 from vssl.datasets.sampler import PositionSampler, disjoint_splits, third_split
+from vssl.datasets.share_file import save_shares
 from vssl.datasets.unlabeled import UnlabeledImages, UnlabeledShards
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "UnreadableImage",
     "disjoint_splits",
     "joint_transform",
+    "save_shares",
     "third_split",
 ]

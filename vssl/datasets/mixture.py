@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from vssl.datasets.sampler import index_and_position
 from vssl.datasets.shards import INDEX
+from vssl.datasets.share_file import read_shares
 from vssl.datasets.unlabeled import SKIPPED, UnlabeledImages, UnlabeledShards
 
 
@@ -29,7 +30,8 @@ class UnlabeledMixture(Dataset):
     Args:
         roots: by name, the folders.
         size: pixels.
-        shares: by name, how much of the stream each source is, above 0; they are divided by their sum.
+        shares: by name, how much of the stream each source is, above 0; they are divided by their sum. Or a file of
+            them (`save_shares`).
         skip_corrupt: see `UnlabeledImages`; of each source.
 
     Raises:
@@ -42,9 +44,11 @@ class UnlabeledMixture(Dataset):
         self,
         roots: Mapping[str, str | Path],
         size: int,
-        shares: Mapping[str, float] | None = None,
+        shares: Mapping[str, float] | str | Path | None = None,
         skip_corrupt: float = SKIPPED,
     ):
+        if isinstance(shares, (str, Path)):
+            shares = read_shares(shares)
         if not isinstance(roots, Mapping) or len(roots) < 2:
             raise ValueError(f"roots={roots!r}: give two or more folders by name, or UnlabeledImages for one")
         if shares is not None and shares.keys() != roots.keys():
@@ -56,6 +60,8 @@ class UnlabeledMixture(Dataset):
         self.root = ", ".join(str(source.root) for source in self.sources)
         lengths = [len(source) for source in self.sources]
         weights = np.array(lengths if shares is None else [shares[name] for name in self.names], dtype=np.float64)
+        self.shares = dict(zip(self.names, (weights / weights.sum()).tolist(), strict=True))
+        """By name, how much of the stream each source is; they add up to 1."""
         ends = np.rint(np.cumsum(weights) / weights.sum() * sum(lengths)).astype(int)
         self._ends, self.per_epoch = ends, np.diff(ends, prepend=0)
         """How many images of an epoch are of each source."""
@@ -97,7 +103,11 @@ class UnlabeledMixture(Dataset):
 
     def source_of(self, key: int | tuple[int, int]) -> str:
         """The name of the source that an image comes from."""
-        return self.names[self._find(key)[0]]
+        return self.names[self.number_of(key)]
+
+    def number_of(self, key: int | tuple[int, int]) -> int:
+        """The place of that source in `names`."""
+        return self._find(key)[0]
 
     def path(self, index: int) -> Path:
         """The file behind an index in the first epoch."""
@@ -113,6 +123,16 @@ class UnlabeledMixture(Dataset):
         """See `UnlabeledImages`; numbers are those of a source, paths say of which."""
         for source in self.sources:
             source.list_unreadable(file)
+
+
+class Numbered(Dataset):
+    """(image, number of its source) of a mixture."""
+
+    def __init__(self, mixture: UnlabeledMixture):
+        self.mixture = mixture
+
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[UInt8[Tensor, "3 size size"], int]:
+        return self.mixture[key], self.mixture.number_of(key)
 
 
 def _opened(root: Path, size: int, skip_corrupt: float) -> UnlabeledImages | UnlabeledShards:

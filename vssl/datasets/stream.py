@@ -1,18 +1,29 @@
 """Endless, resumable batches: the unlabeled stream and the labeled pools."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from vssl.datasets.mixture import Numbered, UnlabeledMixture
 from vssl.datasets.sampler import PositionSampler
+from vssl.sourced_images import SourcedImages
 
 
 def on_device(entry: Tensor, device: torch.device | str) -> Tensor:
     """What a data set gives, as the training code takes it: uint8 images in [0, 1], anything else as it is."""
     entry = entry.to(device, non_blocking=True)
     return entry.float() / 255 if entry.dtype == torch.uint8 else entry
+
+
+def images_of(dataset: Dataset, indices: Sequence[int], device: torch.device | str) -> Tensor:
+    """Images of the unlabeled set as the training code takes them; of a mixture with their sources."""
+    images = on_device(torch.stack([dataset[index, 0] for index in indices]), device)
+    if not isinstance(dataset, UnlabeledMixture):
+        return images
+    sources = torch.tensor([dataset.number_of((index, 0)) for index in indices], device=device)
+    return SourcedImages.of(images, sources, dataset.shares)
 
 
 class Stream:
@@ -45,13 +56,20 @@ class Stream:
         self._batches: Iterator | None = None
 
     def next(self) -> tuple[Tensor, ...]:
-        """The next batch, a tuple whose first entry is the images (batch, 3, H, W) in [0, 1]."""
+        """The next batch, a tuple whose first entry is the images (batch, 3, H, W) in [0, 1].
+
+        Of a mixture they are `SourcedImages`.
+        """
         if self._batches is None:
             self._batches = iter(self._loader())
         batch = next(self._batches)
         self.position += self.batch_size * self.world_size
         batch = batch if isinstance(batch, (list, tuple)) else (batch,)
-        return tuple(on_device(entry, self.device) for entry in batch)
+        batch = tuple(on_device(entry, self.device) for entry in batch)
+        if isinstance(self.dataset, UnlabeledMixture):
+            images, sources = batch
+            return (SourcedImages.of(images, sources, self.dataset.shares),)
+        return batch
 
     def state_dict(self) -> dict[str, int]:
         return {"position": self.position}
@@ -64,7 +82,9 @@ class Stream:
         if hasattr(self.dataset, "in_order"):
             dataset, sampler = self.dataset.in_order(**place)
         else:
-            dataset, sampler = self.dataset, PositionSampler(len(self.dataset), **place)
+            mixed = isinstance(self.dataset, UnlabeledMixture)
+            dataset = Numbered(self.dataset) if mixed else self.dataset
+            sampler = PositionSampler(len(self.dataset), **place)
         return DataLoader(
             dataset,
             batch_size=self.batch_size,

@@ -11,7 +11,10 @@ from vssl.designers.mask_ratio import MaskRatio
 from vssl.designers.masked_policy import MaskedPolicy
 from vssl.designers.policies import GlobalPolicy, InstancePolicy
 from vssl.designers.search import CandidateSearch
+from vssl.designers.source_weights import SourceWeights
+from vssl.designers.together import Together
 from vssl.designers.token_mask import TokenMask
+from vssl.designers.token_mask_file import SavedTokenMask, save_token_mask
 from vssl.designers.unet import UNetMask
 
 __all__ = [
@@ -29,6 +32,10 @@ __all__ = [
     "LossWeights",
     "MaskRatio",
     "MaskedPolicy",
+    "SavedTokenMask",
+    "SourceWeights",
+    "Together",
     "TokenMask",
     "UNetMask",
+    "save_token_mask",
 ]

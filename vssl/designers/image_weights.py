@@ -1,6 +1,7 @@
 """`ImageWeights`: which images count, as a weight of each image's loss, learned by credit or by rollouts."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -8,13 +9,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vssl.designers.base import Construction, Designer
+from vssl.designers.base import Construction
+from vssl.designers.ingredient import Ingredient, times
 from vssl.distributed import rank_and_size, total
 from vssl.draws import Draws
 from vssl.views.recipes import Recipe
 
 
-class ImageWeights(Designer):
+class ImageWeights(Ingredient):
     """The recipe's views, and a learned weight for each image of a batch.
 
     A small convolutional network looks at each image. The weights of a batch, on all ranks, are a softmax over its
@@ -58,17 +60,18 @@ class ImageWeights(Designer):
         answers = self.head(self.network((small - 0.5) / 0.25).mean(dim=(2, 3))).squeeze(1)
         return self.limit * torch.tanh(answers)
 
-    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+    def add(self, made: Construction, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         # A batch that only this rank looks at (a panel of images) is whole by itself.
         over_ranks = total if draws.world_size > 1 else torch.clone
         # The draws of a part of a batch count parts too, the sum is over ranks alone.
         answers, n = self.answers(images), len(images) * (rank_and_size()[1] if draws.world_size > 1 else 1)
         log_share = answers - over_ranks(answers.exp().sum()).log()
         weights = log_share.exp() * n
-        return Construction(
-            views=self.recipe(images, draws),
-            penalty=self.entropy * over_ranks((log_share.exp() * (log_share + math.log(n))).sum()),
-            statistics={"image_weight/min": weights.detach().min(), "image_weight/max": weights.detach().max()},
-            weights=weights,
+        return replace(
+            made,
+            penalty=made.penalty + self.entropy * over_ranks((log_share.exp() * (log_share + math.log(n))).sum()),
+            statistics=made.statistics
+            | {"image_weight/min": weights.detach().min(), "image_weight/max": weights.detach().max()},
+            weights=times(made.weights, weights),
             image_weights=weights.detach() if bool(self.head.weight.any()) else None,
         )

@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vssl.designers.base import Construction, Designer
+from vssl.designers.base import Construction
+from vssl.designers.ingredient import Ingredient
 from vssl.draws import Draws
 from vssl.views.recipes import Recipe
 
 
-class LossWeights(Designer):
+class LossWeights(Ingredient):
     """The recipe's views, and a learned weight for each component of the objective's loss.
 
     The weights are a softmax over log(start) + φ, times the sum of the start's: φ = 0 is the objective as the config
@@ -44,17 +46,17 @@ class LossWeights(Designer):
         self.limit, self.entropy = math.log(bound), entropy
         self.shift = nn.Parameter(torch.zeros(len(components)))
 
-    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+    def add(self, made: Construction, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         log_start = self.shift.new_tensor([math.log(weight) for weight in self.start.values()]).log_softmax(0)
         log_share = (log_start + self.shift).log_softmax(0)
         learned = log_share.exp() * sum(self.start.values())
         weights = dict(zip(self.start, learned, strict=True))
         moved = bool(self.shift.any())
         counted = {name: weight.item() for name, weight in weights.items()} if moved else dict(self.start)
-        return Construction(
-            views=self.recipe(images, draws),
-            penalty=self.entropy * (log_share.exp() * (log_share - log_start)).sum(),
-            statistics={f"weight/{name}": weight.detach() for name, weight in weights.items()},
+        return replace(
+            made,
+            penalty=made.penalty + self.entropy * (log_share.exp() * (log_share - log_start)).sum(),
+            statistics=made.statistics | {f"weight/{name}": weight.detach() for name, weight in weights.items()},
             loss_weights=counted,
             learned_weights=weights,
         )

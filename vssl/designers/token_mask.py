@@ -8,14 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vssl.designers.base import Construction, Designer
+from vssl.designers.base import Construction
+from vssl.designers.ingredient import Ingredient
 from vssl.draws import Draws
 from vssl.views.recipes import Recipe
 
 LEARNS = ("hidden", "counted")
 
 
-class TokenMask(Designer):
+class TokenMask(Ingredient):
     """The recipe's views, and learned numbers for each of their patches.
 
     A small convolutional network looks at each global crop. What it says of a patch is one or both of:
@@ -66,6 +67,8 @@ class TokenMask(Designer):
             raise ValueError(f"TokenMask learns={learns!r}: give one or both of {LEARNS}")
         if adversarial and tuple(learns) != ("hidden",):
             raise ValueError(f"TokenMask: adversarial=True is of what is hidden alone, but learns={tuple(learns)}")
+        self.settings = {"patch_size": patch_size, "learns": list(learns), "bound": bound, "width": width}
+        """What else is needed to make of the weights the same masks."""
         self.learns = [what for what in LEARNS if what in learns]
         self.scores_patches = "hidden" in self.learns
         self.adversarial, self.limit, self.entropy = adversarial, math.log(bound), entropy
@@ -85,26 +88,31 @@ class TokenMask(Designer):
         if not objective.takes_patch_scores:
             raise ValueError(
                 f"TokenMask scores the patches that are hidden, {type(objective).__name__} does not ask for scores; "
-                "give another designer, or as objective IBOT, DINOv2, DINOv3, IJEPA, or MAE with mask='random' or "
-                "'block'"
+                "give another designer, or as objective IBOT, DINOv2, DINOv3, IJEPA, MAE with mask='random' or "
+                "'block', or an ObjectiveMix of some of them"
             )
 
-    def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
-        views = self.recipe(images, draws)
+    def add(self, made: Construction, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
+        views = made.views
         rows = self.head(self.network((views.global_crops.flatten(0, 1) - 0.5) / 0.25)).flatten(2)
         maps = dict(zip(self.learns, (self.limit * torch.tanh(rows)).unbind(1), strict=True))
         log_shares = [of.log_softmax(1) for of in maps.values()]
         divergence = sum((log.exp() * (log + math.log(log.shape[1]))).sum(1).mean() for log in log_shares)
         statistics: dict[str, Tensor] = {}
-        made, shape = {}, views.global_crops.shape[:2]
+        of_patches, shape = {}, views.global_crops.shape[:2]
         if "hidden" in maps:
-            made["patch_scores"] = maps["hidden"].unflatten(0, shape)
+            of_patches["patch_scores"] = maps["hidden"].unflatten(0, shape)
             statistics |= _ends("patch_score", maps["hidden"])
         if "counted" in maps:
             weights = maps["counted"].exp()
-            made["patch_weights"] = weights.unflatten(0, shape)
+            of_patches["patch_weights"] = weights.unflatten(0, shape)
             statistics |= _ends("patch_weight", weights)
-        return Construction(replace(views, **made), self.entropy * divergence, statistics)
+        return replace(
+            made,
+            views=replace(views, **of_patches),
+            penalty=made.penalty + self.entropy * divergence,
+            statistics=made.statistics | statistics,
+        )
 
 
 def _ends(name: str, of: Tensor) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from vssl.datasets.stream import on_device
+from vssl.datasets.stream import images_of
 from vssl.engine.config import ConfigError
 from vssl.engine.snapshots import undisturbed
 from vssl.known_keys import refuse_unknown
@@ -68,8 +68,8 @@ def warm_up(loop) -> None:
 
     Weights, streams and random numbers are afterwards what they were.
     """
-    image = on_device(loop.stream.dataset[0, 0], loop.device)
-    images = image.expand(loop.stream.batch_size // loop.learner_step.accumulation.parts, *image.shape)
+    count = loop.stream.batch_size // loop.learner_step.accumulation.parts
+    images = images_of(loop.stream.dataset, [0] * count, loop.device)
     with undisturbed(loop), compiled_code():
         with torch.no_grad():
             views = loop.designer(images, loop.draws("views")).views

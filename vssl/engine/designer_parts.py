@@ -1,12 +1,13 @@
 """What a designer consists of, as far as a record of it needs to know: a policy and a mask."""
 
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vssl.designers import MaskedPolicy
+from vssl.designers import CandidateDesigner
 from vssl.designers.base import Construction, Designer
 from vssl.designers.blur_mask import MaskDesigner
 from vssl.designers.policies import PolicyDesigner
@@ -18,16 +19,23 @@ from vssl.views.view_plan import WINDOW, Distribution, Numbers
 Images = Float[Tensor, "batch 3 height width"]
 
 
+Part = TypeVar("Part", bound=Designer)
+
+
+def part_of(designer: Designer, kind: type[Part]) -> Part | None:
+    """The designer, or what it is composed of, if that is of the kind; the options of a `Choice` are no parts."""
+    parts = [designer] if isinstance(designer, CandidateDesigner) else designer.modules()
+    return next((part for part in parts if isinstance(part, kind)), None)
+
+
 def policy_of(designer: Designer) -> PolicyDesigner | None:
     """The designer's policy, if it has one."""
-    designer = designer.policy if isinstance(designer, MaskedPolicy) else designer
-    return designer if isinstance(designer, PolicyDesigner) else None
+    return part_of(designer, PolicyDesigner)
 
 
 def mask_of(designer: Designer) -> MaskDesigner | None:
     """The designer's blur mask, if it has one."""
-    designer = designer.mask if isinstance(designer, MaskedPolicy) else designer
-    return designer if isinstance(designer, MaskDesigner) else None
+    return part_of(designer, MaskDesigner)
 
 
 @torch.no_grad()

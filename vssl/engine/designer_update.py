@@ -7,12 +7,12 @@ from itertools import combinations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vssl.designers.base import Construction, Designer
 from vssl.designers.regularisers import recognisability
-from vssl.distributed import average
+from vssl.distributed import average, rank_and_size, total
 from vssl.draws import Draws
 from vssl.engine.accumulation import WHOLE, Accumulation
 from vssl.engine.checkpoint import same_random_state
@@ -21,7 +21,7 @@ from vssl.engine.designer_parts import policy_of
 from vssl.engine.meta_schedule import MetaSchedule
 from vssl.feedback import Feedback
 from vssl.learner.learner import Learner
-from vssl.objectives.base import WEIGHTS
+from vssl.objectives.base import WEIGHTS, mean_over_images
 from vssl.value.credit import credit, worth_of_scores
 from vssl.value.metagradient import (
     MetaGradient,
@@ -144,6 +144,11 @@ class DesignerUpdate(MetaSchedule):
             "g_pre_norm": norm(g_pre),
         }
 
+    @property
+    def g_down(self) -> list[Tensor] | None:
+        """The last one, of all tasks together; None before the first meta step."""
+        return None if self._downstream is None else self._downstream[0]
+
     def _feed_back(self, step: int, autocast) -> dict[str, Tensor]:
         """2a and 2b: the evaluator, and g_down of each task and of all; returns what is logged."""
         head_losses = self.feedback.fit_heads(self.learner.student, autocast)
@@ -206,17 +211,17 @@ class DesignerUpdate(MetaSchedule):
 
     def _gradient_of_base(self, base: Views, draws: Callable[[str], Draws], autocast) -> list[Tensor]:
         with torch.no_grad():
-            unchanged = self._begin(base, draws("meta objective"), autocast)
+            unchanged = self.begin(base, draws("meta objective"), autocast)
         return parameter_gradient(unchanged, self.tail, self.learner.student.aligned_parameters())
 
     def _tail_inputs(
         self, construction: Construction, draws: Callable[[str], Draws], autocast
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], list[Tensor] | None]:
         """The state of a construction, what of it depends on φ, and the gradient of the rest."""
-        whole, rest = self._begin(construction.views, draws("meta objective"), autocast), None
+        whole, rest = self.begin(construction.views, draws("meta objective"), autocast), None
         state = whole
         if construction.weights is not None:
-            state = whole | {WEIGHTS: construction.weights}
+            state = whole = whole | {WEIGHTS: construction.weights}
         elif (local_crops := construction.views.local_crops) is None or not local_crops.requires_grad:
             # a policy makes the local crops too, a mask does not
             state, rest = self.learner.objective.split(whole)
@@ -243,7 +248,7 @@ class DesignerUpdate(MetaSchedule):
         self.learner.objective.adopt(**construction.for_objective)
         with torch.random.fork_rng():
             with torch.no_grad():
-                state = self._begin(construction.views, draws, autocast)
+                state = self.begin(construction.views, draws, autocast)
                 if construction.image_weights is not None:
                     state = self.learner.objective.weigh_images(state, construction.image_weights)
             return average(parameter_gradient(state, self.tail, self.learner.student.aligned_parameters()))
@@ -254,7 +259,7 @@ class DesignerUpdate(MetaSchedule):
         groups = self.preconditioner.optimizer.param_groups
         return max(group["lr"] for group in groups if any(id(p) in aligned for p in group["params"]))
 
-    def _begin(self, views: Views, draws: Draws, autocast) -> dict[str, Tensor]:
+    def begin(self, views: Views, draws: Draws, autocast) -> dict[str, Tensor]:
         """The tail's inputs, in full precision."""
         with autocast():
             state = self.learner.objective.begin(self.learner.student, self.learner.teacher, views, draws)
@@ -292,31 +297,32 @@ class DesignerUpdate(MetaSchedule):
         if construction.learned_weights is not None:
             self.credit = self._credit(whole, aligned, meta.v)
             counted = self.learner.objective.component_weights()  # some objectives make their weights add up to 1
-            earned = [
+            gained = [
                 weight / weight.detach() * counted[name] * self.credit[name]
                 for name, weight in construction.learned_weights.items()
             ]
-            penalty = penalty - torch.stack(earned).sum()
+            penalty = penalty - torch.stack(gained).sum()
         if (scores := construction.views.patch_scores) is not None and scores.requires_grad:
             worth = self._worth_of_patches(whole, aligned, meta.v)
-            predicted = self.learner.objective.predicted_patches(whole)
-            penalty = penalty - worth_of_scores(scores.flatten(0, 1), worth, predicted)
+            for name, predicted in self.learner.objective.predicted_patches(whole).items():
+                earned = worth[name] * _shares(whole, predicted, scores)
+                penalty = penalty - worth_of_scores(scores.flatten(0, 1), earned, predicted)
         meta.backward(state, self.designer.parameters(), penalty)
         return meta
 
     def _worth_of_patches(
         self, state: dict[str, Tensor], aligned: dict[str, nn.Parameter], v: list[Tensor]
-    ) -> Float[Tensor, " predictions"]:
+    ) -> dict[str, Float[Tensor, " predictions"]]:
         """What each predicted patch earns: its credit, or its loss where the designer is an adversary."""
         if self.designer.adversarial:
             with torch.no_grad():
-                return self.patch_losses(state, {name: p.detach() for name, p in aligned.items()})["patches"]
-        return credit(partial(self.patch_losses, state), aligned, v)["patches"]
+                return self.patch_losses(state, {name: p.detach() for name, p in aligned.items()})
+        return credit(partial(self.patch_losses, state), aligned, v)
 
     def _credit(self, state: dict[str, Tensor], aligned: dict[str, nn.Parameter], v: list[Tensor]) -> dict[str, Tensor]:
         """∂value/∂weight of each component of the loss, averaged over ranks."""
         of_all = credit(partial(self.components, state), aligned, v)
-        means = dict(zip(of_all, average([losses.mean() for losses in of_all.values()]), strict=True))
+        means = dict(zip(of_all, average([_mean(losses, state) for losses in of_all.values()]), strict=True))
         # a component that is not in the loss yet (DINOv3's Gram before its start) has earned nothing
         return {name: means.get(name, v[0].new_zeros(())) for name in self.learner.objective.component_weights()}
 
@@ -352,3 +358,21 @@ class DesignerUpdate(MetaSchedule):
             self.average_g_down.load_state_dict(state["average_g_down"])
         if self.optimizer is not None:
             self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _mean(losses: Float[Tensor, "batch *axes"], state: dict[str, Tensor]) -> Float[Tensor, ""]:
+    """Over the batch, of whatever the losses of an image are; as the loss weighs the images."""
+    if WEIGHTS not in state:
+        return losses.mean()
+    return mean_over_images(losses.reshape(len(losses), -1).mean(1), state).detach()
+
+
+def _shares(
+    state: dict[str, Tensor], predicted: Int[Tensor, " predictions"], scores: Float[Tensor, "views batch patches"]
+) -> Float[Tensor, " predictions"] | float:
+    """How much the image of each predicted patch counts, 1 on average."""
+    if WEIGHTS not in state:
+        return 1.0
+    weights = state[WEIGHTS].detach()
+    shares = weights * (len(weights) * rank_and_size()[1] / total(weights.sum()))
+    return shares[predicted // scores.shape[2] % scores.shape[1]]

@@ -153,6 +153,7 @@ ANY_NUMBER = {
     "loss_weights": "by component; the objective checks them",
     "components": "by component; the designer checks them against the objective",
     "shares": "by source; the dataset checks them",
+    "sources": "by source; the designer checks them against the stream",
 }
 # Pairs of arguments of one node, where the first must stay below the second.
 _BELOW = (("min_depth", "max_depth"),)

@@ -1,21 +1,25 @@
 """The unlabeled images that records of a run are made of."""
 
+from collections.abc import Sequence
+
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vssl.datasets.stream import on_device
+from vssl.datasets.stream import images_of
 
 
 def panel_images(loop, count: int) -> tuple[Float[Tensor, "count 3 height width"], list[str]]:
     """Images in [0, 1] and their names, spread evenly over the unlabeled set (ImageNet's layout: over classes)."""
     dataset = loop.stream.dataset
     indices = panel_indices(dataset, count)
-    images = on_device(torch.stack([dataset[index, 0] for index in indices]), loop.device)
-    names = [dataset.path(i).name if hasattr(dataset, "path") else f"image {i}" for i in indices]
-    return images, names
+    images = images_of(dataset, indices, loop.device)
+    return images, names_of(dataset, indices)
+
+
+def names_of(dataset: Dataset, indices: Sequence[int]) -> list[str]:
+    return [dataset.path(i).name if hasattr(dataset, "path") else f"image {i}" for i in indices]
 
 
 def panel_indices(dataset: Dataset, count: int) -> list[int]:

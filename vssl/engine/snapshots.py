@@ -25,6 +25,7 @@ from vssl.engine.designer_parts import matched_random
 from vssl.engine.gradient_record import GradientRecord
 from vssl.engine.image_worth import record_image_worth
 from vssl.engine.mask_analysis import analyse_masks, write_mask_analysis
+from vssl.engine.patch_credit import record_patch_credit
 from vssl.engine.record_files import append_line, forget_lines_after, pixels, save_arrays
 from vssl.engine.record_images import panel_images
 from vssl.engine.sweep_strips import sweep_strips
@@ -48,7 +49,7 @@ class SnapshotHook(Hook):
         if count < 0 or images < 2:
             raise ConfigError(f"snapshots={count} must be 0 or more, snapshot_images={images} at least 2")
         self.count, self.images = count, images
-        self.active = False
+        self.recorded = self.active = False
         self._saved: dict | None = None
 
     def state_dict(self) -> dict | None:
@@ -62,7 +63,8 @@ class SnapshotHook(Hook):
     def before_train(self, runner) -> None:
         loop = runner.train_loop
         learns = loop.designer_update is not None or next(loop.designer.parameters(), None) is not None
-        self.active = self.count > 0 and learns and rank_and_size()[0] == 0
+        self.recorded = self.count > 0 and learns  # on any rank
+        self.active = self.recorded and rank_and_size()[0] == 0
         if not self.active:
             return
         self.work_dir, self.gradients = Path(runner.work_dir), GradientRecord(loop.designer)
@@ -91,6 +93,9 @@ class SnapshotHook(Hook):
 
     def after_train(self, runner) -> None:
         loop = runner.train_loop
+        if self.recorded:
+            with undisturbed(loop):
+                record_image_worth(loop, Path(runner.work_dir))
         if not self.active:
             return
         if not self._file(loop).is_file():
@@ -99,7 +104,7 @@ class SnapshotHook(Hook):
             analysis = analyse_masks(loop.designer, loop.designer_update)
             if analysis is not None:
                 write_mask_analysis(self.work_dir, analysis | {"step": loop.step})
-            record_image_worth(loop, self.work_dir)
+            record_patch_credit(loop, self.work_dir, self.panel)
 
     def _take(self, loop) -> None:
         with undisturbed(loop), torch.no_grad():

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from vssl import compat, distributed
 from vssl.datasets.files import DataWarning
-from vssl.datasets.stream import Stream, on_device
+from vssl.datasets.stream import Stream, images_of
 from vssl.designers import Designer
 from vssl.draws import Draws
 from vssl.engine import checkpoint, run_directory
@@ -300,7 +300,7 @@ def _try_out(
     learner: Learner, designer: Designer, feedback: Feedback | None, dataset: Dataset, device: torch.device
 ) -> None:
     """Two images through everything, so that wrong sizes and unreadable data show before the run begins."""
-    images = on_device(torch.stack([dataset[index, 0] for index in (0, len(dataset) - 1)]), device)
+    images = images_of(dataset, (0, len(dataset) - 1), device)
     with torch.random.fork_rng(), torch.no_grad():
         try:
             designer.check(learner.objective)

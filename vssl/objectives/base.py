@@ -97,14 +97,17 @@ class Objective(nn.Module):
         raise TypeError(f"{type(self).__name__} does not say what its loss consists of")
 
     def patch_losses(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, " predictions"]]:
-        """What is lost at each of `predicted_patches`, as ``"patches"``; only with `takes_patch_scores`.
+        """What is lost at each of `predicted_patches`, by the same names; only with `takes_patch_scores`.
 
-        A view's part of the loss is their mean over the view.
+        The views' part of the loss is the mean over all views of the mean over each view's predictions.
         """
         raise TypeError(f"{type(self).__name__} has no losses of single patches")
 
-    def predicted_patches(self, state: State) -> Int[Tensor, " predictions"]:
-        """Indices in the flattened ``(views · batch, patches)``; a patch may be predicted more than once."""
+    def predicted_patches(self, state: State) -> dict[str, Int[Tensor, " predictions"]]:
+        """Indices in the flattened ``(views · batch, patches)``; a patch may be predicted more than once.
+
+        As ``"patches"``; `ObjectiveMix` has an entry for each part that hides patches.
+        """
         raise TypeError(f"{type(self).__name__} has no losses of single patches")
 
     def component_weights(self) -> dict[str, float]:

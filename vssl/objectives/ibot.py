@@ -173,8 +173,8 @@ class IBOT(DINO):
         weight = self.patch_weight * self.component_weights()["patch"]
         return {"patches": weight * self._losses_of_hidden(patches, state)}
 
-    def predicted_patches(self, state: State) -> Int[Tensor, " predictions"]:
-        return state["hidden"]
+    def predicted_patches(self, state: State) -> dict[str, Int[Tensor, " predictions"]]:
+        return {"patches": state["hidden"]}
 
     def _patch_losses(self, patches: Float[Tensor, "rows patches dim"], state: State) -> Float[Tensor, " batch"]:
         mask, hidden = state["mask"], state["hidden"]

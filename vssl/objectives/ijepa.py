@@ -104,7 +104,9 @@ class IJEPA(Objective):
             "features": of_targets.unflatten(1, targets.shape[1:]),
         }
         if views.patch_weights is not None:
-            weights = relative_weights(views.patch_weights[0], self.predicted_patches(state), grid[0] * grid[1])
+            weights = relative_weights(
+                views.patch_weights[0], self.predicted_patches(state)["patches"], grid[0] * grid[1]
+            )
             state["patch_weights"] = weights.view_as(targets)
         return state
 
@@ -127,9 +129,10 @@ class IJEPA(Objective):
     def patch_losses(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, " predictions"]]:
         return {"patches": self.losses(student, state).flatten()}
 
-    def predicted_patches(self, state: State) -> Int[Tensor, " predictions"]:
+    def predicted_patches(self, state: State) -> dict[str, Int[Tensor, " predictions"]]:
         targets, patches = state["targets"].flatten(1), len(state["positions"])
-        return (targets + patches * torch.arange(len(targets), device=targets.device).unsqueeze(1)).flatten()
+        rows = torch.arange(len(targets), device=targets.device).unsqueeze(1)
+        return {"patches": (targets + patches * rows).flatten()}
 
     def teacher_momentum(self, progress: float) -> float:
         return linear(self.momentum_start, self.momentum_end, progress)

@@ -116,7 +116,7 @@ class MAE(Objective):
             **observed,
         }
         if views.patch_weights is not None:
-            weights = relative_weights(views.patch_weights[0], self.predicted_patches(state), rows * columns)
+            weights = relative_weights(views.patch_weights[0], self.predicted_patches(state)["patches"], rows * columns)
             state["patch_weights"] = weights.view_as(hidden)
         return state
 
@@ -142,10 +142,11 @@ class MAE(Objective):
         losses = [self.weights[name] * of for name, of in self.losses(student, state).items()]
         return {"patches": torch.stack(losses).sum(0).flatten()}
 
-    def predicted_patches(self, state: State) -> Int[Tensor, " predictions"]:
+    def predicted_patches(self, state: State) -> dict[str, Int[Tensor, " predictions"]]:
         hidden = state["hidden"]
         patches = state["keep"].shape[1] + hidden.shape[1]
-        return (hidden + patches * torch.arange(len(hidden), device=hidden.device).unsqueeze(1)).flatten()
+        rows = torch.arange(len(hidden), device=hidden.device).unsqueeze(1)
+        return {"patches": (hidden + patches * rows).flatten()}
 
     def _all_errors(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch hidden values"]]:
         tokens = student.tail(unpack(state, "visible"))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vssl.draws import Draws
@@ -87,6 +87,8 @@ class ObjectiveMix(Objective):
             f"{n}: {part.couples_images}" for n, part in built.items() if part.couples_images
         )
         self.weighs_images = all(part.weighs_images for part in parts)
+        self.takes_patch_scores = any(part.takes_patch_scores for part in parts)
+        self.masks_meet = any(part.masks_meet for part in parts)
         momenta = {name: tuple(map(part.teacher_momentum, (0.0, 0.5, 1.0))) for name, part in self._with_teacher()}
         if len(set(momenta.values())) > 1:
             raise ValueError(
@@ -103,13 +105,17 @@ class ObjectiveMix(Objective):
         )
 
     def _views_of(self, part: Objective, views: Views) -> Views:
-        n, local = part.n_global_crops, bool(part.n_local_crops)
-        boxes = views.global_boxes
+        def first(of_crops: Tensor | None) -> Tensor | None:
+            return None if of_crops is None else of_crops[: part.n_global_crops]
+
+        local, hides = bool(part.n_local_crops), part.takes_patch_scores
         return Views(
-            views.global_crops[:n],
+            views.global_crops[: part.n_global_crops],
             views.local_crops if local else None,
-            None if boxes is None else boxes[:n],
+            first(views.global_boxes),
             views.local_boxes if local else None,
+            first(views.patch_scores) if hides else None,
+            first(views.patch_weights) if hides else None,
         )
 
     def begin(self, student: TimmBackbone, teacher: EMATeacher | None, views: Views, draws: Draws) -> State:
@@ -140,6 +146,27 @@ class ObjectiveMix(Objective):
             for name, part in self.parts.items()
             if (own := self._state_of(name, state))
             for component, losses in part.loss_components(student, own).items()
+        }
+
+    def _hiding(self) -> list[tuple[str, Objective]]:
+        return [(n, part) for n, part in self.parts.items() if part.takes_patch_scores]  # type: ignore[misc]
+
+    def patch_losses(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, " predictions"]]:
+        """Those of each part that hides patches, as ``NAME/patches``.
+
+        A part that sees fewer global crops is a mean over fewer views: its losses count as much more.
+        """
+        return {
+            f"{name}/patches": self.weights[name]
+            * (self.n_global_crops / part.n_global_crops)
+            * part.patch_losses(student, self._state_of(name, state))["patches"]
+            for name, part in self._hiding()
+        }
+
+    def predicted_patches(self, state: State) -> dict[str, Int[Tensor, " predictions"]]:
+        return {
+            f"{name}/patches": part.predicted_patches(self._state_of(name, state))["patches"]
+            for name, part in self._hiding()
         }
 
     def component_weights(self) -> dict[str, float]:

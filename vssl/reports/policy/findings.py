@@ -6,6 +6,7 @@ from vssl.reports.policy.image_worth_section import image_worth_findings
 from vssl.reports.policy.ingredients import ingredient_findings
 from vssl.reports.policy.magnitude_figures import largest_moves, views_of
 from vssl.reports.policy.record import Record
+from vssl.reports.policy.sources import source_findings
 from vssl.reports.statistics import ENOUGH_PAIRS, correlation, whole_run
 
 # Of a mask in [0, 1]: differences below are not visible in what it blurs.
@@ -14,7 +15,8 @@ NEARLY_FLAT = 0.02
 
 def findings(record: Record) -> list[str]:
     """What a reader should know before scrolling; only what the record can say."""
-    ingredients = [*ingredient_findings(record.metrics), *image_worth_findings(record)]
+    sources = source_findings(record.policy)
+    ingredients = [*ingredient_findings(record.metrics), *sources, *image_worth_findings(record)]
     return [*_moves(record), *ingredients, *_signal(record), *_probe(record), *_mask(record)]
 
 

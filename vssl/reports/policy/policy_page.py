@@ -21,7 +21,9 @@ from vssl.reports.policy.magnitude_figures import (
 )
 from vssl.reports.policy.mask_figures import mask_figure
 from vssl.reports.policy.panel import matched_random, matched_random_figure, panel, panel_figure
+from vssl.reports.policy.patch_section import patch_maps
 from vssl.reports.policy.record import Record, read_record
+from vssl.reports.policy.sources import source_rows, sources_figure
 from vssl.reports.statistics import whole_run
 from vssl.reports.value_figures import gradient_figure, value_figure
 from vssl.whole_files import write_text
@@ -53,6 +55,7 @@ def render_policy_page(record: Record) -> str:
     metrics, analysis = record.metrics, record.mask_analysis
     figures = {
         "credit": credit_figure(metrics),
+        "sources": sources_figure(record.policy),
         "value": value_figure(metrics),
         "gradient": gradient_figure(record.policy),
         "one-step": one_step_figure(record.one_step),
@@ -68,7 +71,9 @@ def render_policy_page(record: Record) -> str:
         views=[_view(record, number, name) for number, name in enumerate(views_of(record.policy))],
         choices=_choices(metrics),
         parts_of_loss=_parts_of_loss(metrics),
+        source_rows=source_rows(record.policy),
         image_worth=image_worth(record),
+        patch_maps=patch_maps(record.patch_credit),
         figures={name.replace("-", "_"): _drawn(found, name) for name, found in figures.items()},
         gradient_rows=_gradient_rows(record),
         gradient_norms=_gradient_norms(record),
@@ -95,6 +100,7 @@ def paper_figures(record: Record) -> dict[str, Figure]:
     found |= {
         "strengths": strengths_figure(record.policy),
         "credit": credit_figure(record.metrics),
+        "sources": sources_figure(record.policy),
         "value": value_figure(record.metrics),
         "gradient": gradient_figure(record.policy),
         "one_step": one_step_figure(record.one_step),

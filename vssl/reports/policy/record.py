@@ -31,6 +31,7 @@ class Record:
 
     info: run.json. metrics: rows of metrics.jsonl. policy: rows of policy.jsonl. sweeps: name → (values, images).
     one_step: rows of one_step.jsonl. mask_analysis, image_worth: the files of that name, the latter's pictures by end.
+    patch_credit: views and maps of patch_credit.npz.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Record:
     mask_analysis: dict | None = None
     image_worth: dict | None = None
     image_worth_pictures: dict[str, np.ndarray] = field(default_factory=dict)
+    patch_credit: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def last(self) -> Snapshot:
@@ -85,6 +87,7 @@ def read_record(run: str | Path) -> Record:
         mask_analysis=read_json(run / "mask_analysis.json") if (run / "mask_analysis.json").is_file() else None,
         image_worth=read_json(worth) if (worth := run / "image_worth.json").is_file() else None,
         image_worth_pictures=read_arrays(worth.with_suffix(".npz"), ("most", "least")) if worth.is_file() else {},
+        patch_credit=read_arrays(patches) if (patches := run / "patch_credit.npz").is_file() else {},
     )
 
 
