@@ -86,7 +86,7 @@ class TimmBackbone(nn.Module):
         if not 1 <= aligned_blocks <= self.depth:
             raise ValueError(f"aligned_blocks={aligned_blocks} (K) must be in 1..{self.depth}, the depth of {name}")
         self.aligned_blocks = aligned_blocks
-        self.sharded_trunk: Callable[[Tokens], Tokens] | None = None  # set by vssl.learner.shards
+        self.sharded_trunk: Callable[[Tokens], Tokens] | None = None  # set by vssl.learner.sharded_trunks
         data = timm.data.resolve_model_data_config(self.vit)
         self.register_buffer("mean", torch.tensor(data["mean"]).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(data["std"]).view(3, 1, 1), persistent=False)
