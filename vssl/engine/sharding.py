@@ -125,7 +125,7 @@ class Shards:
             own = own_part(p)
             if p.to_local().data_ptr() != own.data_ptr():
                 raise RuntimeError("a sharded weight has moved in memory, so that the optimizer would step a dead copy")
-            own.grad, p.grad = None if p.grad is None else p.grad.to_local(), None
+            own.grad, p.grad = p.grad.to_local() if isinstance(p.grad, DTensor) else None, None
 
     def clip(self, parameters: Sequence[Tensor], limit: float) -> Float[Tensor, ""]:
         """`torch.nn.utils.clip_grad_norm_` over whole parameters and own parts of sharded ones: their joint norm."""

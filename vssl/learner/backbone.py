@@ -4,7 +4,7 @@ The tail (last K blocks and the final norm) holds the aligned parameters S. Only
 meta-gradient runs the trunk once (see vssl/value/metagradient.py).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,7 +92,7 @@ class TimmBackbone(nn.Module):
         self.register_buffer("std", torch.tensor(data["std"]).view(3, 1, 1), persistent=False)
 
     @property
-    def trunk_blocks(self) -> nn.Sequential:
+    def trunk_blocks(self) -> nn.Sequential | nn.ModuleList:
         """The first L − K blocks."""
         return self.vit.blocks[: self.depth - self.aligned_blocks]
 
@@ -198,7 +198,7 @@ class TimmBackbone(nn.Module):
             rope = rope[keep].unsqueeze(1)
         return Tokens(torch.cat([prefix, kept], dim=1), rope)
 
-    def run(self, tokens: Tokens, blocks: nn.Sequential) -> Tokens:
+    def run(self, tokens: Tokens, blocks: Iterable[nn.Module]) -> Tokens:
         """Tokens through blocks, which are recomputed in the backward pass where `grad_checkpointing` is set."""
         x, extra = tokens.x, {} if tokens.rope is None else {"rope": tokens.rope}
         for block in blocks:
