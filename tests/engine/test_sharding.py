@@ -101,7 +101,6 @@ def test_sharded_ranks_are_one_rank_with_their_batches(config_of, train_sharded,
     configs["dino"].update(batch_size=12, accumulate=2, anchor=dict(weight=0.5, momentum=0.9))
     configs["gram"].anchor = dict(weight=0.5, decoupled=False)
     configs["dino"].backbone.grad_checkpointing = True
-    configs["forward_difference"].update(accumulate=dict(parts=2, couple_within_parts=True))
     configs["forward_difference"].find_unused_parameters = True
     runs = {name: tmp_path / "ranks" / ("3" if name == "dino" else "2") / name for name in configs}
     for name, run in runs.items():

@@ -17,7 +17,7 @@ from vssl.draws import Draws
 from vssl.engine.accumulation import WHOLE, Accumulation
 from vssl.learner.anchor import Anchor
 from vssl.learner.learner import Learner
-from vssl.learner.shards import gathered
+from vssl.learner.sharded_trunks import gathered
 from vssl.objectives.base import State, joined, observed
 
 if TYPE_CHECKING:

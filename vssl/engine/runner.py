@@ -37,7 +37,7 @@ from vssl.engine.snapshots import SnapshotHook
 from vssl.feedback import Feedback
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.learner import Learner
-from vssl.learner.shards import whole_copy
+from vssl.learner.sharded_trunks import whole_copy
 from vssl.progress import say
 from vssl.whole_files import EXPORTED, write_json, write_text
 

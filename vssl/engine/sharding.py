@@ -1,4 +1,4 @@
-"""The key ``sharding``: trunks over ranks by FSDP2 (vssl/learner/shards.py), as the rest of a run sees them.
+"""The key ``sharding``: trunks over ranks by FSDP2 (vssl/learner/sharded_trunks.py), as the rest of a run sees them.
 
 The optimizer and the anchor hold this rank's rows; what is saved is whole. So a checkpoint does not tell whether the
 run was sharded, and a run may go on with sharding or without.
@@ -21,7 +21,7 @@ from vssl.engine.config import ConfigError, resolve
 from vssl.engine.learner_step import LearnerStep
 from vssl.learner.backbone import TimmBackbone
 from vssl.learner.own_parts import own_part
-from vssl.learner.shards import as_shard, rows_of, shard_trunks
+from vssl.learner.sharded_trunks import as_shard, rows_of, shard_trunks
 
 # They treat each number of a weight by itself, so that its rows may be stepped apart.
 _BY_ELEMENT = (
@@ -125,7 +125,7 @@ class Shards:
             own = own_part(p)
             if p.to_local().data_ptr() != own.data_ptr():
                 raise RuntimeError("a sharded weight has moved in memory, so that the optimizer would step a dead copy")
-            own.grad, p.grad = None if p.grad is None else p.grad.to_local(), None
+            own.grad, p.grad = p.grad.to_local() if isinstance(p.grad, DTensor) else None, None
 
     def clip(self, parameters: Sequence[Tensor], limit: float) -> Float[Tensor, ""]:
         """`torch.nn.utils.clip_grad_norm_` over whole parameters and own parts of sharded ones: their joint norm."""

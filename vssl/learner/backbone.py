@@ -88,13 +88,13 @@ class TimmBackbone(nn.Module):
         if not 1 <= aligned_blocks <= self.depth:
             raise ValueError(f"aligned_blocks={aligned_blocks} (K) must be in 1..{self.depth}, the depth of {name}")
         self.aligned_blocks = aligned_blocks
-        self.sharded_trunk: Callable[[Tokens], Tokens] | None = None  # set by vssl.learner.shards
+        self.sharded_trunk: Callable[[Tokens], Tokens] | None = None  # set by vssl.learner.sharded_trunks
         data = timm.data.resolve_model_data_config(self.vit)
         self.register_buffer("mean", torch.tensor(data["mean"]).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(data["std"]).view(3, 1, 1), persistent=False)
 
     @property
-    def trunk_blocks(self) -> nn.Sequential:
+    def trunk_blocks(self) -> nn.Sequential | nn.ModuleList:
         """The first L − K blocks."""
         return self.vit.blocks[: self.depth - self.aligned_blocks]
 
@@ -200,7 +200,7 @@ class TimmBackbone(nn.Module):
             rope = rope[keep].unsqueeze(1)
         return Tokens(torch.cat([prefix, kept], dim=1), rope)
 
-    def run(self, tokens: Tokens, blocks: nn.Sequential) -> Tokens:
+    def run(self, tokens: Tokens, blocks: Iterable[nn.Module]) -> Tokens:
         """Tokens through blocks, which are recomputed in the backward pass where `grad_checkpointing` is set."""
         x, extra = tokens.x, {} if tokens.rope is None else {"rope": tokens.rope}
         for block in blocks:

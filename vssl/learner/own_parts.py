@@ -1,4 +1,4 @@
-"""What a rank holds of a weight: all of it, or its rows where the weight is sharded (vssl/learner/shards.py)."""
+"""What a rank holds of a weight: all of it, or its rows where the weight is sharded (sharded_trunks.py)."""
 
 from torch import Tensor
 

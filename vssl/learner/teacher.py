@@ -65,8 +65,8 @@ def ema_update(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
         odd = sorted(ours.keys() ^ theirs.keys())[:3]
         raise ValueError(f"teacher and student differ in parameters, e.g. {odd}; build the teacher from this student")
     if ours:
-        pairs = [(own_part(ours[name]), own_part(theirs[name])) for name in ours]
-        torch._foreach_lerp_(*map(list, zip(*pairs, strict=True)), 1.0 - momentum)
+        followed = [own_part(theirs[name]) for name in ours]
+        torch._foreach_lerp_([own_part(p) for p in ours.values()], followed, 1.0 - momentum)
     buffers, sources = list(teacher.buffers()), list(student.buffers())
     if buffers:
         torch._foreach_copy_(buffers, sources)

@@ -23,7 +23,7 @@ from vssl.learner.backbone import TimmBackbone, Tokens
 from vssl.learner.own_parts import set_own_part
 
 
-def shard_trunks(learner: nn.Module, device: torch.device) -> list[nn.Parameter]:
+def shard_trunks(learner: nn.Module, device: torch.device) -> list[DTensor]:
     """Shard the trunk of every ViT of the learner (student, teacher, a Gram teacher, …); collective.
 
     Every rank has the same weights before.
@@ -41,7 +41,7 @@ def shard_trunks(learner: nn.Module, device: torch.device) -> list[nn.Parameter]
     for module in list(learner.modules()):
         if isinstance(module, TimmBackbone) and module.depth > module.aligned_blocks:
             _shard_trunk(module, mesh)
-    sharded = [p for p in learner.parameters() if isinstance(p, DTensor)]
+    sharded: list[DTensor] = [p for p in learner.parameters() if isinstance(p, DTensor)]
     with torch.no_grad():
         for p in sharded:
             set_own_part(p, p.to_local())
@@ -60,13 +60,14 @@ def as_shard(value: Tensor, p: DTensor) -> DTensor:
     return DTensor.from_local(value, p.device_mesh, p.placements, run_check=False, shape=p.shape, stride=p.stride())
 
 
+@torch.no_grad()
 def gathered(state: Any) -> Any:
     """Nested dicts and lists with every shard in them made whole, on the CPU; None in its place but on rank 0.
 
     Collective: every rank gives the same structure. One tensor at a time is whole on the device.
     """
     if isinstance(state, DTensor):
-        whole = state.detach().full_tensor()
+        whole = state.full_tensor()
         return whole.cpu() if dist.get_rank() == 0 else None
     if isinstance(state, dict):
         found = copy(state)
@@ -92,7 +93,7 @@ def whole_copy(backbone: TimmBackbone) -> TimmBackbone | None:
 class _Trunk(nn.Module):
     """The blocks of a trunk as one module: FSDP prefetches among what one forward pass of a module reaches."""
 
-    def __init__(self, blocks: nn.Sequential):
+    def __init__(self, blocks: nn.Sequential | nn.ModuleList):
         super().__init__()
         self.blocks = blocks
 
