@@ -105,8 +105,8 @@ def test_two_ranks_learn_views_patches_and_sources_together_with_ijepa(designed_
     assert all(a["designer"][name].any() for name in ("views.raw.0", "patches.head.weight", "images.shift"))
     for part in ("learner", "designer"):
         for name, value in a[part].items():
-            torch.testing.assert_close(b[part][name], value, atol=5e-5, rtol=1e-3, msg=f"{part} {name}")
+            torch.testing.assert_close(b[part][name], value, atol=2e-5, rtol=1e-4, msg=f"{part} {name}")
     worth = [json.loads((run / "image_worth.json").read_text()) for run in (one, two)]
     for end in ("most", "least"):
         credits = [[entry["credit"] for entry in told[end]] for told in worth]
-        assert credits[0] == pytest.approx(credits[1], rel=0.02, abs=2e-4)
+        assert credits[0] == pytest.approx(credits[1], rel=1e-3, abs=1e-5)

@@ -1,6 +1,6 @@
 """`Together`: views, masks of patches, weights of the loss and weights of images, learned together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jaxtyping import Float
@@ -94,9 +94,6 @@ class Together(Designer):
     def check(self, objective: nn.Module) -> None:
         for part in self._parts():
             part.check(objective)
-
-    def trials(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Iterator[Construction]:
-        yield self(images, draws)
 
     def describe(self, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Any]:
         return {key: told for part in self._parts() for key, told in part.describe(images).items()}
