@@ -122,8 +122,10 @@ class Comparison:
             for arm in self.arms.values()
         }
         start = {"label": self.start.label, "probe_seeds": self.start.probe_seeds}
-        of = self.start.backbone_of
-        start["source"] = (self.start.backbone or self.start.config or self.arms[of].config).as_posix()
+        source = self.start.backbone or self.start.config
+        if self.start.backbone_of is not None:
+            source = self.arms[self.start.backbone_of].config
+        start["source"] = source.as_posix()
         head = {"title": self.title, "command": command, "correction": self.correction, "seeds": self.seeds}
         roles = {"baseline": self.baseline, "candidate": self.candidate, "headroom": self.headroom}
         return {**head, **roles, "start": start, "arms": arms}

@@ -70,9 +70,7 @@ class TimmBackbone(nn.Module):
         if pretrained and checkpoint:
             raise ValueError(f"backbone {name}: give pretrained=True or checkpoint={checkpoint!r}, not both")
         self.name, self.model_args = name, dict(model_args)
-        vit = _create(name, pretrained, model_args)
-        _check_kind(name, vit)
-        self.vit = vit
+        self.vit = vit = _as_vit(name, _create(name, pretrained, model_args))
         _check_patches(name, vit)
         if checkpoint:
             load_weights(vit, checkpoint, checkpoint_key)
@@ -226,10 +224,9 @@ def patch_size_of(name: str) -> int:
     """
     check_name(name)
     with torch.device("meta"):
-        model = timm.create_model(name, num_classes=0)
-    _check_kind(name, model)
-    _check_patches(name, model)
-    return model.patch_embed.patch_size[0]
+        vit = _as_vit(name, timm.create_model(name, num_classes=0))
+    _check_patches(name, vit)
+    return vit.patch_embed.patch_size[0]
 
 
 def _create(name: str, pretrained: bool, model_args: dict) -> nn.Module:
@@ -254,13 +251,14 @@ def _create(name: str, pretrained: bool, model_args: dict) -> nn.Module:
         ) from error
 
 
-def _check_kind(name: str, model: nn.Module) -> None:
+def _as_vit(name: str, model: nn.Module) -> ViT:
     """Refuse what has no blocks that all take the tokens of the one before."""
     if not isinstance(model, (VisionTransformer, Eva)) or getattr(model, "rope_mixed", False):
         raise ValueError(
             f"backbone {name} is a {type(model).__name__}; a timm VisionTransformer or Eva (without mixed rotary "
             "embeddings) is needed, e.g. vit_small_patch16_dinov3, vit_base_patch14_dinov2 or vit_base_patch16_224"
         )
+    return model
 
 
 def _check_patches(name: str, vit: ViT) -> None:
