@@ -4,7 +4,7 @@ The tail (last K blocks and the final norm) holds the aligned parameters S. Only
 meta-gradient runs the trunk once (see vssl/value/metagradient.py).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
