@@ -83,7 +83,9 @@ def test_two_ranks_weigh_the_images_of_the_whole_batch(designed_config, launch, 
 
 
 @pytest.mark.slow
-def test_two_ranks_learn_views_patches_and_sources_together_with_ijepa(designed_config, two_folders, tmp_path):
+def test_two_ranks_learn_views_patches_and_sources_together_with_ijepa(
+    designed_config, two_folders, launch, shared_out, tmp_path
+):
     """Whose masks of a batch meet, so that ranks exchange their scores; image credit is over all ranks too."""
     config = copy.deepcopy(designed_config)
     config.unlabeled, config.recipe.n_global = two_folders, 1
@@ -99,8 +101,8 @@ def test_two_ranks_learn_views_patches_and_sources_together_with_ijepa(designed_
     )
     config.optimizer = dict(type="torch.optim.SGD", lr=0.1, momentum=0.9)
     config.designer_optimizer = dict(type="torch.optim.SGD", lr=1.0)
-    one = launch(config, tmp_path / "one", 1, tmp_path)
-    two = launch(halved(config), tmp_path / "two", 2, tmp_path)
+    one = launch(config, tmp_path / "one", 1)
+    two = launch(shared_out(config), tmp_path / "two", 2)
     a, b = (torch.load(run / "checkpoint.pth", weights_only=True) for run in (one, two))
     assert all(a["designer"][name].any() for name in ("views.raw.0", "patches.head.weight", "images.shift"))
     for part in ("learner", "designer"):
