@@ -47,7 +47,7 @@ def test_what_would_end_the_run_ends_the_check(fixed_config, tmp_path, monkeypat
 
 
 def test_one_checkpoint_is_one():
-    once, often = (Rehearsal({}, 10, 9.0, 1.0, saves, 1.0, 1.0, 1.0).lines()[0] for saves in (1, 3))
+    once, often = (Rehearsal({}, 10, 9.0, 1.0, saves, 1.0, None, 1.0, 1.0).lines()[0] for saves in (1, 3))
     assert "10 steps and 1 checkpoint, which is 10.0 % of it" in once
     assert "10 steps and 3 checkpoints, which are 25.0 % of it" in often
 
