@@ -150,6 +150,13 @@ def test_a_start_can_be_what_the_config_of_an_arm_begins_with(config, fakes):
         run(read_comparison(config), fakes)
 
 
+def test_an_arm_that_goes_on_with_another_run_than_the_start_is_refused(config, fakes):
+    Path("vp.py").write_text(Path("vp.py").read_text() + "continue_run = 'runs/other'\n")
+    with pytest.raises(ConfigError, match=r"'vpretraining': vp.py .*continue_run='runs/other'"):
+        run(read_comparison(config), fakes)
+    assert not fakes.trained and not fakes.probed
+
+
 def test_other_settings_on_disk_are_refused_not_mixed(config, fakes):
     run(read_comparison(config), fakes, seeds=[0])
     config["arms"]["vpretraining"]["cfg_options"] = {"designer.lr": 0.5}

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -102,6 +103,9 @@ def test_sharded_ranks_are_one_rank_with_their_batches(config_of, train_sharded,
     configs["gram"].anchor = dict(weight=0.5, decoupled=False)
     configs["dino"].backbone.grad_checkpointing = True
     configs["forward_difference"].find_unused_parameters = True
+    configs["patches"] = patches = config_of("central_difference")
+    patches.objective, patches.recipe.n_global, patches.snapshots = OBJECTIVES["mae"], 1, 1
+    patches.designer = dict(type="vssl.designers.TokenMask", patch_size=patches.backbone.patch_size, width=4)
     runs = {name: tmp_path / "ranks" / ("3" if name == "dino" else "2") / name for name in configs}
     for name, run in runs.items():
         config = shared_out(configs[name], int(run.parent.name))
@@ -117,6 +121,8 @@ def test_sharded_ranks_are_one_rank_with_their_batches(config_of, train_sharded,
         log_of_run, log_of_one = (json.loads((r / "metrics.jsonl").read_text().splitlines()[-1]) for r in (run, one))
         for key in {"gradient_norm", "value"} & log_of_one.keys():
             assert log_of_run[key] == pytest.approx(log_of_one[key], rel=2e-3), (name, key)
+    of_ranks, of_one = (np.load(run / "patch_credit.npz")["credit"] for run in (runs["patches"], one))
+    np.testing.assert_allclose(of_ranks, of_one, rtol=1e-2, atol=1e-2 * np.nanmax(np.abs(of_one)))
     assert_spread(runs["gram"], ["student", "teacher.backbone", "objective.gram_teacher.backbone"])
     assert_spread(runs["dino"], ["student", "teacher.backbone"])
 

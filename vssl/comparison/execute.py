@@ -215,7 +215,7 @@ def _start(comparison: Comparison, workers: Workers, say: Callable[[str], None])
 
 def _write_start(arm: Arm, run_dir: Path, workers: Workers, say: Callable[[str], None]) -> None:
     """The backbone that the arm's config begins with, unless it is there."""
-    config, begun = workers.load_config(arm.config, arm.cfg_options), run_dir / ORIGIN_FILE
+    config, begun = _load(arm, workers), run_dir / ORIGIN_FILE
     settings = flat_settings(config.backbone)
     say(f"start checkpoint: the backbone of {arm.config}, as it is")
     if begun.is_file():
@@ -247,10 +247,17 @@ def _train(config: Any, run_dir: Path, seed: int, origin: dict, workers: Workers
 
 def _load(arm: Arm, workers: Workers) -> Any:
     try:
-        return workers.load_config(arm.config, arm.cfg_options)
+        config = workers.load_config(arm.config, arm.cfg_options)
     except Exception as error:
         add_note(error, f"while loading the config of arm {arm.name!r}")
         raise
+    if config.get("continue_run"):
+        raise ConfigError(
+            f"arm {arm.name!r}: {arm.config} with its cfg_options has continue_run={config.continue_run!r}, whose "
+            "weights would take the place of the comparison's start; leave it out, and give start=dict(config=FILE) "
+            "and the arm continues='run'"
+        )
+    return config
 
 
 def _measure_one_step(comparison: Comparison, configs: dict[str, Any], workers: Workers) -> None:

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from vssl.designers import TokenMask
 from vssl.designers.base import Construction
-from vssl.distributed import alone
+from vssl.distributed import alone, rank_and_size
 from vssl.draws import Draws
 from vssl.engine.designer_parts import part_of
 from vssl.engine.designer_update import DesignerUpdate
 from vssl.engine.record_files import pixels, save_arrays
+from vssl.engine.record_images import panel_images
 from vssl.value.credit import credit
 from vssl.value.products import mean_gradient
 
@@ -21,20 +22,28 @@ FILE = "patch_credit.npz"
 MASKS = 16  # draws of masks that a map is the mean of
 
 
-def record_patch_credit(loop, work_dir: Path, panel: Float[Tensor, "images 3 height width"]) -> None:
+def record_patch_credit(loop, work_dir: Path, images: int) -> None:
     """Write the file at the end of a run that trained a `TokenMask` by credit; nothing otherwise.
 
-    It holds the first view of each image, and maps over its patches: ``credit``, the mean over masks of ⟨v, ∇L⟩ where
+    All ranks call it, for a sharded trunk works on all of them together; they do the same, and the first one writes. It
+    holds the first view of each image, and maps over its patches: ``credit``, the mean over masks of ⟨v, ∇L⟩ where
     the patch was hidden, less the image's mean (NaN: never hidden), ``odds`` of being hidden and ``weight`` where it
     is, both with mean 1 over the image. The value is that of a step on the panel, under the last g_down.
+
+    Args:
+        images: of the panel.
     """
     update = loop.designer_update
     if part_of(loop.designer, TokenMask) is None or not isinstance(update, DesignerUpdate) or update.g_down is None:
         return
+    writes = rank_and_size()[0] == 0
+    panel, _ = panel_images(loop, images)
     with alone(), torch.no_grad():
         made = loop.designer(panel, Draws(loop.seed, "patch credit views", device=loop.device))
         rows, columns = loop.learner.student.grid(made.views.global_crops[0])
         maps = {"credit": _credit(update, made, loop).unflatten(1, (rows, columns))}
+    if not writes:
+        return
     for name, of in (("odds", made.views.patch_scores), ("weight", made.views.patch_weights)):
         if of is not None:
             given = of[0].exp() if name == "odds" else of[0]

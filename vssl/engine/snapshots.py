@@ -96,6 +96,7 @@ class SnapshotHook(Hook):
         if self.recorded:
             with undisturbed(loop):
                 record_image_worth(loop, Path(runner.work_dir))
+                record_patch_credit(loop, Path(runner.work_dir), self.images)
         if not self.active:
             return
         if not self._file(loop).is_file():
@@ -104,7 +105,6 @@ class SnapshotHook(Hook):
             analysis = analyse_masks(loop.designer, loop.designer_update)
             if analysis is not None:
                 write_mask_analysis(self.work_dir, analysis | {"step": loop.step})
-            record_patch_credit(loop, self.work_dir, self.panel)
 
     def _take(self, loop) -> None:
         with undisturbed(loop), torch.no_grad():

@@ -11,6 +11,7 @@ from vssl.reports.policy.ingredients import (
     weights_of,
     worth_of,
 )
+from vssl.reports.policy.sources import source_rows
 from vssl.reports.statistics import mean_interval
 
 RNG = np.random.default_rng(0)
@@ -64,3 +65,18 @@ def test_the_interval_of_a_series_in_time_is_wider_than_that_of_independent_valu
 def test_intervals_hold_the_mean_as_often_as_they_say():
     held = [(found := mean_interval(RNG.normal(size=20))).low <= 0 <= found.high for _ in range(1000)]
     assert np.mean(held) == pytest.approx(0.95, abs=0.025)
+
+
+@pytest.mark.parametrize("beside", [(), ({"group": "global", "name": "hue", "end": "centre"},)])
+def test_what_more_of_a_source_was_worth_is_told_alone_and_beside_other_numbers(beside):
+    numbers = [*beside, *({"group": "sources", "name": name, "end": "weight"} for name in ("streets", "web"))]
+    parameters = [{**number, "mean": 0.5, "se": 0.1} for number in numbers]
+    gradient = {"meta_steps": 10, "autocorrelation": 0.0, "parameters": parameters}
+    policy = [
+        {"step": 0, "sources": {"streets": 0.7, "web": 0.3}},
+        {"step": 9, "sources": {"streets": 0.6, "web": 0.4}, "gradient": gradient},
+    ]
+    for row, (name, first, last) in zip(
+        source_rows(policy), [("streets", "0.700", "0.600"), ("web", "0.300", "0.400")], strict=True
+    ):
+        assert row[:3] == [name, first, last] and row[3].startswith("+5.00e-01 [+3.0"), row

@@ -10,8 +10,8 @@ _VERBS = {"weight": "count", "credit": "worth"}
 _NOTES = {
     "weight": "their mean is 1. A weight says what the designer chose, within its bound, not how sure one can be of "
     "it.",
-    "credit": "their mean is 0. Credit is how much the value of one step rises per unit of an image's weight, in the "
-    "recipe's views of these images, under the last g_down.",
+    "credit": "their mean is 0. Credit is how much the value of one step rises per unit of an image's share of the "
+    "loss, in the recipe's views of these images, under the last g_down.",
 }
 
 

@@ -13,7 +13,8 @@ def source_rows(policy: list[dict]) -> list[list[str]]:
     """Each source with its first and last share and what more of it was worth; none where no sources are weighed."""
     found, rows = {row["label"]: row for row in whole_run(policy)}, []
     for name, over_time in _shares(policy).items():
-        row = found.get(f"weight of {name}")
+        label = f"weight of {name}"
+        row = found.get(f"{label} (sources)") or found.get(label)  # in `Together` a label says whose number it is
         ends = "" if row is None else f"[{row['mean'] - 1.96 * row['se']:+.2e}, {row['mean'] + 1.96 * row['se']:+.2e}]"
         worth = "–" if row is None else f"{row['mean']:+.2e} {ends}"
         rows.append([name, f"{over_time[0]:.3f}", f"{over_time[-1]:.3f}", worth])
