@@ -21,6 +21,7 @@ from vssl.commands.train import main
 from vssl.comparison.workers import default_workers
 from vssl.datasets import UnreadableImage
 from vssl.engine import ConfigError
+from vssl.engine.config import load_config
 from vssl.engine.loop import NonFiniteError
 from vssl.engine.training import _say_once, build_runner, check_data, train
 from vssl.learner import load_backbone
@@ -101,6 +102,16 @@ def test_a_run_that_stopped_between_checkpoints_resumes_bit_for_bit(designed_con
     a, b = load_file(whole / "backbone.safetensors"), load_file(resumed / "backbone.safetensors")
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert [line["step"] for line in lines(resumed)] == [2, 4, 6]
+
+
+@pytest.mark.slow
+def test_the_saved_config_runs_it_again(designed_config, tmp_path):
+    """Its keys are sorted, those of the config were not."""
+    assert list(designed_config.feedback.tasks) != sorted(designed_config.feedback.tasks)
+    first = train(copy.deepcopy(designed_config), tmp_path / "first")
+    again = train(load_config(first / "config.py"), tmp_path / "again")
+    a, b = load_file(first / "backbone.safetensors"), load_file(again / "backbone.safetensors")
+    assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.slow

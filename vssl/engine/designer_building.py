@@ -120,7 +120,8 @@ def build_feedback(node: dict[str, Any], embed_dim: int, seed: int, placement: d
         )
     control = settings.get("control")
     datasets = {name: build_dataset(pool["dataset"]) for name, pool in node["pools"].items()}
-    tasks = {name: _task(task, datasets[name], name, embed_dim) for name, task in node["tasks"].items()}
+    # Heads draw their first weights one after the other, and a saved config has its keys sorted.
+    tasks = {name: _task(task, datasets[name], name, embed_dim) for name, task in sorted(node["tasks"].items())}
     pools = {}
     for name, pool in node["pools"].items():
         try:

@@ -26,14 +26,14 @@ class WeightedSum(nn.Module):
         super().__init__()
         if any(not w >= 0 for w in weights.values()) or not any(weights.values()):
             raise ValueError(f"task weights {dict(weights)} must be >= 0 with at least one > 0")
-        self.weights = dict(weights)
+        self.weights = dict(sorted(weights.items()))  # a saved config has its keys sorted
 
     @torch.no_grad()
     def forward(self, gradients: Mapping[str, Gradient]) -> list[Tensor]:
         return _total(self.scaled(gradients).values())
 
     def scaled(self, gradients: Mapping[str, Gradient]) -> dict[str, list[Tensor]]:
-        """α_i g_i by task, in the order of the weights, with the shapes of the parameters of S.
+        """α_i g_i by task, sorted by name, with the shapes of the parameters of S.
 
         Raises:
             ValueError: the tasks are not those of the weights.
@@ -82,7 +82,7 @@ class PCGrad(UnitNorm):
 
     For i and every j ≠ i with ⟨g_i, g_j⟩ < 0, g_i loses its component along the original g_j (T. Yu et al., "Gradient
     Surgery for Multi-Task Learning", NeurIPS 2020, algorithm 1). The paper visits j in random order. Here the order is
-    that of `weights`, unless a generator is given: with two tasks it makes no difference, and ranks must agree.
+    that of the names, unless a generator is given: with two tasks it makes no difference, and ranks must agree.
 
     Args:
         weights: α_i ≥ 0 by task name, applied before the projection (which does not depend on them).
