@@ -232,7 +232,7 @@ def test_a_job_that_is_gone_is_sent_again_and_one_that_was_cancelled_is_a_failur
         Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a")})
 
 
-@pytest.mark.parametrize("state", ["SUSPENDED", "CONFIGURING", "STAGE_OUT", "PREEMPTED"])
+@pytest.mark.parametrize("state", ["SUSPENDED", "CONFIGURING", "STAGE_OUT", "PREEMPTED", "NODE_FAIL"])
 def test_a_job_that_may_go_on_is_waited_for(slurm, state):
     slurm.next_number(51, **{"51": state})
     slurm.plays = ["51"]

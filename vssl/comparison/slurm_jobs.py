@@ -8,11 +8,11 @@ from submitit.slurm.slurm import SlurmExecutor, SlurmInfoWatcher, SlurmJob
 # squeue's "job state codes" that are final. submitit takes every state that it does not know for the end of a job, and
 # it knows neither SUSPENDED nor CONFIGURING.
 ENDED = {
-    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
-    "RECONFIG_FAIL", "REVOKED", "TIMEOUT",
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "OUT_OF_MEMORY", "RECONFIG_FAIL",
+    "REVOKED", "TIMEOUT",
 }  # fmt: skip
-# A job that was pushed aside is requeued, or stays in this state for ever where the cluster cancels such jobs.
-ASIDE, LONG_ASIDE = "PREEMPTED", 900.0  # seconds
+# A job that was pushed aside or lost its machine is requeued, or stays in this state for ever: as a cluster is set up.
+ASIDE, LONG_ASIDE = {"NODE_FAIL", "PREEMPTED"}, 900.0  # seconds
 
 
 class StateWatcher(SlurmInfoWatcher):
@@ -21,8 +21,8 @@ class StateWatcher(SlurmInfoWatcher):
         self._aside: dict[str, float] = {}
 
     def is_done(self, job_id: str, mode: str = "standard") -> bool:
-        state = first_word(self.get_state(job_id, mode))
-        if state != ASIDE:
+        state = self.get_state(job_id, mode).partition(" ")[0].upper()  # of "CANCELLED by 1000"
+        if state not in ASIDE:
             self._aside.pop(job_id, None)
             return state in ENDED
         return time.monotonic() - self._aside.setdefault(job_id, time.monotonic()) > LONG_ASIDE
@@ -34,8 +34,3 @@ class QueuedJob(SlurmJob[Any]):
 
 class QueueExecutor(SlurmExecutor):
     job_class = QueuedJob
-
-
-def first_word(state: str) -> str:
-    """``"CANCELLED by 1000"`` → ``"CANCELLED"``."""
-    return state.split()[0].upper()

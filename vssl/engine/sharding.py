@@ -131,7 +131,7 @@ class Shards:
         """`torch.nn.utils.clip_grad_norm_` over whole parameters and own parts of sharded ones: their joint norm."""
         sharded = [p.grad for p in parameters if id(p) in self._of_own]
         whole = [p.grad for p in parameters if id(p) not in self._of_own]
-        squares = get_total_norm(sharded).square()
+        squares = get_total_norm(sharded).square().to(parameters[0].device)  # of no gradient: on the CPU
         dist.all_reduce(squares)
         norm = (squares + get_total_norm(whole).square()).sqrt()
         clip_grads_with_norm_(parameters, limit, norm)
