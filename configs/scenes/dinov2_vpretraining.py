@@ -2,7 +2,7 @@
 
 Command:  python tools/train.py configs/scenes/dinov2_vpretraining.py --cfg-options backbone.checkpoint=START
           (START: backbone.safetensors of configs/scenes/mae_start.py)
-Expected: not yet measured
+Expected: docs/benchmark.md, "Every objective"
 """
 
 from mmengine.config import read_base
