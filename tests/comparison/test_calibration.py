@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,7 @@ def test_table_page_and_json_say_how_long_it_was_and_the_drift(config, fakes, ca
     out, page = capsys.readouterr().out, Path("runs/index.html").read_text()
     about = "Budget: as long as 40 steps of fixed recipe took on this machine: 10.0 seconds of processor time."
     drift = "V-Pretraining: 25 steps; drift when measured again at the end +0.0 %, by the runs' own clocks +0.0 %"
-    for text in (out, page.replace("&#x27;", "'")):
+    for text in (out, unescape(page)):
         assert about in text and drift in text
     results = json.loads(Path("runs/results.json").read_text())
     assert results["arms"]["vpretraining"]["calibration"] == {

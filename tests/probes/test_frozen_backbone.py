@@ -28,7 +28,7 @@ def test_layers_without_norm_and_with_class_token(images, backbone):
     frozen = FrozenBackbone(backbone, layers=[0, 2], final_norm=False, class_token=True)
     first, last = frozen(images)
     tokens = backbone.embed(images)
-    after_one = backbone._run(tokens, backbone.vit.blocks[:1]).x
+    after_one = backbone.run(tokens, backbone.vit.blocks[:1]).x
     assert first.shape == last.shape == (2, 48, 4, 4) and frozen.out_channels == 48
     torch.testing.assert_close(first[:, :24].flatten(2).transpose(1, 2), after_one[:, 1:])
     torch.testing.assert_close(first[:, 24:, 2, 3], after_one[:, 0])

@@ -251,7 +251,7 @@ def _load(arm: Arm, workers: Workers) -> Any:
     except Exception as error:
         add_note(error, f"while loading the config of arm {arm.name!r}")
         raise
-    if config.get("continue_run"):
+    if config.get("continue_run") and arm.continues != "run":  # "run" puts the start's run in its place
         raise ConfigError(
             f"arm {arm.name!r}: {arm.config} with its cfg_options has continue_run={config.continue_run!r}, whose "
             "weights would take the place of the comparison's start; leave it out, and give start=dict(config=FILE) "
