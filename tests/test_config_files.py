@@ -56,6 +56,7 @@ def test_a_module_under_its_former_name_is_refused_with_the_new_one(tmp_path):
     assert read_config(file).objective.type.endswith("Name")
 
 
+@pytest.mark.slow
 def test_the_command_in_the_refusal_writes_all_new_names(tmp_path):
     file = tmp_path / "it's mine.py"
     file.write_text(

@@ -41,6 +41,7 @@ def test_the_papers_rows(name):
     assert whole.feedback.pools.gsm8k.meta == round(0.12 * 7473)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_the_embedded_configs_build_their_parts(name):
     pytest.importorskip("transformers")
@@ -53,6 +54,7 @@ def test_the_embedded_configs_build_their_parts(name):
     designer.check(build(config.objective, backbone))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["compare", "compare_early", "one_step", "selection"])
 def test_a_comparison_is_read_and_every_arm_of_it_is_a_config(name):
     config = Config.fromfile(ROOT / f"configs/language/{name}.py").to_dict()

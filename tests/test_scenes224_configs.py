@@ -64,6 +64,7 @@ def test_config_takes_two_steps(name, few_scenes, tmp_path):
     assert (card.name, card.patch_size) == ("vit_small_patch16_224", 16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_every_arm_of_the_32_px_study_is_there_at_224_px(name, monkeypatch):
     monkeypatch.chdir(ROOT)

@@ -57,6 +57,7 @@ def test_a_comparison_is_read_and_every_arm_of_it_is_a_config(name):
         check_training_config(load_config(ROOT / arm.config, arm.cfg_options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SWEEPS))
 def test_a_sweep_is_read_and_both_ends_of_every_range_are_a_config(name):
     sweep = read_sweep(Config.fromfile(ROOT / "configs/scenes" / f"{name}.py").to_dict())

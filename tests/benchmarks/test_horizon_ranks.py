@@ -47,6 +47,7 @@ def test_perturbed_policies_are_compared_too(benchmark, data):
     assert len({row["values"]["2"]["depth"] for row in result["rows"]}) == 3
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_refused(data, capsys):
     assert main(["horizon", "configs/scenes/simclr_fixed.py"]) == 1
     assert "a horizon needs feedback" in capsys.readouterr().err

@@ -53,6 +53,7 @@ def source(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", ["raw", "filled"])
 def test_every_pixel_has_its_place_and_its_millimetres(source, tmp_path, depth):
     about = json.loads(prepare_nyuv2(source, tmp_path, depth, "png", RELEASE).read_text())
@@ -74,6 +75,7 @@ def test_every_pixel_has_its_place_and_its_millimetres(source, tmp_path, depth):
     assert set(about["hashes"]) == {"mat_sha256", "splits_sha256", "depth/train_sha256", "depth/test_sha256"}
 
 
+@pytest.mark.slow
 def test_jpeg_images_are_mmsegs_layout_and_read_in_metres(source, tmp_path):
     prepare_nyuv2(source, tmp_path, "raw", release=RELEASE)
     dataset = DepthImages(tmp_path, "test")
@@ -144,6 +146,7 @@ def test_wrong_files_are_named_before_anything_is_written(source, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_depth_in_another_unit_than_metres_is_refused(source, tmp_path):
     filled = np.stack([scene(k)[1] for k in range(5)], -1)
     for factor, message in (

@@ -95,6 +95,7 @@ def many():
     return [render(0, 0, index, 32) for index in range(90)]
 
 
+@pytest.mark.slow
 def test_the_prominent_class_goes_round_and_fills_its_share(many):
     for index, scene in enumerate(many):
         counts = {name: (scene.labels == label_of(name)).mean() for name in PROMINENT}

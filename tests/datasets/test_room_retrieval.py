@@ -29,6 +29,7 @@ def digests(root: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
+@pytest.mark.slow
 def test_the_loader_of_the_real_benchmarks_reads_it(written):
     data = RevisitedRetrieval(written)
     assert data.name == "scenes_retrieval" and (len(data.queries), len(data.database)) == (ROOMS, 8 * ROOMS)
@@ -79,6 +80,7 @@ def test_same_seed_same_bytes_whoever_writes_and_another_seed_other_rooms(writte
     assert not any(others[name] == ours[name] for name in ours)
 
 
+@pytest.mark.slow
 def test_a_complete_set_is_left_alone_a_lost_file_comes_back_and_other_options_are_refused(written, monkeypatch):
     before = digests(written)
     (written / "jpg/room_0003_easy_1.jpg").unlink()
@@ -97,6 +99,7 @@ def test_options_out_of_range(wrong, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, written):
     out = tmp_path / "r"
     assert main(["scenes_retrieval", "--out", str(out), "--rooms", str(ROOMS), "--size", str(SIZE)]) == 0

@@ -78,6 +78,7 @@ def epoch(dataset, rank: int = 0, world_size: int = 1, workers: int = 0, batches
     return colours, stream.state_dict()
 
 
+@pytest.mark.slow
 def test_two_ranks_of_two_workers_share_an_epoch_without_duplicates_or_gaps(packed):
     dataset = UnlabeledShards(packed, 8)
     ranks = [epoch(dataset, rank, 2, workers=2)[0] for rank in (0, 1)]

@@ -115,6 +115,7 @@ def test_penalties_of_known_masks():
     assert float(statistics["mask/std"]) == pytest.approx(math.sqrt(4 / 15) / 2, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_training_on_the_penalty_alone_pulls_the_mean_to_the_keep_ratio():
     designer = build(UNetMask, MultiCrop(16), keep_ratio=0.3, sparsity=1.0, smoothness=0.0, stem=4)
     torch.nn.init.constant_(designer.network.output.bias, 2.0)

@@ -120,6 +120,7 @@ def test_a_value_of_known_direction_is_followed_and_its_negative_is_fled(kind, s
     assert (width < 0.8 * started) if sign == 1 else (width > 1.2 * started)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("centres", [True, False])
 @pytest.mark.parametrize("outward", [1, -1])
 def test_offsets_pushed_against_an_end_turn_at_once(centres, outward):

@@ -93,6 +93,7 @@ def test_straight_through_can_have_the_wrong_sign_where_the_score_function_has_n
     assert gradients["straight_through"] < 0  # although opening the gate raises the loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [GlobalPolicy, InstancePolicy])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_gate_follows_the_value(kind, sign):

@@ -105,6 +105,7 @@ def test_the_first_column_is_the_value_of_a_step_of_the_recipe(mine, tmp_path):
     assert np.abs(strips[0, 2].astype(int) - np.asarray(plain)).max() <= 1, "as it is"
 
 
+@pytest.mark.slow
 def test_two_measurements_agree(mine):
     first, again = (measure(load_config(mine), draws=2, head_steps=1, only=["hue"]) for _ in range(2))
     np.testing.assert_array_equal(first.values, again.values)

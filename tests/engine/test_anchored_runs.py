@@ -38,6 +38,7 @@ def test_weight_0_is_no_anchor_and_a_strong_one_holds_the_start(fixed_config, tm
     assert all(torch.isfinite(value).all() for value in strong.values())
 
 
+@pytest.mark.slow
 def test_a_moving_anchor_layer_decay_and_a_head_alone_go_on_exactly(fixed_config, tmp_path, cut_short):
     settings = dict(weight=100.0, momentum=0.5, decoupled=False)
     fixed_config.layer_decay, fixed_config.schedule.head_share = 0.5, 0.8  # the backbone moves in the last step alone

@@ -105,6 +105,7 @@ def test_images_need_not_be_whole_patches_where_crops_are(fixed_config, tmp_path
     assert all(line["rankme"] > 1 for line in metrics(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_a_run_can_be_stopped_where_it_collapses(fixed_config, tmp_path, all_but_alike):
     fixed_config.merge_from_dict(
         {"unlabeled.root": str(all_but_alike), "budget.steps": 60, "checkpoint_interval": 8, "collapse": "stop"}
@@ -178,6 +179,7 @@ def test_the_meta_batch_is_checked_too(designed_config, tmp_path):
         train(designed_config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_copies_count_once(fixed_config, miniature, tmp_path):
     for number, path in enumerate(sorted((miniature / "imagenet/train/a").iterdir())[:6]):
         for copy in range(4):
@@ -203,6 +205,7 @@ def test_unknown_choices_are_refused(fixed_config, tmp_path):
         train(fixed_config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_fresh_head_that_begins_near_a_guess_is_not_called_collapsed(fixed_config, tmp_path):
     fixed_config.merge_from_dict({"optimizer.lr": 1e-12, "budget.steps": 20, "objective.temperature": 1000.0})
     runner = build_runner(fixed_config, tmp_path / "run", seed=0)

@@ -212,6 +212,7 @@ def test_impossible_designers_are_refused(designed_config, tmp_path):
         train(designed_config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_policy_of_gates_alone_learns(designed_config, tmp_path):
     designed_config.designer = dict(type="vssl.designers.GlobalPolicy", learn=("grayscale",))
     runner = build_runner(designed_config, tmp_path / "run", seed=0)
@@ -295,6 +296,7 @@ WEIGHED_IBOT = dict(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighed", [WEIGHED, WEIGHED_IBOT], ids=["mae", "ibot"])
 def test_the_gradient_of_loss_weights_is_the_slope_of_the_value(designed_config, tmp_path, weighed):
     """−∂V/∂φ, whether an objective makes its weights add up to 1 (MAE) or has local crops beside (iBOT)."""
@@ -319,6 +321,7 @@ def test_the_gradient_of_loss_weights_is_the_slope_of_the_value(designed_config,
     assert float(-designer.shift.grad[0]) == pytest.approx(float(ahead - behind) / 0.1, rel=1e-2, abs=1e-4 * length)
 
 
+@pytest.mark.slow
 def test_learned_weights_are_those_that_the_learner_is_trained_with(designed_config, tmp_path):
     designed_config.merge_from_dict(copy.deepcopy(WEIGHED))
     runner = build_runner(designed_config, tmp_path / "run", seed=0)

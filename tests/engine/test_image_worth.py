@@ -9,6 +9,7 @@ from vssl.engine.training import build_runner
 from vssl.reports.policy.policy_page import write_policy_page
 
 
+@pytest.mark.slow
 def test_a_run_tells_which_images_and_sources_count(designed_config, two_folders, tmp_path):
     designed_config.unlabeled = two_folders
     designed_config.designer = dict(type="vssl.designers.ImageWeights", width=4)

@@ -59,6 +59,7 @@ def differ(one, another):
     return any(not torch.equal(one[name], another[name]) for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", sorted(OBJECTIVES.keys() - {"ObjectiveMix"}), indirect=True)  # a mix is of these
 def test_nothing_is_left_of_the_head_before_and_the_backbone_stays(loop):
     start = copy.deepcopy(loop.learner.student.state_dict())

@@ -18,6 +18,7 @@ def test_data_is_known_by_its_dataset_json_wherever_it_lies(tmp_path):
     assert one == two != three and none is None
 
 
+@pytest.mark.slow
 def test_a_run_says_where_it_comes_from(fixed_config, tmp_path):
     start = train(fixed_config, tmp_path / "start")
     fixed_config.backbone.checkpoint = str(start / "backbone.safetensors")

@@ -211,6 +211,7 @@ def test_one_process_has_nothing_to_shard_over(fixed_config, tmp_path):
         train(fixed_config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_check_says_what_would_be_sharded(fixed_config, tmp_path):
     fixed_config.sharding = "fsdp2"
     found = rehearse(fixed_config, tmp_path / "run", seed=0)

@@ -62,6 +62,7 @@ def test_it_learns_and_goes_on_exactly(designed_config, tmp_path, objective, lea
     assert all(torch.equal(learned[name], resumed[name]) for name in learned)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_the_gradient_of_what_counts_is_the_slope_of_the_value(designed_config, tmp_path, objective, assert_slope):
     config = masked(designed_config, objective, learns=("counted",))

@@ -237,6 +237,7 @@ def test_the_number_of_classes_is_that_of_dataset_json_unless_the_config_names_o
     assert classes(designed_config).num_classes == 4
 
 
+@pytest.mark.slow
 def test_a_new_head_on_a_trained_backbone_is_said(fixed_config, tmp_path, capsys):
     fixed_config.budget.steps = 1
     start = train(copy.deepcopy(fixed_config), tmp_path / "start")

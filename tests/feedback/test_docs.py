@@ -12,6 +12,7 @@ from vssl.feedback import Feedback, FeedbackTask, Pool
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evaluator", ["heads", "ridge"])
 def test_the_example_of_a_feedback_task_gives_g_down(evaluator, backbone, tmp_path):
     names = {}

@@ -43,6 +43,7 @@ def test_a_designed_run_is_probed_and_never_notices(probed, trained, tmp_path):
     assert torch.equal(weights(measured), weights(trained(plain, "plain")))
 
 
+@pytest.mark.slow
 def test_a_fixed_recipe_is_measured_with_feedback_that_does_nothing_else(probed, trained, tmp_path):
     fixed = copy.deepcopy(probed)
     fixed.designer = dict(type="vssl.designers.Identity")

@@ -102,6 +102,7 @@ def _learner(tmp_path):
     return open_backbone(tmp_path / "stopped" / "backbone.safetensors")
 
 
+@pytest.mark.slow
 def test_pass_at_1_of_a_run_by_greedy_decoding(config, tmp_path, problems, trained):
     from vssl.datasets.text import read_gsm8k
     from vssl.language.pass_at_1 import PassAt1

@@ -217,6 +217,7 @@ def test_the_originals_load_whole(kind, original, key, tmp_path):
             assert torch.equal(own[weight], value), weight
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "original", "key"), ORIGINALS, ids=lambda v: getattr(v, "__name__", v))
 def test_no_tensor_of_an_original_may_be_missing_or_strange(kind, original, key, tmp_path):
     """Each of the last block's tensors in turn, and one that nobody knows."""

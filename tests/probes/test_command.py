@@ -122,6 +122,7 @@ def test_a_killed_run_resumes_finished_probes_and_the_interrupted_one(backbone_f
     assert results[1]["scores"] == pytest.approx(through["scores"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_resume_measures_again_what_has_changed(backbone_file, backbone, options, tmp_path):
     out = str(tmp_path / "r.json")
     command = [CONFIG, "--backbone", str(backbone_file), "--out", out, "--only", "knn", "--resume", *options]

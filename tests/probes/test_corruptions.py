@@ -166,6 +166,7 @@ def test_every_kind_of_probe_is_scored_under_corruptions(segmentation, depth, fo
     assert again[0]["scores"] == by_name["knn"]["scores"]
 
 
+@pytest.mark.slow
 def test_a_probe_sees_the_corrupted_pixels_and_keeps_the_labels(segmentation):
     split = ProbeData().dense(segmentation["val"])
     changed = split.corrupted("contrast", 5)

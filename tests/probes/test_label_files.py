@@ -33,6 +33,7 @@ def change_labels(root: Path, name: str, change) -> None:
         Image.fromarray(change(np.asarray(Image.open(path)))).save(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [

@@ -13,6 +13,7 @@ KINDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_holds_every_further_kind_of_probe_and_they_run(scenes, backbone):
     cfg = Config.fromfile(CONFIG)
     cfg.device = "cpu"

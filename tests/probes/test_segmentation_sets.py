@@ -75,6 +75,7 @@ def test_a_preset_takes_two_steps_and_scores(dataset, preset, published):
     assert result["card"]["label_values"] == "0..C-1" and 0 <= result["scores"]["mIoU"] <= 100
 
 
+@pytest.mark.slow
 def test_labels_are_the_files_numbers(published):
     settings = dict(data_root=str(published / ROOTS["voc2012"]), ann_file="ImageSets/Segmentation/val.txt")
     prefix = dict(img_path="JPEGImages", seg_map_path="SegmentationClass")

@@ -67,6 +67,7 @@ def test_images_of_every_extension_are_found(split):
     assert [Path(file).stem for file in ProbeData().dense(split).files()] == [file.stem for file in files]
 
 
+@pytest.mark.slow
 def test_training_images_are_not_validated_on(segmentation, folders):
     with pytest.raises(ValueError, match=r"12 of the 12 validation images are training images too, e\.g\. "):
         SegmentationProbe(**{**segmentation, "val": segmentation["train"]}).load(ProbeData())
@@ -118,6 +119,7 @@ def listed_names(root, **settings):
     return [(Path(info["img_path"]).name, Path(info["seg_map_path"]).name) for info in infos]
 
 
+@pytest.mark.slow
 def test_suffixes_of_more_than_an_extension_pair_images_and_labels(scenes, tmp_path):
     root = Path(shutil.copytree(scenes / "ade20k", tmp_path / "ade20k"))
     shutil.copy(scenes / "dataset.json", root)
@@ -130,6 +132,7 @@ def test_suffixes_of_more_than_an_extension_pair_images_and_labels(scenes, tmp_p
     assert found == [(f"{image.stem}_leftImg8bit.png", f"{image.stem}_gtFine.png") for image in images]
 
 
+@pytest.mark.slow
 def test_a_list_of_names_takes_images_of_every_extension(scenes, tmp_path):
     root = Path(shutil.copytree(scenes / "ade20k", tmp_path / "ade20k"))
     shutil.copy(scenes / "dataset.json", root)

@@ -80,6 +80,7 @@ def test_a_member_ends_where_torch_alone_ends(folders, run):
     assert result["held_out_top1"] == top1(linear(whole[held]).argmax(1), train.targets[held])
 
 
+@pytest.mark.slow
 def test_cached_epochs_are_the_augmented_stream(folders, run, tmp_path):
     """12 steps of 4 are 6 epochs of 9 kept images (the last one not whole): six cached epochs change nothing."""
     streamed = LinearGridProbe(**folders, **GRID).run(run).result["members"]

@@ -116,6 +116,7 @@ def test_labels_cannot_inject_markup(folder, layout):
     assert "<b>fixed" not in html and "&lt;b&gt;fixed &amp; co&lt;/b&gt;" in html
 
 
+@pytest.mark.slow
 def test_missing_pieces_become_lines(folder, layout):
     for pattern in ("*/*/metrics.jsonl", "*/*/views.npz", "*/*/origin.json", "*/*/probes/predictions.npz"):
         for path in folder.glob(pattern):

@@ -35,6 +35,7 @@ def test_every_seed_of_every_arm_is_a_dot_at_its_score(results):
     assert 0 not in points(differences)  # the baseline itself
 
 
+@pytest.mark.slow
 def test_right_is_better_on_every_axis(results):
     miou, _, rmse, rmse_difference = verdict_figure(results).axes
     assert miou.get_xlim()[0] < miou.get_xlim()[1]

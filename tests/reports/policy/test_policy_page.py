@@ -158,6 +158,7 @@ def test_the_page_says_what_came_out(run):
     assert "0.30 s, 0.60 % of 50 s of training" in text
 
 
+@pytest.mark.slow
 def test_a_page_is_made_from_what_is_there(run):
     """Each file but the snapshots may be missing: a line says so, and the rest of the page stays."""
     for name in ("one_step.jsonl", "mask_analysis.json", "metrics.jsonl", "snapshots/sweeps.npz"):
