@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from vssl.compat import file_digest
 from vssl.engine import train
 from vssl.engine.provenance import dataset_digests

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from mmengine.config import Config
 
 from vssl.probes.run import build_probes, run_probes
