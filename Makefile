@@ -1,5 +1,5 @@
 # make demo: the main job on rendered scenes. make test: every test. Both install into .venv first.
-# make test-fast: what takes less than a second each, for a developer's loop.
+# make test-fast: what takes less than about half a second each, for a developer's loop.
 # make test-rounding: the numerical tests again with the kernels of other processors, which round otherwise.
 # make test-browser: the pages in headless Chromium, which make does not install.
 # make docs: the documents as a site, in build/site/index.html. make test-site: that site in headless Chromium.
