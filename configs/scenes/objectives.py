@@ -34,28 +34,12 @@ arms = dict(
     mae=dict(config="mae_start.py", continues="run", label="MAE"),
     mae_designed=dict(config="mae_vpretraining.py", continues="run", against="mae", label="MAE, designed"),
     simclr=dict(config="simclr_fixed.py", label="SimCLR"),
-    simclr_designed=dict(
-        config="simclr_unet.py",
-        cfg_options=_cheap,
-        against="simclr",
-        label="SimCLR, designed",
-    ),
-    vicreg=dict(config="vicreg_fixed.py", label="VICReg"),
-    vicreg_designed=dict(config="vicreg_vpretraining.py", against="vicreg", label="VICReg, designed"),
-    dino=dict(config="dino_fixed.py", label="DINO"),
-    dino_designed=dict(config="dino_vpretraining.py", against="dino", label="DINO, designed"),
-    ibot=dict(config="ibot_fixed.py", label="iBOT"),
-    ibot_designed=dict(config="ibot_vpretraining.py", against="ibot", label="iBOT, designed"),
-    dinov2=dict(config="dinov2_fixed.py", label="DINOv2"),
-    dinov2_designed=dict(config="dinov2_vpretraining.py", against="dinov2", label="DINOv2, designed"),
-    dinov3=dict(config="dinov3_fixed.py", label="DINOv3"),
-    dinov3_designed=dict(config="dinov3_vpretraining.py", against="dinov3", label="DINOv3, designed"),
-    ijepa=dict(config="ijepa_fixed.py", label="I-JEPA"),
-    ijepa_designed=dict(config="ijepa_vpretraining.py", against="ijepa", label="I-JEPA, designed"),
-    mix=dict(config="mix_fixed.py", label="MAE + DINO"),
-    mix_designed=dict(config="mix_vpretraining.py", against="mix", label="MAE + DINO, designed"),
-    neco=dict(config="neco_fixed.py", label="NeCo"),
-    neco_designed=dict(config="neco_vpretraining.py", against="neco", label="NeCo, designed"),
-    paka=dict(config="paka_fixed.py", label="PaKA"),
-    paka_designed=dict(config="paka_vpretraining.py", against="paka", label="PaKA, designed"),
+    simclr_designed=dict(config="simclr_unet.py", cfg_options=_cheap, against="simclr", label="SimCLR, designed"),
 )
+_others = dict(
+    vicreg="VICReg", dino="DINO", ibot="iBOT", dinov2="DINOv2", dinov3="DINOv3", ijepa="I-JEPA", mix="MAE + DINO",
+    neco="NeCo", paka="PaKA",
+)  # fmt: skip
+for _name, _label in _others.items():
+    arms[_name] = dict(config=f"{_name}_fixed.py", label=_label)
+    arms[f"{_name}_designed"] = dict(config=f"{_name}_vpretraining.py", against=_name, label=f"{_label}, designed")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from vssl.known_keys import refuse_unknown
+from vssl.known_keys import refuse_other_format, refuse_unknown
 from vssl.whole_files import write_text
 
 FORMAT, VERSION = "vssl-sources", 1
@@ -35,10 +35,7 @@ def read_shares(path: str | Path) -> dict[str, float]:
         document = yaml.safe_load(_named(Path(path)).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not readable as YAML: {error}") from error
-    if not isinstance(document, Mapping) or document.get("format") != FORMAT:
-        raise ValueError(f"{path}: not a file of shares (its 'format' is not {FORMAT!r}); save_shares writes them")
-    if document.get("version") != VERSION:
-        raise ValueError(f"{path}: version {document.get('version')}, this vssl reads version {VERSION}")
+    refuse_other_format(document, (FORMAT, VERSION), path, "a file of shares", "save_shares")
     refuse_unknown(document, _KEYS, str(path))
     shares = document.get("shares")
     if not isinstance(shares, Mapping) or not all(_is_share(share) for share in shares.values()):

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from vssl.designers.base import Designer
 from vssl.designers.token_mask import TokenMask
+from vssl.known_keys import refuse_other_format
 from vssl.views.recipes import Recipe
+from vssl.whole_files import whole
 
 FORMAT, VERSION = "vssl-token-mask", "1"
 
@@ -30,7 +32,8 @@ def save_token_mask(designer: Designer, path: str | Path, note: str = "") -> Non
         raise ValueError(f"{type(designer).__name__} has no TokenMask that could be saved")
     about = {"format": FORMAT, "version": VERSION, "note": note, "settings": json.dumps(mask.settings)}
     weights = {name: weight.contiguous().cpu() for name, weight in mask.state_dict().items()}
-    save_file(weights, _named(Path(path)), metadata=about)
+    with whole(_named(Path(path))) as partial:
+        save_file(weights, partial, metadata=about)
 
 
 class SavedTokenMask(TokenMask):
@@ -66,10 +69,7 @@ def _read(path: Path) -> tuple[dict, dict[str, Float[Tensor, "..."]]]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
     except SafetensorError as error:
         raise ValueError(f"{path}: not readable as safetensors: {error}") from error
-    if about.get("format") != FORMAT:
-        raise ValueError(f"{path}: not a token mask (its 'format' is not {FORMAT!r}); save_token_mask writes them")
-    if about.get("version") != VERSION:
-        raise ValueError(f"{path}: version {about.get('version')}, this vssl reads version {VERSION}")
+    refuse_other_format(about, (FORMAT, VERSION), path, "a token mask", "save_token_mask")
     return json.loads(about["settings"]), weights
 
 

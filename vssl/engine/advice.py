@@ -223,10 +223,8 @@ def _bare(config: Config) -> Config:
     bare.designer = dict(type="vssl.designers.Identity")
     for key in ("designer_optimizer", "designer_learning_rates", "designer_checkpoint", "probes", "one_step_probe"):
         bare[key] = None
-    bare["anchor"], bare["compile"] = (
-        None,
-        False,
-    )  # nothing moves that could be pulled back; each head would be compiled
+    bare["anchor"] = None  # nothing moves that could be pulled back
+    bare["compile"] = False  # it would be done for each head
     return bare
 
 

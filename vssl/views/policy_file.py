@@ -7,10 +7,11 @@ from pathlib import Path
 
 import yaml
 
-from vssl.known_keys import refuse_unknown
+from vssl.known_keys import refuse_other_format, refuse_unknown
 from vssl.views.recipes import Recipe
 from vssl.views.space import op_named
 from vssl.views.view_plan import GatedOp, ViewPlan
+from vssl.whole_files import write_text
 
 FORMAT, VERSION = "vssl-policy", 1
 _WINDOW = ("area", "log_ratio", "x", "y")
@@ -61,7 +62,7 @@ def save_policy(recipe: Recipe, path: str | Path, note: str = "") -> None:
         "local": [_view(plan) for plan in recipe.local_plans],
     }
     text = json.dumps(document, indent=2) if _is_json(Path(path)) else yaml.safe_dump(document, sort_keys=False)
-    Path(path).write_text(text)
+    write_text(Path(path), text)
 
 
 def _view(plan: ViewPlan) -> dict:
@@ -89,13 +90,7 @@ def _read(path: Path) -> Mapping:
         document = json.loads(text) if is_json else yaml.safe_load(text)
     except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not readable as {'JSON' if is_json else 'YAML'}: {error}") from error
-    if not isinstance(document, Mapping) or document.get("format") != FORMAT:
-        raise ValueError(f"{path}: not a policy file (its 'format' is not {FORMAT!r}); save_policy writes them")
-    if document.get("version") != VERSION:
-        raise ValueError(
-            f"{path}: policy file of version {document.get('version')}, this vssl reads version {VERSION}; "
-            "load it with the vssl that wrote it, or save the policy again"
-        )
+    refuse_other_format(document, (FORMAT, VERSION), path, "a policy file", "save_policy")
     if not document.get("global"):
         raise ValueError(f"{path}: empty policy, 'global' has no view")
     return document
