@@ -39,7 +39,7 @@ def test_an_arm_can_be_set_against_another_than_the_baseline(folder, layout):
     assert vp["difference"]["segmentation/mIoU"]["mean"] == pytest.approx(1.0)  # to the baseline still
     text, page = format_table(results), render_page(results, folder)
     assert f"− {vp['label']}" in text and "(or to the arm named there)" in text
-    assert f"to {vp['label']}</small>" in page and "or to the arm that is named there" in page
+    assert f"difference to {vp['label']}</small>" in page and "or to the arm that is named there" in page
 
 
 def test_steps_seconds_and_phases_come_from_the_runs(folder, layout):

@@ -66,6 +66,7 @@ def render_page(results: dict, work_dir: Path) -> str:
         metrics_of_start=[metric for metric in headline if metric["key"] in start["aggregate"]],
         directions={True: "lower is better", False: "higher is better", None: "direction not known"},
         reading_help=_reading_help(results),
+        budgets=cost_lines(results),
         figures={name.replace("-", "_"): svg for name, svg in drawn.items()},
         headroom=headroom_table(results),
         per_class=per_class_tables(results, work_dir),
@@ -97,25 +98,21 @@ def _extent(arm: dict) -> str:
     return f"{seeds} · {mean_of(arm, 'steps', 0)} steps · {mean_seconds(arm)} s"
 
 
-def _reading_help(results: dict) -> list[str]:
+def _reading_help(results: dict) -> str:
     baseline, candidate = (results["arms"][results[role]] for role in ("baseline", "candidate"))
     arms = results["arms"].values()
     other = ", or to the arm that is named there" if any(set_against(results, arm) for arm in arms) else ""
     text = (
-        f"Mean ± standard deviation over seeds; below it the difference to {baseline['label']}"
-        f"{other}, taken seed by seed, "
-        "with the Student t-interval of its mean (95 %). Green and red: the interval excludes zero, and three seeds or "
-        "more are behind it. An effect smaller than half an interval's width cannot be seen with this many seeds."
+        f"Mean ± standard deviation over seeds; below it the difference to {baseline['label']}{other}, taken seed by "
+        "seed, with the Student t-interval of its mean (95 %). Green and red: the interval excludes zero, and three "
+        "seeds or more are behind it. An effect smaller than half an interval's width cannot be seen with this many "
+        "seeds."
     )
     mismatch = time_mismatch(results)
     if mismatch and "seconds" in (candidate.get("budget") or {}):
         largest, clock = 100 * max(mismatch.values()), CLOCKS[clock_of(candidate["budget"])]
         text += f" {candidate['label']} and {baseline['label']} differ by at most {largest:.1f} % in {clock}."
-    return [part for part in (text, " ".join(_sentences(cost_lines(results)))) if part]
-
-
-def _sentences(lines: list[str]) -> list[str]:
-    return [line if line.endswith(".") else f"{line}." for line in lines]
+    return text
 
 
 def _cost_table(results: dict) -> dict[str, list]:

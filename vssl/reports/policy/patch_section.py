@@ -27,7 +27,7 @@ def patch_maps(arrays: dict[str, np.ndarray]) -> dict | None:
 
 
 def _number(value: float) -> str:
-    return f"{value:+.1e}" if value < 0.01 else f"{value:.2f}"
+    return f"{value:+.1e}" if abs(value) < 0.01 else f"{value:.2f}"
 
 
 def _coloured(
