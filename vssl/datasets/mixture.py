@@ -1,11 +1,12 @@
 """A mixture of folders of unlabeled images, in the proportions that a config asks for."""
 
+import copy
 import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Int, UInt8, UInt32
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -60,19 +61,18 @@ class UnlabeledMixture(Dataset):
         self.root = ", ".join(str(source.root) for source in self.sources)
         lengths = [len(source) for source in self.sources]
         weights = np.array(lengths if shares is None else [shares[name] for name in self.names], dtype=np.float64)
+        self._length, self._taken = sum(lengths), [0] * len(lengths)
         self.shares = dict(zip(self.names, (weights / weights.sum()).tolist(), strict=True))
         """By name, how much of the stream each source is; they add up to 1."""
-        ends = np.rint(np.cumsum(weights) / weights.sum() * sum(lengths)).astype(int)
-        self._ends, self.per_epoch = ends, np.diff(ends, prepend=0)
+        self.per_epoch = self._per_epoch(weights)
         """How many images of an epoch are of each source."""
         if not self.per_epoch.all():
             name = self.names[int(self.per_epoch.argmin())]
             raise ValueError(f"shares: {name} has less than one of the {sum(lengths)} images of an epoch; give it more")
-        orders = [np.random.default_rng((0, n)).permutation(n).astype(np.uint32) for n in lengths]
-        self._orders = None if shares is None else orders
+        self._orders = None if shares is None else self._drawn_orders()
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return self._length
 
     def __getitem__(self, key: int | tuple[int, int]) -> UInt8[Tensor, "3 size size"]:
         source, image = self._find(key)
@@ -84,12 +84,48 @@ class UnlabeledMixture(Dataset):
         if not -len(self) <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         index %= len(self)
-        source = int(np.searchsorted(self._ends, index, side="right"))
-        place = index - int(self._ends[source] - self.per_epoch[source])
+        ends = np.cumsum(self.per_epoch)
+        source = int(np.searchsorted(ends, index, side="right"))
+        place = index - int(ends[source] - self.per_epoch[source])
         if self._orders is None:
             return source, place
         order, earlier = self._orders[source], position // len(self) * int(self.per_epoch[source])
-        return source, int(order[(earlier + place) % len(order)])
+        return source, int(order[(self._taken[source] + earlier + place) % len(order)])
+
+    def _per_epoch(self, weights: Float[np.ndarray, " sources"]) -> Int[np.ndarray, " sources"]:
+        return np.diff(np.rint(np.cumsum(weights) / weights.sum() * len(self)).astype(int), prepend=0)
+
+    def _drawn_orders(self) -> list[UInt32[np.ndarray, " images"]]:
+        lengths = [len(source) for source in self.sources]
+        return [np.random.default_rng((0, n)).permutation(n).astype(np.uint32) for n in lengths]
+
+    def dealt(self, shares: Mapping[str, float], taken: Mapping[str, int]) -> "UnlabeledMixture":
+        """The same sources in other shares, for a stream that begins anew.
+
+        Args:
+            shares: by name. A source whose share is less than one image of an epoch gets one.
+            taken: by name, how many images of each source were drawn before (`taken`); it goes on with the next.
+        """
+        other, wanted = copy.copy(self), np.array([shares[name] for name in self.names])
+        at_least = np.maximum(wanted / wanted.sum(), 1 / len(self))
+        other.per_epoch = self._per_epoch(at_least)
+        while not other.per_epoch.all():  # two ends were rounded to one
+            few, many = int(other.per_epoch.argmin()), int(other.per_epoch.argmax())
+            other.per_epoch[few] += 1
+            other.per_epoch[many] -= 1
+        other.shares = dict(zip(self.names, (other.per_epoch / len(self)).tolist(), strict=True))
+        other._orders = self._orders or self._drawn_orders()
+        other._taken = [taken[name] for name in self.names]
+        return other
+
+    def taken(self, position: int) -> dict[str, int]:
+        """By name, how many images of each source are gone when the stream of this mixture is at `position`.
+
+        Those that the epoch at hand has left are counted too: whoever goes on from there does not draw them.
+        """
+        epochs = -(-position // len(self))
+        each = zip(self.names, self._taken, self.per_epoch.tolist(), strict=True)
+        return {name: before + epochs * many for name, before, many in each}
 
     def comes_twice(self, batch_size: int) -> str | None:
         """The source of which every other batch, or more of them, holds an image twice; None without one."""

@@ -1,7 +1,9 @@
 """Endless, resumable batches: the unlabeled stream and the labeled pools."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -26,11 +28,30 @@ def images_of(dataset: Dataset, indices: Sequence[int], device: torch.device | s
     return SourcedImages.of(images, sources, dataset.shares)
 
 
+class _Deal(NamedTuple):
+    """In which shares a mixture has come since `begun`.
+
+    Args:
+        taken: by source, how many of its images came before.
+        begun: the stream's position then.
+        number: how many deals there were, this one included.
+    """
+
+    shares: Mapping[str, float]
+    taken: Mapping[str, int]
+    begun: int
+    number: int
+
+    def seed(self, of_stream: int) -> int:
+        return int(np.random.SeedSequence((of_stream, self.number)).generate_state(1)[0])
+
+
 class Stream:
     """Batches of a dataset for ever, in an order that depends on the seed alone.
 
     Where it stands is one number, `position`: how many images all ranks together have taken. Loading it into a new
-    `Stream` continues with exactly the batch that would have come next, whatever the workers had prefetched.
+    `Stream` continues with exactly the batch that would have come next, whatever the workers had prefetched. A mixture
+    can be dealt in other shares on the way (`deal`).
 
     Args:
         dataset: indexed by (index, position), see `PositionSampler`. One with `in_order` brings an order of its own
@@ -53,7 +74,8 @@ class Stream:
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self.rank, self.world_size, self.num_workers, self.device = rank, world_size, num_workers, torch.device(device)
         self.position = 0
-        self._batches: Iterator | None = None
+        self._batches: Iterator | None
+        self._follow(None)
 
     def next(self) -> tuple[Tensor, ...]:
         """The next batch, a tuple whose first entry is the images (batch, 3, H, W) in [0, 1].
@@ -66,25 +88,52 @@ class Stream:
         self.position += self.batch_size * self.world_size
         batch = batch if isinstance(batch, (list, tuple)) else (batch,)
         batch = tuple(on_device(entry, self.device) for entry in batch)
-        if isinstance(self.dataset, UnlabeledMixture):
+        if isinstance(self._drawn_from, UnlabeledMixture):
             images, sources = batch
-            return (SourcedImages.of(images, sources, self.dataset.shares),)
+            return (SourcedImages.of(images, sources, self._drawn_from.shares),)
         return batch
 
-    def state_dict(self) -> dict[str, int]:
-        return {"position": self.position}
+    def deal(self, shares: Mapping[str, float]) -> None:
+        """From the next batch on, the sources of a mixture come in these shares. `dataset` stays as it is.
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.position, self._batches = state["position"], None
+        Each source goes on with images that have not come. The loader begins anew, with what its workers cost.
+
+        Raises:
+            TypeError: the images come from one source.
+        """
+        if not isinstance(self._drawn_from, UnlabeledMixture):
+            raise TypeError("the images of this stream come from one source; shares are of an UnlabeledMixture")
+        begun, number = (0, 0) if self._deal is None else (self._deal.begun, self._deal.number)
+        taken = self._drawn_from.taken(self.position - begun)
+        self._follow(_Deal(dict(shares), taken, self.position, number + 1))
+
+    @property
+    def shares(self) -> Mapping[str, float] | None:
+        """By name, how much of the stream each source of a mixture is now."""
+        return self._drawn_from.shares if isinstance(self._drawn_from, UnlabeledMixture) else None
+
+    def _follow(self, deal: _Deal | None) -> None:
+        self._deal, self._batches = deal, None
+        mixture = self.dataset if isinstance(self.dataset, UnlabeledMixture) else None
+        self._drawn_from = mixture.dealt(deal.shares, deal.taken) if mixture and deal else self.dataset
+
+    def state_dict(self) -> dict[str, Any]:
+        deal = {} if self._deal is None else {"deal": self._deal._asdict()}
+        return {"position": self.position, **deal}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.position = state["position"]
+        self._follow(_Deal(**state["deal"]) if "deal" in state else None)
 
     def _loader(self) -> DataLoader:
-        place = dict(seed=self.seed, rank=self.rank, world_size=self.world_size, start=self.position)
+        place = dict(rank=self.rank, world_size=self.world_size)
         if hasattr(self.dataset, "in_order"):
-            dataset, sampler = self.dataset.in_order(**place)
+            dataset, sampler = self.dataset.in_order(seed=self.seed, start=self.position, **place)
         else:
-            mixed = isinstance(self.dataset, UnlabeledMixture)
-            dataset = Numbered(self.dataset) if mixed else self.dataset
-            sampler = PositionSampler(len(self.dataset), **place)
+            mixture = self._drawn_from
+            dataset = Numbered(mixture) if isinstance(mixture, UnlabeledMixture) else mixture
+            seed, begun = (self.seed, 0) if self._deal is None else (self._deal.seed(self.seed), self._deal.begun)
+            sampler = PositionSampler(len(self.dataset), seed=seed, start=self.position - begun, **place)
         return DataLoader(
             dataset,
             batch_size=self.batch_size,

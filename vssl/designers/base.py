@@ -83,6 +83,13 @@ class Designer(nn.Module):
         """One construction of each kind that this designer can make, to be tried before a run."""
         yield self(images, draws)
 
+    def stream_shares(self) -> Mapping[str, float] | None:
+        """By name, the shares in which the sources of an `UnlabeledMixture` should come from now on; None: as they do.
+
+        The loop asks after each meta step.
+        """
+        return None
+
     def describe(self, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Any]:
         """What the views of `images` are drawn from now, as plain values for ``policy.jsonl``; empty: nothing to tell.
 

@@ -1,5 +1,6 @@
 """`Choice`: one construction out of a list, by what each is worth."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -8,12 +9,13 @@ from torch import Tensor, nn
 
 from vssl.designers.base import Construction, Designer, Identity
 from vssl.designers.candidates import CandidateDesigner
+from vssl.designers.sources import check_sources, check_weighs_images, unless_equal, weights_of_sources
 from vssl.draws import Draws
 from vssl.known_keys import refuse_unknown
 from vssl.parts import build_part
 from vssl.views.recipes import Recipe
 
-KEYS = ("recipe", "designer", "loss_weights", "mask_ratio")
+KEYS = ("recipe", "designer", "loss_weights", "mask_ratio", "shares")
 
 
 class Choice(CandidateDesigner):
@@ -30,11 +32,14 @@ class Choice(CandidateDesigner):
     Args:
         recipe: of the options that name none.
         options: by name, what is made of a batch: ``recipe``, ``designer`` (with its settings; it stays as it is
-            built), ``loss_weights`` (by component of the objective's loss) and ``mask_ratio`` (share of the patches
-            that the objective hides), each of which may be left out.
+            built), ``loss_weights`` (by component of the objective's loss), ``mask_ratio`` (share of the patches
+            that the objective hides) and ``shares`` (by source of an `UnlabeledMixture`, divided by their sum), each of
+            which may be left out. ``shares`` are of all options or of none. While options are tried, images count as
+            much as these shares ask; the stream of the learner's steps then comes in those that were chosen.
 
     Raises:
-        ValueError: fewer than two options, or an unknown key in one.
+        ValueError: fewer than two options, an unknown key in one, or shares of some options only, of other sources than
+            the rest, or not above 0.
     """
 
     def __init__(self, recipe: Recipe, options: Mapping[str, Mapping]):
@@ -47,8 +52,16 @@ class Choice(CandidateDesigner):
         self.names = sorted(options)
         self.loss_weights = [options[name].get("loss_weights") for name in self.names]
         self.mask_ratios = [options[name].get("mask_ratio") for name in self.names]
+        self.shares = _shares({name: options[name].get("shares") for name in self.names})
         self.options = nn.ModuleList(_built(options[name], recipe, name) for name in self.names).requires_grad_(False)
         self.register_buffer("chosen", torch.tensor(-1))
+
+    def check(self, objective: nn.Module) -> None:
+        if self.shares:
+            check_weighs_images(self, objective)
+
+    def stream_shares(self) -> Mapping[str, float] | None:
+        return self.shares[int(self.chosen)] if self.shares and int(self.chosen) >= 0 else None
 
     def forward(self, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         chosen = int(self.chosen)
@@ -71,6 +84,10 @@ class Choice(CandidateDesigner):
     def candidate(self, number: int, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         made = self.options[number](images, draws)
         made.loss_weights, made.mask_ratio = self.loss_weights[number], self.mask_ratios[number]
+        if self.shares:
+            shares = self.shares[number]
+            check_sources(images, shares, f"Choice: shares of {self.names[number]}")
+            made.image_weights = unless_equal(weights_of_sources(images, images.new_tensor(list(shares.values()))))
         return made
 
     def names_of_candidates(self) -> list[str]:
@@ -86,6 +103,19 @@ class Choice(CandidateDesigner):
         if len(values) != len(self.names):
             raise ValueError(f"update got {len(values)} values for {len(self.names)} options")
         self.chosen.fill_(int(values.argmax()))
+
+
+def _shares(given: Mapping[str, Mapping[str, float] | None]) -> list[dict[str, float]]:
+    """Of each option, by source and in the order of their numbers; empty where no option has any."""
+    if not any(given.values()):
+        return []
+    sources = sorted(next(filter(None, given.values())))
+    for name, shares in given.items():
+        if not shares or sorted(shares) != sources or not all(0 < share < math.inf for share in shares.values()):
+            raise ValueError(
+                f"Choice: shares of {name!r} are {shares}; give every option a number above 0 for each of {sources}"
+            )
+    return [{source: of[source] / sum(of.values()) for source in sources} for of in given.values() if of]
 
 
 def _built(option: Mapping, recipe: Recipe, name: str) -> Designer:

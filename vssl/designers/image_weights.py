@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vssl.designers.base import Construction
 from vssl.designers.ingredient import Ingredient, times
+from vssl.designers.sources import check_weighs_images
 from vssl.distributed import rank_and_size, total
 from vssl.draws import Draws
 from vssl.views.recipes import Recipe
@@ -48,11 +49,7 @@ class ImageWeights(Ingredient):
 
     def check(self, objective: nn.Module) -> None:
         """Raises ValueError when the objective has one loss for the whole batch."""
-        if not objective.weighs_images:
-            raise ValueError(
-                f"ImageWeights weights each image's loss, {type(objective).__name__} has one for the whole batch; "
-                "give another designer or objective"
-            )
+        check_weighs_images(self, objective)
 
     def answers(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, " batch"]:
         """The logarithms of the images' weights, up to a constant of the batch."""

@@ -6,16 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vssl.designers.base import Construction
 from vssl.designers.ingredient import Ingredient, times
+from vssl.designers.sources import check_sources, check_weighs_images, unless_equal, weights_of_sources
 from vssl.draws import Draws
-from vssl.sourced_images import SourcedImages
 from vssl.views.recipes import Recipe
-
-ROUNDED = 0.01  # how far the config's shares may be from the stream's, relative to them
 
 
 class SourceWeights(Ingredient):
@@ -23,10 +21,11 @@ class SourceWeights(Ingredient):
 
     Source k is a share p_k of the stream. Its images get the weight exp(φ_k) / Σ_j p_j·exp(φ_j), so the mean weight of
     the stream is 1, and the source has the share q_k = p_k · weight of the loss. φ = 0 is the recipe, to the last bit.
-    In expectation an image of weight w is one that comes w times as often: `learned_shares` are for a stream of another
-    run. In a config::
+    In expectation an image of weight w is one that comes w times as often. With `resample` it does: the stream of the
+    learner's steps follows q, and weights make up for what it does not follow yet. So no time is spent on images that
+    count little. Meta steps see the stream as the config has it. In a config::
 
-        designer = dict(type=SourceWeights, sources=dict(streets=0.7, web=0.3))
+        designer = dict(type=SourceWeights, sources=dict(streets=0.7, web=0.3), resample=True)
 
     With ``value.horizon=0`` φ follows the credit of the images of each source relative to their batch, above 0 the
     rollouts.
@@ -35,12 +34,20 @@ class SourceWeights(Ingredient):
         sources: by name, the share of the stream that each source is, as the mixture has it; checked before the run.
         bound: |φ| stays within log(`bound`): no source gets more than `bound`² times another's weight. Above 1.
         entropy: weight of the Kullback-Leibler divergence of q from p, 0 or more.
+        resample: whether the stream follows; else weights alone do it, and `learned_shares` are for another run.
 
     Raises:
         ValueError: fewer than two sources, or a number outside its range.
     """
 
-    def __init__(self, recipe: Recipe, sources: Mapping[str, float], bound: float = 3.0, entropy: float = 0.0):
+    def __init__(
+        self,
+        recipe: Recipe,
+        sources: Mapping[str, float],
+        bound: float = 3.0,
+        entropy: float = 0.0,
+        resample: bool = False,
+    ):
         super().__init__(recipe)
         if not isinstance(sources, Mapping) or len(sources) < 2 or not all(share > 0 for share in sources.values()):
             raise ValueError(f"SourceWeights sources={sources}: two or more by name, each with a share above 0")
@@ -48,21 +55,17 @@ class SourceWeights(Ingredient):
             raise ValueError(f"SourceWeights: bound={bound} must be above 1 and entropy={entropy} 0 or more")
         names = sorted(sources)  # as the mixture numbers them
         self.shares = {name: sources[name] / sum(sources.values()) for name in names}
-        self.limit, self.entropy = math.log(bound), entropy
+        self.limit, self.entropy, self.resample = math.log(bound), entropy, resample
         self.shift = nn.Parameter(torch.zeros(len(names)))
 
     def check(self, objective: nn.Module) -> None:
         """Raises ValueError when the objective has one loss for the whole batch."""
-        if not objective.weighs_images:
-            raise ValueError(
-                f"SourceWeights weights each image's loss, {type(objective).__name__} has one for the whole batch; "
-                "give another designer or objective"
-            )
+        check_weighs_images(self, objective)
 
     def add(self, made: Construction, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
-        sources, (log_share, log_start) = self._sources(images), self._log_shares()
-        weights = (log_share - log_start).exp()[sources]
-        moved = bool(self.shift.any())
+        log_share, log_start = self._log_shares()
+        check_sources(images, self.shares, "SourceWeights sources", as_the_stream=not self.shift.any())
+        weights = weights_of_sources(images, log_share.exp())
         return replace(
             made,
             penalty=made.penalty + self.entropy * (log_share.exp() * (log_share - log_start)).sum(),
@@ -71,7 +74,7 @@ class SourceWeights(Ingredient):
                 f"source_share/{name}": share for name, share in zip(self.shares, log_share.detach().exp(), strict=True)
             },
             weights=times(made.weights, weights),
-            image_weights=weights.detach() if moved else None,
+            image_weights=unless_equal(weights.detach()),
         )
 
     def _log_shares(self) -> tuple[Float[Tensor, " sources"], Float[Tensor, " sources"]]:
@@ -79,22 +82,12 @@ class SourceWeights(Ingredient):
         log_start = self.shift.new_tensor(list(self.shares.values())).log()
         return (log_start + self.shift).log_softmax(0), log_start
 
-    def _sources(self, images: Tensor) -> Int[Tensor, " batch"]:
-        if not isinstance(images, SourcedImages):
-            raise ValueError(
-                "SourceWeights weighs the sources of a mixture, and these images come from one; give "
-                "unlabeled=dict(type=UnlabeledMixture, roots=…) or another designer"
-            )
-        given = images.shares
-        same = given.keys() == self.shares.keys()
-        if not same or any(abs(given[name] - share) > ROUNDED * given[name] for name, share in self.shares.items()):
-            rounded = {name: round(share, 4) for name, share in given.items()}
-            raise ValueError(f"SourceWeights sources={self.shares}, but the shares of the stream are {rounded}")
-        return images.sources
-
     def learned_shares(self) -> dict[str, float]:
         """q: by name, the share of the loss that each source has. `vssl.datasets.save_shares` writes them to a file."""
         return dict(zip(self.shares, self._log_shares()[0].detach().exp().tolist(), strict=True))
+
+    def stream_shares(self) -> dict[str, float] | None:
+        return self.learned_shares() if self.resample else None
 
     def describe(self, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Any]:
         return {"sources": self.learned_shares()}

@@ -95,6 +95,9 @@ class Together(Designer):
         for part in self._parts():
             part.check(objective)
 
+    def stream_shares(self) -> Mapping[str, float] | None:
+        return next((shares for part in self._parts() if (shares := part.stream_shares()) is not None), None)
+
     def describe(self, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Any]:
         return {key: told for part in self._parts() for key, told in part.describe(images).items()}
 

@@ -23,6 +23,9 @@ from vssl.engine.learner_step import LearnerStep, StepTaken
 from vssl.learner.compiled import as_written, compiled_code
 from vssl.learner.learner import Learner
 
+DEALT_ANEW = 0.05
+"""Share of the images of a mixture that would come from other sources: above it the stream is dealt anew."""
+
 
 class NonFiniteError(FloatingPointError):
     """Loss or gradient became NaN or infinite; the message says where to look."""
@@ -89,6 +92,7 @@ class PretrainLoop(BaseLoop):
         self.learner.train()
         if self.compiled:
             warm_up(self)
+        self.deal_stream()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         with stop_requests() as stop:
@@ -131,6 +135,18 @@ class PretrainLoop(BaseLoop):
         except FloatingPointError as error:
             self.stop_non_finite(str(error))
         self.record(**logged)
+        self.deal_stream()
+
+    def deal_stream(self) -> None:
+        """Let the sources of the stream come as the designer has them, where that is worth a new loader.
+
+        Until then, and for what is rounded, the designer's weights of images make up for the difference.
+        """
+        wanted, now = self.designer.stream_shares(), self.stream.shares
+        if wanted is None or now is None:
+            return
+        if sum(abs(share - now[name]) for name, share in wanted.items()) / 2 > DEALT_ANEW:
+            self.stream.deal(wanted)
 
     def step_learner(self, construction: Construction, progress: float) -> StepTaken:
         try:
