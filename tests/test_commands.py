@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
+from vssl import __version__
 from vssl.commands import benchmark, data, main, run_command
 from vssl.datasets import UnreadableImage
 from vssl.datasets.prepare.command import add_commands
@@ -136,6 +137,11 @@ def test_another_word_gives_the_same_value(argv):
     parser.add_argument("--work-dir", required=True)
     assert run_command(parser, seen.append, argv, {"--out": "--work-dir"}) == 0
     assert seen[0].work_dir == "runs/a"
+
+
+def test_the_package_is_the_command():
+    said = subprocess.run([sys.executable, "-m", "vssl", "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == __version__
 
 
 def test_an_unknown_command_is_refused_with_the_list(capsys):

@@ -84,3 +84,47 @@ def test_a_source_that_comes_twice_in_a_batch_is_told(folder):
     even = mixture(folder, a=0.5, b=0.5)  # b has four images
     assert even.comes_twice(8) == "b" and even.comes_twice(2) is None
     assert mixture(folder).comes_twice(8) is None  # in proportion: each image once an epoch
+
+
+def test_a_stream_that_is_dealt_anew_has_the_new_shares_and_images_that_did_not_come(folder):
+    stream = Stream(mixture(folder, a=3, b=1), 4, seed=0)
+    for _ in range(2):
+        stream.next()
+    assert stream.shares == {"a": 0.75, "b": 0.25}
+    stream.deal({"a": 0.25, "b": 0.75})
+    assert stream.shares == {"a": 0.25, "b": 0.75} and stream.dataset.shares == {"a": 0.75, "b": 0.25}
+    images = [image for _ in range(4) for image in stream.next()[0]]
+    sources = [int(image[0, 0, 0] * 255) // 10 >= 12 for image in images]
+    assert sum(sources) == 12
+    assert images[0].shape == (3, 8, 8) and stream.position == 24
+    of_a = {int(image[0, 0, 0] * 255) // 10 for image, of_b in zip(images, sources, strict=True) if not of_b}
+    assert len(of_a) == 4
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_stream_that_was_dealt_goes_on_exactly_on_all_ranks(folder, num_workers):
+    def numbers(stream, count):
+        batches = [stream.next()[0] for _ in range(count)]
+        assert all(batch.shares == stream.shares for batch in batches)
+        return torch.stack([batch[:, 0, 0, 0] for batch in batches])
+
+    whole = Stream(mixture(folder, a=3, b=1), 4, seed=0)
+    ranks = [Stream(mixture(folder, a=3, b=1), 2, seed=0, rank=r, world_size=2) for r in range(2)]
+    for shares in ({"a": 0.5, "b": 0.5}, {"a": 0.001, "b": 0.999}):
+        for stream in (whole, *ranks):
+            numbers(stream, 3)
+            stream.deal(shares)
+    later = Stream(mixture(folder, a=3, b=1), 4, seed=0, num_workers=num_workers)
+    numbers(whole, 5)
+    later.load_state_dict(whole.state_dict())
+    expected = numbers(whole, 7)
+    assert torch.equal(numbers(later, 7), expected)
+    for rank in ranks:
+        numbers(rank, 5)
+    assert torch.equal(torch.stack([numbers(rank, 7) for rank in ranks], dim=2).flatten(1), expected)
+    assert whole.shares == {"a": 1 / 16, "b": 15 / 16}  # no source is left out
+
+
+def test_images_of_one_source_are_not_dealt(folder):
+    with pytest.raises(TypeError, match="UnlabeledMixture"):
+        Stream(UnlabeledImages(folder, 8), 4, seed=0).deal({"a": 1.0})

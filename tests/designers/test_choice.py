@@ -3,6 +3,7 @@ import torch
 
 from vssl.designers import Choice, GlobalPolicy, UNetMask
 from vssl.draws import Draws
+from vssl.sourced_images import SourcedImages
 from vssl.views.recipes import MultiCrop
 
 PLAIN = dict(type=MultiCrop, global_size=16, jitter=None, grayscale=0.0, blur=None)
@@ -55,6 +56,21 @@ def test_options_may_be_designers_which_stay_as_they_are():
     assert torch.equal(views(made["policy"]), views(made["bare"])) and made["mask"].mask is not None
 
 
+def test_shares_of_sources_are_weights_until_the_stream_follows():
+    designer = choice(own=dict(shares=dict(web=1.0, own=3.0)), web=dict(shares=dict(own=1.0, web=3.0)))
+    sourced = SourcedImages.of(images(), torch.tensor([0, 1, 1, 0]), dict(own=0.5, web=0.5))
+    assert designer.stream_shares() is None and designer(sourced, Draws(0, "v")).image_weights is None
+    assert designer.candidate(0, sourced, Draws(0, "v")).image_weights.tolist() == [1.5, 0.5, 0.5, 1.5]
+    designer.update(torch.tensor([0.0, 1.0]))
+    assert designer.stream_shares() == dict(own=0.25, web=0.75)
+    follows = SourcedImages.of(images(), torch.tensor([0, 1, 1, 0]), designer.stream_shares())
+    assert designer(follows, Draws(0, "v")).image_weights is None
+    with pytest.raises(ValueError, match="SimCLRLike has one for the whole batch"):
+        designer.check(type("SimCLRLike", (torch.nn.Module,), {"weighs_images": False})())
+    with pytest.raises(ValueError, match="Choice: shares of own: these images come from one source"):
+        designer.candidate(0, images(), Draws(0, "v"))
+
+
 def test_misuse_says_what_is_expected():
     with pytest.raises(ValueError, match=r"1 option\(s\), \['one'\]"):
         choice(one={})
@@ -62,5 +78,7 @@ def test_misuse_says_what_is_expected():
         choice(a=dict(weights={}), b={})
     with pytest.raises(ValueError, match="needs type=a Recipe"):
         choice(a=dict(recipe=dict(type=UNetMask)), b={})
+    with pytest.raises(ValueError, match=r"shares of 'b' are None; give every option .* each of \['x', 'y'\]"):
+        choice(a=dict(shares=dict(x=1.0, y=1.0)), b={})
     with pytest.raises(ValueError, match="3 values for 2 options"):
         choice().update(torch.zeros(3))

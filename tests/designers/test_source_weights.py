@@ -57,6 +57,16 @@ def test_images_weigh_what_their_source_does_and_the_stream_weighs_1(designer):
     assert designer.describe(IMAGES) == {"sources": designer.learned_shares()}
 
 
+def test_weights_make_up_for_what_the_stream_does_not_follow(designer):
+    assert moved(designer, 1.0, 0.0).stream_shares() is None  # weights alone
+    designer.resample = True
+    shares = designer.stream_shares()
+    follows = made(designer, SourcedImages.of(IMAGES, IMAGES.sources, shares))
+    assert follows.image_weights is None and torch.allclose(follows.weights, torch.ones(6))
+    half = made(designer, SourcedImages.of(IMAGES, IMAGES.sources, {"streets": 0.5, "web": 0.5}))
+    assert half.image_weights[[0, 2]].tolist() == pytest.approx([2 * shares["streets"], 2 * shares["web"]], rel=1e-5)
+
+
 def test_the_penalty_is_the_divergence_from_the_recipe_s_shares(designer):
     moved(designer, 1.0, -1.0)
     expected = sum(q * math.log(q / SHARES[name]) for name, q in designer.learned_shares().items())

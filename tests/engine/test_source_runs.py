@@ -55,6 +55,43 @@ def test_a_run_learns_shares_tells_them_and_goes_on_exactly(config, tmp_path, cu
     assert all(torch.equal(learned[name], resumed[name]) for name in learned)
 
 
+def chosen(config):
+    """The mixture's shares as options, of which two steps with each tell the better one."""
+    options = dict(first=dict(shares=dict(first=9.0, second=1.0)), second=dict(shares=dict(first=1.0, second=9.0)))
+    config.designer, config.designer_optimizer = dict(type="vssl.designers.Choice", options=options), None
+    config["value"].update(horizon=2, halvings=0)
+    config.feedback.evaluator = "ridge"
+    return config
+
+
+def weighted(config):
+    config.designer.resample, config.designer_optimizer.lr = True, 0.3
+    return config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changed", [weighted, chosen])
+def test_the_stream_follows_what_is_learned_and_goes_on_exactly(config, tmp_path, cut_short, changed):
+    config = changed(config)
+    runner = build_runner(config, tmp_path / "run", seed=0)
+    runner.train()
+    wanted, shares = runner.train_loop.designer.stream_shares(), runner.train_loop.stream.shares
+    assert wanted["first"] != 0.5 and shares["first"] == pytest.approx(wanted["first"], abs=0.05)
+    assert runner.train_loop.meta_stream.shares == HALVES
+    first = build_runner(config, tmp_path / "cut", seed=0)
+    cut_short(first, 5)
+    second = build_runner(config, tmp_path / "cut", seed=0, resume=True)
+    second.train()
+    learned, resumed = runner.learner.state_dict(), second.learner.state_dict()
+    assert all(torch.equal(learned[name], resumed[name]) for name in learned)
+    fixed = copy.deepcopy(config)
+    fixed.feedback = fixed["value"] = fixed.designer_optimizer = None
+    fixed.designer_checkpoint = str(runner.checkpoint_path)
+    replayed = build_runner(fixed, tmp_path / "fixed", seed=0)
+    replayed.train()
+    assert replayed.train_loop.stream.shares == shares
+
+
 @pytest.mark.slow
 def test_a_step_that_weighs_nothing_is_the_recipe_s(config, tmp_path):
     """Until φ moves; the first meta step is due at step 2 here."""

@@ -112,6 +112,10 @@ class Stream:
         """By name, how much of the stream each source of a mixture is now."""
         return self._drawn_from.shares if isinstance(self._drawn_from, UnlabeledMixture) else None
 
+    def comes_twice(self, images: int) -> str | None:
+        """The source of a mixture of which a batch of so many often holds an image twice; None without one."""
+        return self._drawn_from.comes_twice(images) if isinstance(self._drawn_from, UnlabeledMixture) else None
+
     def _follow(self, deal: _Deal | None) -> None:
         self._deal, self._batches = deal, None
         mixture = self.dataset if isinstance(self.dataset, UnlabeledMixture) else None

@@ -147,6 +147,13 @@ class PretrainLoop(BaseLoop):
             return
         if sum(abs(share - now[name]) for name, share in wanted.items()) / 2 > DEALT_ANEW:
             self.stream.deal(wanted)
+            objective, together = self.learner.objective, self.stream.batch_size * self.stream.world_size
+            if objective.needs_other_images and (often := self.stream.comes_twice(together)):
+                self.runner.warn(
+                    f"the stream now has so much of {often}, which is small, that a batch holds its images twice, and "
+                    f"{type(objective).__name__} compares an image with itself",
+                    self.step,
+                )
 
     def step_learner(self, construction: Construction, progress: float) -> StepTaken:
         try:
