@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vssl.designers.base import Construction, Designer, Identity
 from vssl.designers.candidates import CandidateDesigner
-from vssl.designers.sources import check_sources, check_weighs_images, unless_equal, weights_of_sources
+from vssl.designers.source_shares import check_sources, check_weighs_images, unless_equal, weights_of_sources
 from vssl.draws import Draws
 from vssl.known_keys import refuse_unknown
 from vssl.parts import build_part

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vssl.designers.base import Construction
 from vssl.designers.ingredient import Ingredient, times
-from vssl.designers.sources import check_sources, check_weighs_images, unless_equal, weights_of_sources
+from vssl.designers.source_shares import check_sources, check_weighs_images, unless_equal, weights_of_sources
 from vssl.draws import Draws
 from vssl.views.recipes import Recipe
 
