@@ -20,32 +20,45 @@ def check_weighs_images(designer: object, objective: nn.Module) -> None:
         )
 
 
-def check_sources(images: Tensor, names: Mapping[str, float], who: str, as_the_stream: bool = False) -> None:
-    """Raises ValueError when images come from other sources than a designer has, or from one.
-
-    Args:
-        as_the_stream: the shares must be those of the stream, too.
-    """
+def sourced(images: Tensor, names: Mapping[str, float], who: str) -> SourcedImages:
+    """The images; raises ValueError when they come from other sources than a designer has, or from one."""
     if not isinstance(images, SourcedImages):
         raise ValueError(
             f"{who}: these images come from one source; give unlabeled=dict(type=UnlabeledMixture, roots=…) or another "
             "designer"
         )
-    given = images.shares
-    same = given.keys() == names.keys()
-    if as_the_stream and same:
-        same = all(abs(given[name] - share) <= ROUNDED * given[name] for name, share in names.items())
-    if not same:
-        rounded = {name: round(share, 4) for name, share in given.items()}
-        raise ValueError(f"{who}={dict(names)}, but the shares of the stream are {rounded}")
+    if images.shares.keys() != names.keys():
+        raise ValueError(f"{who}={dict(names)}, but the shares of the stream are {_rounded(images.shares)}")
+    return images
 
 
-def weights_of_sources(images: SourcedImages, shares: Float[Tensor, " sources"]) -> Float[Tensor, " batch"]:
-    """What an image counts so that its source has this share of the loss; by number, the sum of `shares` is 1."""
-    of_stream = shares.new_tensor(list(images.shares.values()))
-    return (shares / of_stream)[images.sources]
+def check_shares(images: SourcedImages, shares: Mapping[str, float], who: str) -> None:
+    """Raises ValueError when the stream has other shares."""
+    if not are_those_of(images, shares):
+        raise ValueError(f"{who}={dict(shares)}, but the shares of the stream are {_rounded(images.shares)}")
+
+
+def are_those_of(images: SourcedImages, shares: Mapping[str, float]) -> bool:
+    """Whether these are the stream's shares, as somebody rounds them."""
+    return all(abs(images.shares[name] - share) <= ROUNDED * images.shares[name] for name, share in shares.items())
+
+
+def weights_of_sources(
+    images: SourcedImages, shares: Float[Tensor, " sources"], now: Mapping[str, float]
+) -> Float[Tensor, " batch"]:
+    """What an image counts so that its source has this share of the loss.
+
+    Args:
+        shares: by the source's number; they add up to 1.
+        now: by name, what each source is of the stream.
+    """
+    return (shares / shares.new_tensor(list(now.values())))[images.sources]
 
 
 def unless_equal(weights: Float[Tensor, " batch"]) -> Float[Tensor, " batch"] | None:
     """Weights for a learner step; None where all are 1, so that the step is the recipe's to the last bit."""
     return None if torch.allclose(weights, torch.ones_like(weights), atol=1e-6) else weights
+
+
+def _rounded(shares: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(share, 4) for name, share in shares.items()}
