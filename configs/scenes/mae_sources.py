@@ -40,10 +40,11 @@ designer = dict(
     ),
 )
 designer_optimizer = None
+optimizer.update(lr=3e-3)  # of three, the best without a designer (selection_sources.py)
 budget = dict(steps=940)
 value.update(
-    horizon=40,  # a value of one step does not tell the sources apart (docs/benchmark.md)
-    halvings=1,
+    horizon=40,  # after 20 steps the folders cannot be told apart (docs/benchmark.md)
+    halvings=0,
     rollouts=1,
     burn_in=47,  # when the rate has risen
     period=940,  # once

@@ -1,7 +1,8 @@
 """MAE goes on with a stream of three folders, of which one is good for the tasks: who finds it, at what cost?
 
-All arms go on with the start's decoder and moments. The start was trained on the good folder alone. Settings were
-chosen on the validation scenes (selection_sources.py); everything here is rendered with other random numbers.
+All arms go on with the start's decoder and moments. The start was trained on the good folder alone. The rate
+was chosen on the validation scenes (selection_sources.py), and so was H; everything here is rendered with other random
+numbers.
 
 Command:  python tools/prepare_data.py scenes --seed 2 --out data/benchmark
           python tools/prepare_data.py scenes --family colours --seed 2 --out data/colours_test

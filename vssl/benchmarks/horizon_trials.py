@@ -18,7 +18,7 @@ from vssl.designers.base import Designer
 from vssl.draws import Draws
 from vssl.engine import load_config
 from vssl.engine.config import check_training_config
-from vssl.engine.rollout import Construct, Course, Trial, Valuation, progress_ahead
+from vssl.engine.rollout import Ahead, Construct, Course, Trial, Valuation, progress_ahead
 from vssl.engine.training import build_runner
 from vssl.feedback import Pool
 from vssl.probes.decoded_images import ProbeData
@@ -116,7 +116,7 @@ class Standpoint:
             return Draws(loop.seed, purpose, start + number, device=loop.device)
 
         progress = progress_ahead(loop.budget, start, left)
-        course = Course(loop.learner_step, _Ahead(loop.stream), draws, start, progress)
+        course = Course(loop.learner_step, Ahead(loop.stream.ahead(), left), draws, start, progress)
         trial = Trial(course, self.constructions[name]).advance(left)
         if self._probes is None:
             return {task: float(drop) for task, drop in self._apart.drops(trial).items()}
@@ -179,17 +179,6 @@ def _third_parts(pools: dict[str, Pool]) -> dict[str, list[tuple[Tensor, ...]]]:
         name: [Stream(pool.heldout, len(pool.heldout), seed=0, device=pool.meta.device).next()]
         for name, pool in pools.items()
     }
-
-
-class _Ahead:
-    """The batches that a stream will give, from where it stands; it stays there. They are asked for in their order."""
-
-    def __init__(self, stream: Stream):
-        self._stream = copy.copy(stream)
-        self._stream.load_state_dict(stream.state_dict())
-
-    def __getitem__(self, number: int) -> Tensor:
-        return self._stream.next()[0]
 
 
 def _headline(result: dict) -> float:

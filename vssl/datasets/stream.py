@@ -1,5 +1,6 @@
 """Endless, resumable batches: the unlabeled stream and the labeled pools."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -106,6 +107,25 @@ class Stream:
         begun, number = (0, 0) if self._deal is None else (self._deal.begun, self._deal.number)
         taken = self._drawn_from.taken(self.position - begun)
         self._follow(_Deal(dict(shares), taken, self.position, number + 1))
+
+    def ahead(self, batches: int = 0, shares: Mapping[str, float] | None = None) -> "Stream":
+        """Another stream from where this one will be after so many batches; this one stays where it is.
+
+        Args:
+            shares: of the sources of a mixture, other than this one's.
+        """
+        other = copy.copy(self)
+        other.load_state_dict(self.state_dict())
+        other.position += batches * self.batch_size * self.world_size
+        if shares is not None:
+            other.deal(shares)
+        return other
+
+    def skip(self, batches: int) -> None:
+        """Go on after so many batches, without reading them."""
+        if batches:
+            self.position += batches * self.batch_size * self.world_size
+            self._batches = None
 
     @property
     def shares(self) -> Mapping[str, float] | None:

@@ -1,5 +1,7 @@
 """Designers that are given values of whole constructions and choose among them; nothing is differentiated."""
 
+from collections.abc import Mapping
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -34,6 +36,13 @@ class CandidateDesigner(Designer):
     def candidate(self, number: int, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         """What candidate `number` makes of a batch. The same `draws` give all candidates the same random numbers."""
         raise TypeError(f"{type(self).__name__} does not say what its candidates make")
+
+    def shares_of(self, number: int) -> Mapping[str, float] | None:
+        """The shares in which the sources of an `UnlabeledMixture` come in rollouts of a candidate; None: as they do.
+
+        All candidates have some, or none has.
+        """
+        return None
 
     def update(self, values: Float[Tensor, " candidates"]) -> None:
         """Learn from what the candidates of the last `begin_search` are worth."""

@@ -34,8 +34,9 @@ class Choice(CandidateDesigner):
         options: by name, what is made of a batch: ``recipe``, ``designer`` (with its settings; it stays as it is
             built), ``loss_weights`` (by component of the objective's loss), ``mask_ratio`` (share of the patches
             that the objective hides) and ``shares`` (by source of an `UnlabeledMixture`, divided by their sum), each of
-            which may be left out. ``shares`` are of all options or of none. While options are tried, images count as
-            much as these shares ask; the stream of the learner's steps then comes in those that were chosen.
+            which may be left out. ``shares`` are of all options or of none. In rollouts of an option the stream comes
+            in its shares, and afterwards in those that were chosen. Where one step is valued, images count as much as
+            the shares ask.
 
     Raises:
         ValueError: fewer than two options, an unknown key in one, or shares of some options only, of other sources than
@@ -59,6 +60,9 @@ class Choice(CandidateDesigner):
     def check(self, objective: nn.Module) -> None:
         if self.shares:
             check_weighs_images(self, objective)
+
+    def shares_of(self, number: int) -> Mapping[str, float] | None:
+        return self.shares[number] if self.shares else None
 
     def stream_shares(self) -> Mapping[str, float] | None:
         return self.shares[int(self.chosen)] if self.shares and int(self.chosen) >= 0 else None

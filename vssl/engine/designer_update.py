@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vssl.datasets.stream import Stream
 from vssl.designers.base import Construction, Designer
 from vssl.designers.regularisers import recognisability
 from vssl.distributed import average, rank_and_size, total
@@ -113,9 +114,9 @@ class DesignerUpdate(MetaSchedule):
         self.preconditioner = AdamPreconditioner(learner_optimizer, learner.student.aligned_parameters())
 
     def __call__(
-        self, step: int, next_images: Callable[[], Tensor], draws: Callable[[str], Draws], clock: PhaseClock, autocast
+        self, step: int, stream: Stream, draws: Callable[[str], Draws], clock: PhaseClock, autocast
     ) -> dict[str, Tensor]:
-        """One meta step; returns what is logged of it. `next_images` gives the separate unlabeled meta batch."""
+        """One meta step; returns what is logged of it. `stream` gives the separate unlabeled meta batch."""
         logged_feedback = {}
         if self._downstream is None or self.renews_g_down(step):
             with clock("feedback"):
@@ -124,7 +125,7 @@ class DesignerUpdate(MetaSchedule):
         if isinstance(self.rule, Bound):
             self.rule.learning_rate = self._rate_of_s()
         with clock("data"):
-            images = next_images()
+            (images,) = stream.next()
         with clock("designer"):
             if self.optimizer is None:
                 g_pre, logged = self._search(images, g_down, draws, autocast)

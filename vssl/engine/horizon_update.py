@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
+from vssl.datasets.stream import Stream
 from vssl.designers import CandidateDesigner
 from vssl.designers.base import Designer
 from vssl.distributed import average
@@ -22,7 +23,7 @@ from vssl.engine.clock import PhaseClock
 from vssl.engine.learner_step import LearnerStep
 from vssl.engine.meta_schedule import MetaSchedule
 from vssl.engine.persistent_pairs import PersistentPairs
-from vssl.engine.rollout import Course, Rollouts, Valuation, progress_ahead
+from vssl.engine.rollout import Ahead, Course, Rollouts, Valuation, progress_ahead
 from vssl.feedback import Feedback
 from vssl.value.horizon import antithetic_gradient, halve, standing
 from vssl.value.products import norm
@@ -115,44 +116,65 @@ class HorizonUpdate(MetaSchedule):
         return taken * self.rollouts
 
     def __call__(
-        self, step: int, next_images: Callable[[], Tensor], draws: Callable[[str], Draws], clock: PhaseClock, autocast
+        self, step: int, stream: Stream, draws: Callable[[str], Draws], clock: PhaseClock, autocast
     ) -> dict[str, Tensor]:
-        """One meta step; returns what is logged of it. `next_images` gives the unlabeled batches of the rollouts."""
+        """One meta step; returns what is logged of it. `stream` gives the unlabeled batches of the rollouts."""
         with clock("feedback"):
             student = self.learner_step.learner.student
             self.feedback.fit_heads(student, autocast)
             valuation = Valuation(self.feedback, student, self.weights, autocast, self.feedback.next_heldout())
-        with clock("data"):
-            batches = [[next_images() for _ in range(self.horizons[-1])] for _ in range(self.rollouts)]
-        progress = progress_ahead(self.budget, step, self.horizons[-1])
-        courses = [
-            Course(
-                self.learner_step,
-                images,
-                _draws_of(course, draws),
-                step,
-                progress,
-            )
-            for course, images in enumerate(batches)
-        ]
-        rollouts = Rollouts(courses, valuation)
-        with clock("rollout"):
-            if self.designer.learns_from_values:
-                logged = self._search(self.designer, rollouts, step)
-            else:
-                logged = self._evolve(rollouts, step, draws)
+        rollouts_in = partial(self._rollouts, stream, step, draws, valuation)
+        if self.designer.learns_from_values and self.designer.shares_of(0) is not None:
+            with clock("rollout"):
+                logged = self._search(self.designer, lambda c: rollouts_in(self.designer.shares_of(c)), step)
+            stream.skip(self.rollouts * self.horizons[-1])
+        else:
+            with clock("data"):
+                rollouts = rollouts_in()
+            with clock("rollout"):
+                if self.designer.learns_from_values:
+                    logged = self._search(self.designer, lambda c: rollouts, step)
+                else:
+                    logged = self._evolve(rollouts, step, draws)
         return {f"feedback_loss/{task}": loss for task, loss in valuation.before.items()} | logged
 
-    def _search(self, designer: CandidateDesigner, rollouts: Rollouts, step: int) -> dict[str, Tensor]:
+    def _rollouts(
+        self,
+        stream: Stream,
+        step: int,
+        draws: Callable[[str], Draws],
+        valuation: Valuation,
+        shares: Mapping[str, float] | None = None,
+    ) -> Rollouts:
+        """From where the run stands, on the next images of `stream`.
+
+        With `shares` images of the same sources come in those. They are read on the way, once, and the stream stays.
+        """
+        length = self.horizons[-1]
+        batches: list[Sequence[Tensor] | Ahead]
+        if shares is None:
+            batches = [[stream.next()[0] for _ in range(length)] for _ in range(self.rollouts)]
+        else:
+            batches = [Ahead(stream.ahead(number * length, shares), length) for number in range(self.rollouts)]
+        progress = progress_ahead(self.budget, step, length)
+        courses = [
+            Course(self.learner_step, images, _draws_of(number, draws), step, progress)
+            for number, images in enumerate(batches)
+        ]
+        return Rollouts(courses, valuation)
+
+    def _search(
+        self, designer: CandidateDesigner, rollouts_of: Callable[[int], Rollouts], step: int
+    ) -> dict[str, Tensor]:
         """Successive halving over the designer's candidates."""
-        count = designer.begin_search(self.candidates)
+        rollouts = [rollouts_of(c) for c in range(designer.begin_search(self.candidates))]
 
         def values_of(candidates: Sequence[int], horizon: int) -> Tensor:
             goes_on = horizon < self.horizons[-1]
-            values = [rollouts.value(partial(designer.candidate, c), horizon, c, goes_on) for c in candidates]
+            values = [rollouts[c].value(partial(designer.candidate, c), horizon, c, goes_on) for c in candidates]
             return self.feedback.controlled_values(torch.stack(values), step, f"after {horizon}")
 
-        reached, values = halve(count, self.horizons, values_of)
+        reached, values = halve(len(rollouts), self.horizons, values_of)
         designer.update(standing(reached, values))
         furthest = values[torch.tensor(reached) == max(reached)]
         logged = {"value": values.mean(), "value/best": furthest.max()}

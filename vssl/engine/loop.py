@@ -130,7 +130,7 @@ class PretrainLoop(BaseLoop):
     def update_designer(self) -> None:
         try:
             logged = self.designer_update(  # type: ignore[misc]  # whoever calls this has one
-                self.step, lambda: self.meta_stream.next()[0], self.draws, self.clock, self.autocast
+                self.step, self.meta_stream, self.draws, self.clock, self.autocast
             )
         except FloatingPointError as error:
             self.stop_non_finite(str(error))

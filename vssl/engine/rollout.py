@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vssl.datasets.stream import Stream
 from vssl.designers.base import Construction
 from vssl.draws import Draws
 from vssl.engine.budget import Budget
@@ -25,6 +26,18 @@ from vssl.value.horizon import weighted_mean
 
 Images = Float[Tensor, "batch 3 height width"]
 Construct = Callable[[Images, Draws], Construction]
+
+
+class Ahead:
+    """The next `count` batches of a stream, read when they are asked for, once and in their order."""
+
+    def __init__(self, stream: Stream, count: int):
+        self._stream, self._count = stream, count
+
+    def __getitem__(self, number: int) -> Images:
+        if not 0 <= number < self._count:
+            raise IndexError(f"batch {number} of {self._count}")
+        return self._stream.next()[0]
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,7 @@ class Course:
     """
 
     learner_step: LearnerStep
-    batches: Sequence[Images]
+    batches: Sequence[Images] | Ahead
     draws: Callable[[str, int], Draws]
     step: int
     progress: Sequence[float]
