@@ -1,4 +1,4 @@
-"""`LossWeights` in a run: what it learned is the fixed recipe of another run."""
+"""`LossWeights` in a run: what it learned is the fixed recipe of another run, and its credit is told over time."""
 
 import json
 
@@ -7,6 +7,11 @@ import pytest
 from vssl.designers import save_loss_weights
 from vssl.engine.config import build
 from vssl.engine.training import build_runner, load_designer
+from vssl.reports.policy.policy_page import write_policy_page
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.fixture
@@ -23,6 +28,26 @@ def config(designed_config):
 
 
 @pytest.mark.slow
+def test_credit_is_told_from_snapshot_to_snapshot_and_a_resumed_run_tells_the_same(config, tmp_path, cut_short):
+    config.snapshots = 2
+    build_runner(config, tmp_path / "run", seed=0).train()
+    log, policy = (lines(tmp_path / "run" / name) for name in ("metrics.jsonl", "policy.jsonl"))
+    gradients = [row["gradient"] for row in policy[1:]]
+    assert [gradient["meta_steps"] for gradient in gradients] == [2, 1] and "credit" not in policy[0]["gradient"]
+    for name in ("pixels", "hog"):  # a meta step in each logged interval
+        earned = [row[f"credit/{name}"] for row in log]
+        told = [gradient["credit"]["components"][name] for gradient in gradients]
+        assert [of["mean"] for of in told] == pytest.approx([(earned[0] + earned[1]) / 2, earned[2]], rel=1e-5)
+        assert told[0]["se"] == pytest.approx(abs(earned[0] - earned[1]) / 2, rel=1e-4) and told[1]["se"] is None
+    page = write_policy_page(tmp_path / "run").read_text(encoding="utf-8")
+    assert "from one snapshot to the next" in page and "weight of hog" in page and "a network" not in page
+
+    cut_short(build_runner(config, tmp_path / "cut", seed=0), 3)  # the last checkpoint is of step 2
+    build_runner(config, tmp_path / "cut", seed=0, resume=True).train()
+    assert [row["gradient"] for row in lines(tmp_path / "cut" / "policy.jsonl")][1:] == gradients
+
+
+@pytest.mark.slow
 def test_saved_weights_are_the_recipe_of_another_run_from_its_first_step(config, tmp_path):
     build_runner(config, tmp_path / "run", seed=0).train()
     learned = load_designer(tmp_path / "run")
@@ -34,7 +59,7 @@ def test_saved_weights_are_the_recipe_of_another_run_from_its_first_step(config,
     runner.train()
     shares = {name: weight / 2 for name, weight in learned.learned().items()}  # as MAE counts them
     assert runner.learner.objective.component_weights() == pytest.approx(shares)
-    log = [json.loads(line) for line in (tmp_path / "fixed/metrics.jsonl").read_text().splitlines()]
+    log = lines(tmp_path / "fixed/metrics.jsonl")
     expected = pytest.approx({f"weight/{name}": weight for name, weight in learned.learned().items()})
     assert len(log) == 3 and all({key: row[key] for key in row if key.startswith("weight/")} == expected for row in log)
 

@@ -72,6 +72,9 @@ class LossWeights(Ingredient):
     def _weights(self, log_share: Float[Tensor, " components"]) -> dict[str, Float[Tensor, ""]]:
         return dict(zip(self.start, log_share.exp() * sum(self.start.values()), strict=True))
 
+    def learned_numbers(self) -> tuple[list[dict[str, str]], list[nn.Parameter]]:
+        return [{"group": "loss", "name": name, "end": "weight"} for name in self.start], [self.shift]
+
     def check(self, objective: nn.Module) -> None:
         """Raises ValueError unless the start's weights are what the objective's components count without a designer."""
         weights, started = objective.component_weights(), {}
