@@ -172,11 +172,12 @@ class TimmBackbone(nn.Module):
         self, images: Float[Tensor, "batch 3 height width"], numbers: Iterable[int]
     ) -> list[Float[Tensor, "batch tokens dim"]]:
         """The tokens after each of these blocks, counted from 1; those after the last one with the final norm."""
-        after: list[Tensor] = []
-        run = partial(self.run, after=after)
-        tokens, last = self.embed(images), self.vit.blocks[self.depth - self.aligned_blocks :]
+        wanted = [self.vit.blocks[number - 1] for number in numbers]
+        after = dict.fromkeys(wanted, images)  # a tensor to replace
+        run, last = partial(self.run, after=after), self.vit.blocks[self.depth - self.aligned_blocks :]
+        tokens = self.embed(images)
         run(run(tokens, self.trunk_blocks) if self.sharded_trunk is None else self.sharded_trunk(tokens, run), last)
-        return [self.vit.norm(after[-1]) if number == self.depth else after[number - 1] for number in numbers]
+        return [self.vit.norm(after[block]) if block is last[-1] else after[block] for block in wanted]
 
     def export(self, path: str | Path, card: dict | None = None) -> None:
         """See `vssl.learner.export_backbone`."""
@@ -211,11 +212,11 @@ class TimmBackbone(nn.Module):
             rope = rope[keep].unsqueeze(1)
         return Tokens(torch.cat([prefix, kept], dim=1), rope)
 
-    def run(self, tokens: Tokens, blocks: Iterable[nn.Module], after: list[Tensor] | None = None) -> Tokens:
+    def run(self, tokens: Tokens, blocks: Iterable[nn.Module], after: dict[nn.Module, Tensor] | None = None) -> Tokens:
         """Tokens through blocks, which are recomputed in the backward pass where `grad_checkpointing` is set.
 
         Args:
-            after: gets the tokens after each block.
+            after: gets the tokens after each block that is among its keys.
         """
         x, extra = tokens.x, {} if tokens.rope is None else {"rope": tokens.rope}
         for block in blocks:
@@ -223,8 +224,8 @@ class TimmBackbone(nn.Module):
                 x = recompute(block, x, use_reentrant=False, **extra)  # type: ignore[call-overload]  # its flags, too
             else:
                 x = block(x, **extra)
-            if after is not None:
-                after.append(x)
+            if after is not None and block in after:
+                after[block] = x
         return Tokens(x, tokens.rope)
 
 
