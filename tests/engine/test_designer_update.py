@@ -295,9 +295,23 @@ WEIGHED_IBOT = dict(
     designer=dict(_delete_=True, type="vssl.designers.LossWeights", components=dict(cls=1.0, patch=1.0)),
 )
 
+WEIGHED_PAIRS = copy.deepcopy(WEIGHED_IBOT)
+WEIGHED_PAIRS["objective"].update(type="vssl.objectives.DINO", crop_pairs=True)
+WEIGHED_PAIRS["designer"].update(components=dict(global_pairs=1.0, local_pairs=1.0))
+WEIGHED_LAYERS = dict(
+    objective=dict(
+        _delete_=True, type="vssl.objectives.IJEPA", predictor_dim=16, predictor_depth=1, predictor_heads=2, min_keep=0,
+        target_layers=[1, 3],
+    ),
+    recipe=dict(n_global=1),
+    designer=dict(_delete_=True, type="vssl.designers.LossWeights", components=dict(layer1=1.0, layer3=1.0)),
+)  # fmt: skip
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("weighed", [WEIGHED, WEIGHED_IBOT], ids=["mae", "ibot"])
+@pytest.mark.parametrize(
+    "weighed", [WEIGHED, WEIGHED_IBOT, WEIGHED_PAIRS, WEIGHED_LAYERS], ids=["mae", "ibot", "pairs", "layers"]
+)
 def test_the_gradient_of_loss_weights_is_the_slope_of_the_value(designed_config, tmp_path, weighed):
     """−∂V/∂φ, whether an objective makes its weights add up to 1 (MAE) or has local crops beside (iBOT)."""
     designed_config.merge_from_dict(copy.deepcopy(weighed))

@@ -23,6 +23,10 @@ OBJECTIVES = {
         type="vssl.objectives.DINO", n_local_crops=1, hidden_dim=32, bottleneck_dim=16, out_dim=32,
         teacher_momentum_start=0.9,
     ),
+    "ijepa": dict(
+        type="vssl.objectives.IJEPA", predictor_dim=16, predictor_depth=1, predictor_heads=2, min_keep=0,
+        target_layers=[1, 3], teacher_momentum_start=0.9,
+    ),
     "gram": dict(
         type="vssl.objectives.DINOv3", n_local_crops=1, hidden_dim=32, bottleneck_dim=16, out_dim=32, patch_out_dim=32,
         gram_weight=1.0, gram_start=1, gram_every=2, teacher_momentum_start=0.9,
@@ -59,8 +63,8 @@ def config_of(fixed_config, designed_config):
         config.optimizer = dict(type="torch.optim.SGD", lr=0.1, momentum=0.9)
         if name in OBJECTIVES:
             config.objective = OBJECTIVES[name]
-            local = {} if name == "mae" else dict(n_local=1, local_size=16)
-            n_global = 1 if name == "mae" else 2
+            masked = name in ("mae", "ijepa")
+            local, n_global = ({}, 1) if masked else (dict(n_local=1, local_size=16), 2)
             config.recipe = dict(type="vssl.views.MultiCrop", global_size=32, n_global=n_global, **local)
             return config
         config.designer_optimizer = dict(type="torch.optim.SGD", lr=1.0)
@@ -97,7 +101,7 @@ def assert_same_run(a, b, parts, **tolerance):
 
 @pytest.mark.slow
 def test_sharded_ranks_are_one_rank_with_their_batches(config_of, train_sharded, shared_out, trained, tmp_path):
-    names = ["mae", "dino", "gram", "central_difference", "forward_difference", "double_backward", "search"]
+    names = ["mae", "ijepa", "dino", "gram", "central_difference", "forward_difference", "double_backward", "search"]
     configs = {name: config_of(name) for name in names}
     configs["dino"].update(batch_size=12, accumulate=2, anchor=dict(weight=0.5, momentum=0.9))
     configs["gram"].anchor = dict(weight=0.5, decoupled=False)

@@ -8,7 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vssl.designers import CandidateSearch, GlobalPolicy, Identity, InstancePolicy, MaskedPolicy, MaskRatio, UNetMask
+from vssl.designers import (
+    CandidateSearch,
+    GlobalPolicy,
+    Identity,
+    InstancePolicy,
+    LossWeights,
+    MaskedPolicy,
+    MaskRatio,
+    UNetMask,
+)
 from vssl.draws import Draws
 from vssl.engine.config import ConfigError
 from vssl.engine.designer_parts import matched_random
@@ -219,6 +228,34 @@ def test_standard_errors_allow_for_correlated_meta_steps():
     taken, white = record.take(), torch.stack(kept).std(0) / 2000**0.5
     assert taken["autocorrelation"] == pytest.approx(0.8, abs=0.02)
     np.testing.assert_allclose([p["se"] for p in taken["parameters"]], 3 * white, rtol=0.1)
+
+
+def test_credit_has_means_and_errors_of_its_own_and_goes_through_a_checkpoint():
+    """White noise in φ's gradient, x_t = 0.8 x_{t−1} + e_t in the credit: one correlation for each."""
+    designer, credits = LossWeights(MultiCrop(24, n_global=1), dict(a=1.0, b=1.0)), []
+    generator, x, record = torch.Generator().manual_seed(0), torch.zeros(2), GradientRecord(designer)
+    for step in range(2000):
+        x = 0.8 * x + torch.randn(2, generator=generator)
+        credits.append(x + torch.tensor([1.0, -1.0]))
+        designer.shift.grad = torch.randn(2, generator=generator)
+        record.add(dict(zip(("b", "a"), credits[-1], strict=True)))
+        if step == 1000:
+            state, record = record.state_dict(), GradientRecord(designer)
+            record.load_state_dict(state)
+    taken, credits = record.take(), torch.stack(credits)
+    assert taken["autocorrelation"] < 0.05 and taken["credit"]["autocorrelation"] == pytest.approx(0.8, abs=0.02)
+    assert [p["name"] for p in taken["parameters"]] == ["a", "b"] and taken["parameters"][0]["se"] < 0.03
+    for place, name in enumerate(("b", "a")):
+        found = taken["credit"]["components"][name]
+        assert found["mean"] == pytest.approx(credits[:, place].mean().item(), rel=1e-4)
+        assert found["se"] == pytest.approx(3 * credits[:, place].std().item() / 2000**0.5, rel=0.1)
+    assert record.take() == {"meta_steps": 0}
+
+
+def test_a_checkpoint_that_followed_fewer_numbers_leaves_an_empty_record():
+    record = GradientRecord(LossWeights(MultiCrop(24, n_global=1), dict(a=1.0, b=1.0)))
+    record.load_state_dict({"n": 3, "sums": [torch.ones(1)] * 4})
+    assert record.take() == {"meta_steps": 0}
 
 
 def test_a_search_without_gradients_leaves_no_gradient():

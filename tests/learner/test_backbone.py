@@ -24,6 +24,17 @@ def test_trunk_and_tail_are_timms_forward(make_backbone, kind, images, aligned_b
     assert torch.equal(backbone(images), backbone.tail(backbone.trunk(images)))
 
 
+def test_tokens_after_blocks_are_timms(make_backbone, kind, images):
+    """timm has them without the final norm, and without prefix tokens."""
+    backbone = make_backbone(kind).eval()
+    first, last, third = backbone.after_blocks(images, (1, 4, 3))
+    assert torch.equal(last, backbone(images))
+    theirs = (images - backbone.mean) / backbone.std
+    theirs = backbone.vit.forward_intermediates(theirs, indices=[0, 2], output_fmt="NLC", intermediates_only=True)
+    for ours, expected in zip((first, third), theirs, strict=True):
+        torch.testing.assert_close(backbone.patch_tokens(ours), expected, rtol=1e-6, atol=1e-6)
+
+
 def test_other_image_sizes_are_timms_too(make_backbone, kind):
     backbone, images = make_backbone(kind).eval(), torch.rand(2, 3, 48, 64)
     assert backbone.grid(images) == (6, 8)

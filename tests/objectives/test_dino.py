@@ -9,7 +9,7 @@ from lightly.models.modules import DINOProjectionHead
 
 from vssl.draws import Draws
 from vssl.learner import TimmBackbone
-from vssl.objectives import DINO
+from vssl.objectives import DINO, IBOT, DINOv3
 from vssl.objectives.dino import _pair_sum
 from vssl.objectives.dino_head import DINOHead
 
@@ -74,6 +74,46 @@ def test_views_without_local_crops_give_the_global_part_of_the_whole_loss(dino, 
     alone.load_state_dict(dino.state_dict())
     two_pairs = alone(backbone, teacher, replace(views, local_crops=None), DRAWS)
     assert part.item() == pytest.approx(two_pairs.item() * 2 / 8, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [DINO, IBOT, DINOv3])
+def test_pairs_told_apart_leave_the_loss_as_it_is_to_the_last_bit(kind, vit, make_views, make_teacher):
+    """In fp32 and with 6 pairs, where a half is not a sixth of its sum to the last bit."""
+    vit, found = vit.float(), []
+    for crop_pairs, weights in ((False, None), (True, None), (True, 1.0)):
+        torch.manual_seed(0)
+        objective = kind(vit, n_local_crops=2, crop_pairs=crop_pairs, **SMALL)
+        teacher, views = make_teacher(vit, objective), make_views(objective)
+        views = replace(views, global_crops=views.global_crops.float(), local_crops=views.local_crops.float())
+        objective.weigh(None if weights is None else dict.fromkeys(objective.component_names(), weights))
+        state = objective.begin(vit, teacher, views, Draws(0, "views"))
+        loss = objective.finish(vit, state)
+        learned = [*vit.aligned_parameters().values(), *(p for p in objective.parameters() if p.requires_grad)]
+        found.append([loss, *torch.autograd.grad(loss, learned, allow_unused=True, materialize_grads=True)])
+        halves = [objective.finish(vit, half) for half in objective.split(state)]
+        assert sum(halves).item() == pytest.approx(loss.item(), rel=1e-6)
+    assert all(torch.equal(*same) for other in found[1:] for same in zip(found[0], other, strict=True))
+
+
+def test_each_kind_of_pair_counts_by_its_weight(backbone, make_views, make_teacher):
+    """Against lightly's loss of the global crops alone: 2 of 8 pairs; what is left are those with a local crop."""
+    dino = DINO(backbone, n_local_crops=3, crop_pairs=True, **SMALL).double()
+    views, teacher = make_views(dino), make_teacher(backbone, dino)
+    student_out = class_logits(backbone, dino.head, [*views.global_crops, *views.local_crops])
+    teacher_out = class_logits(teacher.backbone, teacher.heads["head"], views.global_crops)
+    whole = DINOLoss(24).double()(teacher_out, student_out).item()
+    of_global = DINOLoss(24).double()(teacher_out, student_out[:2]).item() * 2 / 8
+    state = dino.begin(backbone, teacher, views, DRAWS)
+    losses = {name: of.mean().item() for name, of in dino.loss_components(backbone, state).items()}
+    expected = {"global_pairs": of_global, "local_pairs": whole - of_global}
+    assert losses == pytest.approx(expected, rel=1e-6)
+    dino.weigh({"global_pairs": 0.5, "local_pairs": 2.0})
+    weighed = 0.5 * expected["global_pairs"] + 2 * expected["local_pairs"]
+    assert dino.finish(backbone, state).item() == pytest.approx(weighed, rel=1e-6)
+    with pytest.raises(ValueError, match="no component 'cls'; it has global_pairs, local_pairs"):
+        dino.weigh({"cls": 1.0})
+    alone = DINO(backbone, n_local_crops=0, crop_pairs=True, **SMALL)
+    assert alone.component_weights() == {"global_pairs": 1.0}
 
 
 def test_the_teacher_is_detached_unless_told_otherwise(backbone, make_views, make_teacher):

@@ -7,6 +7,7 @@ from lightly.models.modules.ijepa_timm import IJEPAPredictorTIMM
 
 from vssl.draws import Draws
 from vssl.learner import TimmBackbone
+from vssl.learner.backbone import Tokens
 from vssl.objectives import IJEPA
 from vssl.objectives.multiblock import MultiBlockMasks
 from vssl.objectives.targets import patchify
@@ -132,6 +133,55 @@ def test_the_gradient_flows_through_the_teacher_if_it_shall(backbone, make_teach
         expected = (loss(1e-5) - loss(-1e-5)) / 2e-5
     assert (gradients[True] * direction).sum().item() == pytest.approx(expected.item(), rel=1e-6)
     assert (gradients[False] * direction).sum().item() != pytest.approx(expected.item(), rel=0.05)
+
+
+def test_several_layers_are_targets_and_components(vit, make_teacher, images):
+    """Features after blocks 1 and 3, as hooks see them, against one predictor's two halves; the loss is their mean."""
+    objective = IJEPA(vit, target_layers=(3, 1), **SMALL).double()
+    teacher, after = make_teacher(vit, objective), {}
+    blocks = teacher.backbone.vit.blocks
+    hooks = [blocks[i].register_forward_hook(lambda *call, i=i: after.update({i: call[2]})) for i in range(3)]
+    state = objective.begin(vit, teacher, Views(images[None]), Draws(0, "views"))
+    for hook in hooks:
+        hook.remove()
+    rows = torch.arange(3).view(3, 1, 1)
+    expected = {}
+    for place, (name, tokens) in enumerate({"layer3": teacher.backbone.vit.norm(after[2]), "layer1": after[0]}.items()):
+        targets = F.layer_norm(tokens[:, 1:], (32,))[rows, state["targets"]]
+        tail = vit.tail(Tokens(state["context.x"]))
+        predicted = objective.predictor(tail, state["context"], state["targets"], state["positions"])
+        predicted = predicted[..., 32 * place : 32 * (place + 1)]
+        expected[name] = F.smooth_l1_loss(predicted, targets, reduction="none").mean(-1)
+    found = objective.loss_components(vit, state)
+    assert list(found) == ["layer3", "layer1"] and objective.component_weights() == {"layer3": 0.5, "layer1": 0.5}
+    torch.testing.assert_close(found, expected)
+    mean = (expected["layer3"].mean() + expected["layer1"].mean()) / 2
+    assert objective.finish(vit, state).item() == pytest.approx(mean.item(), rel=1e-12)
+    torch.testing.assert_close(objective.patch_losses(vit, state)["patches"], sum(expected.values()).flatten() / 2)
+    objective.weigh({"layer1": 3.0, "layer3": 1.0})
+    mean = 0.75 * expected["layer1"].mean() + 0.25 * expected["layer3"].mean()
+    assert objective.finish(vit, state).item() == pytest.approx(mean.item(), rel=1e-12)
+    objective.weigh(None)
+    assert objective.component_weights() == {"layer3": 0.5, "layer1": 0.5}
+
+
+def test_the_last_layer_by_its_number_is_the_default_to_the_last_bit(vit, make_teacher, images):
+    losses = []
+    for settings in ({}, {"target_layers": [3]}):
+        torch.manual_seed(0)
+        objective = IJEPA(vit, **SMALL, **settings).double()
+        objective.adopt(dict.fromkeys(objective.component_weights(), 1.0))
+        losses.append(objective(vit, make_teacher(vit, objective), Views(images[None]), Draws(0, "v")))
+        losses.extend(torch.autograd.grad(losses[-1], list(vit.aligned_parameters().values())))
+    assert all(map(torch.equal, losses[: len(losses) // 2], losses[len(losses) // 2 :]))
+
+
+@pytest.mark.parametrize("layers", [(), (0, 3), (1, 1), (4,), (-1,)])
+def test_layers_that_the_teacher_does_not_have_are_refused(vit, layers):
+    with pytest.raises(ValueError, match=r"give one or more of the 3 blocks of vit_tiny_patch16_224, counted from 1"):
+        IJEPA(vit, target_layers=layers, **SMALL)
+    with pytest.raises(ValueError, match="IJEPA: the loss has no component 'features'; it has layer2, layer3"):
+        IJEPA(vit, target_layers=(2, 3), **SMALL).weigh({"features": 1.0})
 
 
 def test_the_momentum_follows_a_line(plain):

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vssl.draws import Draws
 from vssl.learner import TimmBackbone
@@ -14,9 +15,15 @@ from vssl.value import credit, functional_components
 from vssl.views.crops import Views
 
 NAMES = sorted(OBJECTIVES)
+TOLD_APART = [
+    ("DINO", {"crop_pairs": True}, {"global_pairs", "local_pairs"}),
+    ("DINOv3", {"crop_pairs": True}, {"global_pairs", "local_pairs", "patch", "koleo", "gram"}),
+    ("IJEPA", {"target_layers": (1, 3)}, {"layer1", "layer3"}),
+]
+"""Settings that make more components of a loss."""
 
 
-def setting(name: str, aligned_blocks: int, dtype=torch.float64):
+def setting(name: str, aligned_blocks: int, dtype=torch.float64, **settings):
     torch.manual_seed(0)
     kind = OBJECTIVES[name]
     student = TimmBackbone(
@@ -24,7 +31,7 @@ def setting(name: str, aligned_blocks: int, dtype=torch.float64):
         aligned_blocks=aligned_blocks,
     ).to(dtype)  # fmt: skip
     local = {"n_local_crops": 2} if kind.takes_local_crops else {}
-    objective = kind(student, **kind.small(32), **local).to(dtype)
+    objective = kind(student, **kind.small(32), **local, **settings).to(dtype)
     teacher = EMATeacher(student, objective.teacher_modules()).to(dtype) if objective.uses_teacher else None
     crops = torch.rand(objective.n_global_crops, 4, 3, 32, 32, dtype=dtype)
     boxes = torch.tensor([0.0, 0.0, 1.0, 1.0], dtype=torch.float32)
@@ -72,6 +79,32 @@ def test_the_loss_is_the_weighted_sum_of_its_components(name):
     assert components.keys() <= weights.keys()
     total = sum(weights[component] * losses.mean() for component, losses in components.items())
     assert total.item() == pytest.approx(objective.finish(student, state).item(), rel=1e-10)
+
+
+@pytest.mark.parametrize(("name", "settings", "components"), TOLD_APART)
+def test_credit_of_what_is_told_apart_is_that_of_double_backward_and_of_differences(name, settings, components):
+    """∂⟨v, ∇Σ w_k·L_k⟩/∂w_k by a second derivative, and (L_k(θ + εv) − L_k(θ − εv)) / 2ε."""
+    objective, student, state, params, v = setting(name, 2, **settings)
+    losses = partial(functional_components(objective, student), state)
+    found = {component: of.mean() for component, of in credit(losses, params, v).items()}
+    assert found.keys() == components == objective.component_weights().keys()
+
+    weights = {component: torch.ones((), dtype=torch.float64, requires_grad=True) for component in found}
+    with sdpa_kernel(SDPBackend.MATH):
+        loss = sum(weights[component] * of.mean() for component, of in losses(dict(params)).items())
+        gradient = torch.autograd.grad(loss, list(params.values()), create_graph=True)
+    value = sum((g * d).sum() for g, d in zip(gradient, v, strict=True))
+    for component, exact in zip(weights, torch.autograd.grad(value, list(weights.values())), strict=True):
+        assert found[component].item() == pytest.approx(exact.item(), rel=1e-9, abs=1e-12)
+
+    step = 1e-6
+    with torch.no_grad():
+        ahead, behind = (
+            losses({n: p + sign * step * d for (n, p), d in zip(params.items(), v, strict=True)}) for sign in (1, -1)
+        )
+    for component in found:
+        slope = (ahead[component].mean() - behind[component].mean()) / (2 * step)
+        assert found[component].item() == pytest.approx(slope.item(), rel=1e-5, abs=1e-8)
 
 
 def test_without_forward_differentiation_a_difference_is_taken():

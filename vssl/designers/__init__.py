@@ -7,6 +7,7 @@ from vssl.designers.dit import DiTMask
 from vssl.designers.garrote import Garrote
 from vssl.designers.image_weights import ImageWeights
 from vssl.designers.loss_weights import LossWeights
+from vssl.designers.loss_weights_file import SavedLossWeights, save_loss_weights
 from vssl.designers.mask_ratio import MaskRatio
 from vssl.designers.masked_policy import MaskedPolicy
 from vssl.designers.policies import GlobalPolicy, InstancePolicy
@@ -32,10 +33,12 @@ __all__ = [
     "LossWeights",
     "MaskRatio",
     "MaskedPolicy",
+    "SavedLossWeights",
     "SavedTokenMask",
     "SourceWeights",
     "Together",
     "TokenMask",
     "UNetMask",
+    "save_loss_weights",
     "save_token_mask",
 ]

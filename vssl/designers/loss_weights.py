@@ -23,6 +23,7 @@ class LossWeights(Ingredient):
         designer = dict(type=LossWeights, components=dict(pixels=1.0, hog=1.0))
 
     With ``value.horizon=0`` φ follows the credit of each component (`vssl.value.credit`), above 0 the rollouts.
+    `save_loss_weights` writes what was learned to a file, of which `SavedLossWeights` makes a fixed recipe.
 
     Args:
         components: by component of the loss, its weight in the objective's config, above 0.
@@ -47,19 +48,32 @@ class LossWeights(Ingredient):
         self.shift = nn.Parameter(torch.zeros(len(components)))
 
     def add(self, made: Construction, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
-        log_start = self.shift.new_tensor([math.log(weight) for weight in self.start.values()]).log_softmax(0)
-        log_share = (log_start + self.shift).log_softmax(0)
-        learned = log_share.exp() * sum(self.start.values())
-        weights = dict(zip(self.start, learned, strict=True))
-        moved = bool(self.shift.any())
-        counted = {name: weight.item() for name, weight in weights.items()} if moved else dict(self.start)
+        log_share, log_start = self._log_shares()
+        weights = self._weights(log_share)
         return replace(
             made,
             penalty=made.penalty + self.entropy * (log_share.exp() * (log_share - log_start)).sum(),
             statistics=made.statistics | {f"weight/{name}": weight.detach() for name, weight in weights.items()},
-            loss_weights=counted,
+            loss_weights=self.learned(),
             learned_weights=weights,
         )
+
+    def learned(self) -> dict[str, float]:
+        """By component, what it counts now. `save_loss_weights` writes it to a file."""
+        if not self.shift.any():  # the start itself, not what is left of it after a logarithm and a softmax
+            return dict(self.start)
+        return {name: weight.item() for name, weight in self._weights(self._log_shares()[0]).items()}
+
+    def _log_shares(self) -> tuple[Float[Tensor, " components"], Float[Tensor, " components"]]:
+        """Logarithms of the present shares of all weights, and of the start's."""
+        log_start = self.shift.new_tensor([math.log(weight) for weight in self.start.values()]).log_softmax(0)
+        return (log_start + self.shift).log_softmax(0), log_start
+
+    def _weights(self, log_share: Float[Tensor, " components"]) -> dict[str, Float[Tensor, ""]]:
+        return dict(zip(self.start, log_share.exp() * sum(self.start.values()), strict=True))
+
+    def learned_numbers(self) -> tuple[list[dict[str, str]], list[nn.Parameter]]:
+        return [{"group": "loss", "name": name, "end": "weight"} for name in self.start], [self.shift]
 
     def check(self, objective: nn.Module) -> None:
         """Raises ValueError unless the start's weights are what the objective's components count without a designer."""

@@ -37,7 +37,7 @@ class Together(Designer):
         recipe: where all of them start.
         views: a designer of views and its settings; None for the recipe's views.
         patches: `TokenMask` or `SavedTokenMask`. It looks at the views that were made.
-        loss: `LossWeights`.
+        loss: `LossWeights` or `SavedLossWeights`.
         images: `ImageWeights` or `SourceWeights`. They look at the images.
 
     Raises:

@@ -110,7 +110,6 @@ class DesignerUpdate(MetaSchedule):
         self.tail = functional_tail(learner.objective, learner.student)
         self.components = functional_components(learner.objective, learner.student)
         self.patch_losses = functional_patch_losses(learner.objective, learner.student)
-        self.credit: dict[str, Tensor] = {}
         self.preconditioner = AdamPreconditioner(learner_optimizer, learner.student.aligned_parameters())
 
     def __call__(

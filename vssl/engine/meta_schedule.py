@@ -1,5 +1,6 @@
 """When meta steps come."""
 
+from torch import Tensor
 from torch.optim import Optimizer
 
 
@@ -31,6 +32,8 @@ class MetaSchedule:
             )
         self.period, self.burn_in, self.warmup, self.freeze_after = period, burn_in, warmup, freeze_after
         self.g_down_every, self.optimizer = g_down_every, optimizer
+        self.credit: dict[str, Tensor] = {}
+        """Of the last meta step: ∂V/∂weight of each component of the loss; empty where the weights are not learned."""
         self._peaks = [group["lr"] for group in optimizer.param_groups] if optimizer else []
 
     def due(self, step: int) -> bool:

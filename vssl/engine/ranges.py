@@ -123,7 +123,7 @@ RANGES: dict[str, Range] = {
     "patch_temperature": POSITIVE,
     **_all("context_scale target_scale", Range(0, 1, open_low=True, ordered=True)),
     "target_aspect": Range(0, open_low=True, ordered=True),
-    **_all("predictor_dim predictor_depth predictor_heads n_targets references", COUNT),
+    **_all("predictor_dim predictor_depth predictor_heads n_targets target_layers references", COUNT),
     **_all("min_keep teacher_crops", COUNT_OR_0),
     "cells": Range(2, whole=True),
     "min_overlap": BELOW_1,

@@ -5,7 +5,7 @@ Everything that a page about the designer needs is written here, so that it can 
 ``snapshots/panel.npz``    base views of the panel and which images they are
 ``snapshots/<step>.npz``   designed views and masks of the panel, and the same choices dealt to the wrong images
 ``snapshots/sweeps.npz``   one image with each magnitude moved through its range
-``policy.jsonl``           a line per snapshot: what views are drawn from, and ∂V/∂parameter since the one before
+``policy.jsonl``           a line per snapshot: what views are drawn from; ∂V/∂parameter and credit since the one before
 """
 
 import time
@@ -86,7 +86,7 @@ class SnapshotHook(Hook):
         if not self.active:
             return
         if loop.designer_update is not None and loop.designer_update.due(loop.step - 1):
-            self.gradients.add()
+            self.gradients.add(loop.designer_update.credit)
         if self._share(loop) >= self.next:
             self.next = self._share(loop) + 1
             self._take(loop)

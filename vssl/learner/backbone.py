@@ -7,6 +7,7 @@ meta-gradient runs the trunk once (see vssl/value/metagradient.py).
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ class TimmBackbone(nn.Module):
         if not 1 <= aligned_blocks <= self.depth:
             raise ValueError(f"aligned_blocks={aligned_blocks} (K) must be in 1..{self.depth}, the depth of {name}")
         self.aligned_blocks = aligned_blocks
-        self.sharded_trunk: Callable[[Tokens], Tokens] | None = None  # set by vssl.learner.sharded_trunks
+        self.sharded_trunk: Callable[..., Tokens] | None = None  # of tokens and `run`, by vssl.learner.sharded_trunks
         data = timm.data.resolve_model_data_config(self.vit)
         self.register_buffer("mean", torch.tensor(data["mean"]).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(data["std"]).view(3, 1, 1), persistent=False)
@@ -156,7 +157,9 @@ class TimmBackbone(nn.Module):
         tokens = self.embed(images, mask, mask_token)
         if keep is not None:
             tokens = self._keep(tokens, keep)
-        return self.run(tokens, self.trunk_blocks) if self.sharded_trunk is None else self.sharded_trunk(tokens)
+        return (
+            self.run(tokens, self.trunk_blocks) if self.sharded_trunk is None else self.sharded_trunk(tokens, self.run)
+        )
 
     def tail(self, tokens: Tokens) -> Float[Tensor, "batch tokens dim"]:
         """The last K blocks and the final norm."""
@@ -164,6 +167,17 @@ class TimmBackbone(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch tokens dim"]:
         return self.tail(self.trunk(images))
+
+    def after_blocks(
+        self, images: Float[Tensor, "batch 3 height width"], numbers: Iterable[int]
+    ) -> list[Float[Tensor, "batch tokens dim"]]:
+        """The tokens after each of these blocks, counted from 1; those after the last one with the final norm."""
+        wanted = [self.vit.blocks[number - 1] for number in numbers]
+        after = dict.fromkeys(wanted, images)  # a tensor to replace
+        run, last = partial(self.run, after=after), self.vit.blocks[self.depth - self.aligned_blocks :]
+        tokens = self.embed(images)
+        run(run(tokens, self.trunk_blocks) if self.sharded_trunk is None else self.sharded_trunk(tokens, run), last)
+        return [self.vit.norm(after[block]) if block is last[-1] else after[block] for block in wanted]
 
     def export(self, path: str | Path, card: dict | None = None) -> None:
         """See `vssl.learner.export_backbone`."""
@@ -198,14 +212,20 @@ class TimmBackbone(nn.Module):
             rope = rope[keep].unsqueeze(1)
         return Tokens(torch.cat([prefix, kept], dim=1), rope)
 
-    def run(self, tokens: Tokens, blocks: Iterable[nn.Module]) -> Tokens:
-        """Tokens through blocks, which are recomputed in the backward pass where `grad_checkpointing` is set."""
+    def run(self, tokens: Tokens, blocks: Iterable[nn.Module], after: dict[nn.Module, Tensor] | None = None) -> Tokens:
+        """Tokens through blocks, which are recomputed in the backward pass where `grad_checkpointing` is set.
+
+        Args:
+            after: gets the tokens after each block that is among its keys.
+        """
         x, extra = tokens.x, {} if tokens.rope is None else {"rope": tokens.rope}
         for block in blocks:
             if self.grad_checkpointing and torch.is_grad_enabled():
                 x = recompute(block, x, use_reentrant=False, **extra)  # type: ignore[call-overload]  # its flags, too
             else:
                 x = block(x, **extra)
+            if after is not None and block in after:
+                after[block] = x
         return Tokens(x, tokens.rope)
 
 

@@ -106,7 +106,7 @@ def _shard_trunk(backbone: TimmBackbone, mesh: DeviceMesh) -> None:
     for block in blocks:
         fully_shard(block, mesh=mesh)
     trunk = fully_shard(_Trunk(blocks), mesh=mesh)
-    backbone.sharded_trunk = lambda tokens: Tokens(trunk(backbone.run, tokens.x, tokens.rope), tokens.rope)
+    backbone.sharded_trunk = lambda tokens, run: Tokens(trunk(run, tokens.x, tokens.rope), tokens.rope)
     # FSDP settles where a shard lies in its first forward pass
     image = torch.zeros(1, 3, *backbone.vit.patch_embed.img_size, device=backbone.mean.device)
     with torch.random.fork_rng(), torch.no_grad():

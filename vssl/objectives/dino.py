@@ -41,6 +41,8 @@ class DINO(Objective):
         freeze_last_layer_steps: for how many first steps the head's last layer stays as it is (DINO: one epoch). A
             frozen layer counts neither in the gradient's norm nor in weight decay.
         flow_through_teacher: let the gradient to the views flow through the teacher's targets too.
+        crop_pairs: let the pairs whose s is a global crop and those whose s is a local crop be components of the loss
+            apart, ``global_pairs`` and ``local_pairs`` in place of ``cls``. The loss is the same, to the last bit.
 
     Raises:
         ValueError: the backbone has no class token, or a setting is out of range.
@@ -72,6 +74,7 @@ class DINO(Objective):
         teacher_momentum_end: float = 1.0,
         freeze_last_layer_steps: int = 0,
         flow_through_teacher: bool = False,
+        crop_pairs: bool = False,
     ):
         super().__init__()
         kind = type(self).__name__
@@ -86,7 +89,10 @@ class DINO(Objective):
                 raise ValueError(f"{kind} {name}={value} must be positive, e.g. 0.1 (student) or 0.04 (teacher)")
         if n_local_crops < 0:
             raise ValueError(f"{kind} n_local_crops={n_local_crops} must be 0 or more")
-        self.n_local_crops = n_local_crops
+        self.n_local_crops, self.crop_pairs = n_local_crops, crop_pairs
+        self.n_pairs = self.n_global_crops * (self.n_global_crops + n_local_crops - 1)
+        kinds = ("global", "local") if n_local_crops else ("global",)
+        self.class_components = tuple(f"{kind}_pairs" for kind in kinds) if crop_pairs else ("cls",)
         self.student_temperature = student_temperature
         self.temperature_start, self.temperature_end = warmup_temperature, teacher_temperature
         self.warmup_share, self.center_momentum = warmup_share, center_momentum
@@ -126,21 +132,25 @@ class DINO(Objective):
         }
 
     def finish(self, student: TimmBackbone, state: State) -> Float[Tensor, ""]:
-        losses = self.loss_components(student, state)
+        terms = self.terms(student, self._tokens(student, state), state)
         if self.weights is not None:
-            losses = {name: self.weights.get(name, 0.0) * loss for name, loss in losses.items()}
-        return mean_over_images(sum(losses.values()), state)
+            terms = {name: self.weights.get(name, 0.0) * term for name, term in terms.items()}
+        of_pairs = [terms.pop(name) for name in self.class_components if name in terms]
+        return mean_over_images(sum(terms.values(), sum(of_pairs) / self.n_pairs), state)
 
     def loss_components(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, " batch"]]:
-        tokens = {name: student.tail(unpack(state, name)) for name in ("global", "local") if f"{name}.x" in state}
-        return self.losses(student, tokens, state)
+        return self.losses(student, self._tokens(student, state), state)
+
+    def _tokens(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "rows tokens dim"]]:
+        """The tail's output for the crops that the state holds, ``"global"`` and ``"local"``."""
+        return {name: student.tail(unpack(state, name)) for name in ("global", "local") if f"{name}.x" in state}
 
     def component_weights(self) -> dict[str, float]:
         return {name: 1.0 if self.weights is None else self.weights.get(name, 0.0) for name in self.component_names()}
 
     def component_names(self) -> tuple[str, ...]:
         """Of what `losses` returns, whose weights of the constructor are in the losses already."""
-        return ("cls",)
+        return self.class_components
 
     def weigh(self, weights: Mapping[str, float] | None) -> None:
         if weights is not None and (unknown := weights.keys() - set(self.component_names())):
@@ -153,17 +163,27 @@ class DINO(Objective):
     def losses(
         self, student: TimmBackbone, tokens: dict[str, Float[Tensor, "rows tokens dim"]], state: State
     ) -> dict[str, Float[Tensor, " batch"]]:
-        """The terms of each image's loss by name; their sum is the image's loss.
+        """The components of each image's loss by name; their sum is the image's loss. `tokens` as for `terms`."""
+        terms = self.terms(student, tokens, state)
+        return {name: term / self.n_pairs if name in self.class_components else term for name, term in terms.items()}
+
+    def terms(
+        self, student: TimmBackbone, tokens: dict[str, Float[Tensor, "rows tokens dim"]], state: State
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """What `losses` returns, the class loss still as sums over pairs: divided once, by the number of all pairs,
+        it is the same number whether `crop_pairs` tells the pairs apart or not.
 
         Args:
             tokens: the tail's output for the crops that the state holds, ``"global"`` and ``"local"``.
         """
-        pairs = self.n_global_crops * (self.n_global_crops + self.n_local_crops - 1)
-        targets, loss = state["targets"], state["targets"].new_zeros(state["targets"].shape[1])
-        for name, crops in tokens.items():
+        targets = state["targets"]
+        terms: dict[str, Tensor] = {}
+        for kind, crops in tokens.items():
             logits = full_precision(self.head(student.class_token(crops))).unflatten(0, (-1, targets.shape[1]))
-            loss = loss + _pair_sum(targets, logits / self.student_temperature, skip_diagonal=name == "global")
-        return {"cls": loss / pairs}
+            of_kind = _pair_sum(targets, logits / self.student_temperature, skip_diagonal=kind == "global")
+            name = f"{kind}_pairs" if self.crop_pairs else "cls"
+            terms[name] = terms[name] + of_kind if name in terms else of_kind
+        return terms
 
     def split(self, state: State) -> tuple[State, State | None]:
         if "local.x" not in state or self.flow_through_teacher:  # then the targets of local pairs depend on φ too

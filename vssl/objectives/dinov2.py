@@ -83,14 +83,14 @@ class DINOv2(IBOT):
     def component_names(self) -> tuple[str, ...]:
         return (*super().component_names(), "koleo") if self.koleo_weight else super().component_names()
 
-    def losses(
+    def terms(
         self, student: TimmBackbone, tokens: dict[str, Float[Tensor, "rows tokens dim"]], state: State
     ) -> dict[str, Float[Tensor, " batch"]]:
-        losses = super().losses(student, tokens, state)
+        terms = super().terms(student, tokens, state)
         if "global" in tokens and self.koleo_weight:
             crops = student.class_token(tokens["global"]).chunk(self.n_global_crops)
-            losses["koleo"] = self.koleo_weight * sum(map(koleo, crops[1:]), koleo(crops[0]))
-        return losses
+            terms["koleo"] = self.koleo_weight * sum(map(koleo, crops[1:]), koleo(crops[0]))
+        return terms
 
     def _targets(
         self, logits: Float[Tensor, "rows prototypes"], center: Float[Tensor, " prototypes"], temperature: float

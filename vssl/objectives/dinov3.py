@@ -101,15 +101,15 @@ class DINOv3(DINOv2):
     def component_names(self) -> tuple[str, ...]:
         return (*super().component_names(), "gram") if self.gram_weight else super().component_names()
 
-    def losses(
+    def terms(
         self, student: TimmBackbone, tokens: dict[str, Float[Tensor, "rows tokens dim"]], state: State
     ) -> dict[str, Float[Tensor, " batch"]]:
-        losses = super().losses(student, tokens, state)
+        terms = super().terms(student, tokens, state)
         if "global" in tokens and "gram" in state:
             difference = gram(student.patch_tokens(tokens["global"])) - state["gram"]
             of_crop = difference.square().mean((1, 2))
-            losses["gram"] = self.gram_weight * of_crop.unflatten(0, (self.n_global_crops, -1)).mean(0)
-        return losses
+            terms["gram"] = self.gram_weight * of_crop.unflatten(0, (self.n_global_crops, -1)).mean(0)
+        return terms
 
     def on_step(self, step: int, progress: float) -> None:
         super().on_step(step, progress)

@@ -160,13 +160,13 @@ class IBOT(DINO):
     def component_names(self) -> tuple[str, ...]:
         return (*super().component_names(), "patch")
 
-    def losses(
+    def terms(
         self, student: TimmBackbone, tokens: dict[str, Float[Tensor, "rows tokens dim"]], state: State
     ) -> dict[str, Float[Tensor, " batch"]]:
-        losses = super().losses(student, tokens, state)
+        terms = super().terms(student, tokens, state)
         if "global" in tokens:
-            losses["patch"] = self.patch_weight * self._patch_losses(student.patch_tokens(tokens["global"]), state)
-        return losses
+            terms["patch"] = self.patch_weight * self._patch_losses(student.patch_tokens(tokens["global"]), state)
+        return terms
 
     def patch_losses(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, " predictions"]]:
         patches = student.patch_tokens(student.tail(unpack(state, "global")))

@@ -4,7 +4,7 @@ arXiv 2301.08243, section 3; defaults from the authors' ``in1k_vith14_ep300.yaml
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,6 +18,7 @@ from vssl.learner.backbone import TimmBackbone
 from vssl.learner.schedules import linear
 from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
+from vssl.objectives.component_shares import component_shares
 from vssl.objectives.decoder import TokenDecoder
 from vssl.objectives.dino_head import full_precision
 from vssl.objectives.multiblock import MultiBlockMasks
@@ -42,6 +43,10 @@ class IJEPA(Objective):
         teacher_momentum_start, teacher_momentum_end: the EMA momentum follows a line between the two.
         flow_through_teacher: let the gradient to the views flow through the teacher's targets too. It does not change
             the learner's gradient.
+        target_layers: the teacher's blocks, counted from 1, after which its features are targets; None for the last
+            block alone, as the authors have it. The predictor predicts all of them together. Each is a component of
+            the loss, ``layer4``, and normalised like the last one's; the loss is their mean, weighted by `weigh`. The
+            last block's features have the final norm, as ever; the others' come as the block leaves them.
 
     Raises:
         ValueError: a setting is out of range.
@@ -72,14 +77,25 @@ class IJEPA(Objective):
         teacher_momentum_start: float = 0.996,
         teacher_momentum_end: float = 1.0,
         flow_through_teacher: bool = False,
+        target_layers: Sequence[int] | None = None,
     ):
         super().__init__()
         dim = backbone.embed_dim
+        self.target_layers = (backbone.depth,) if target_layers is None else tuple(target_layers)
+        known = set(range(1, backbone.depth + 1))
+        if not self.target_layers or len({*self.target_layers} & known) < len(self.target_layers):
+            raise ValueError(
+                f"IJEPA target_layers={target_layers}: give one or more of the {backbone.depth} blocks of "
+                f"{backbone.name}, counted from 1, each once"
+            )
+        self.components = tuple(f"layer{n}" for n in self.target_layers) if target_layers else ("features",)
+        self.weigh(None)
         self.masks = MultiBlockMasks(context_scale, target_scale, target_aspect, n_targets, min_keep)
         self.momentum_start, self.momentum_end = teacher_momentum_start, teacher_momentum_end
         self.flow_through_teacher = flow_through_teacher
         size = (predictor_dim, predictor_depth, predictor_heads)
-        self.predictor = TokenDecoder(dim, backbone.num_prefix_tokens, *size, dim, "IJEPA predictor")
+        values = dim * len(self.target_layers)
+        self.predictor = TokenDecoder(dim, backbone.num_prefix_tokens, *size, values, "IJEPA predictor")
         _initialise(self.predictor)
 
     def transformer_blocks(self) -> Iterable[nn.Module]:
@@ -93,8 +109,9 @@ class IJEPA(Objective):
         scores = None if views.patch_scores is None else views.patch_scores[0]
         context, targets = self.masks(draws, len(images), grid, scores)
         with nullcontext() if self.flow_through_teacher else torch.no_grad():
-            patches = full_precision(teacher.backbone.patch_tokens(teacher.backbone(images)))
-            patches = F.layer_norm(patches, patches.shape[-1:])
+            layers = teacher.backbone.after_blocks(images, self.target_layers)
+            of_layers = [full_precision(teacher.backbone.patch_tokens(tokens)) for tokens in layers]
+            patches = torch.cat([F.layer_norm(of, of.shape[-1:]) for of in of_layers], dim=-1)
             of_targets = patches.gather(1, targets.flatten(1).unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
         state = {
             **pack(student.trunk(images, context), "context"),
@@ -114,17 +131,25 @@ class IJEPA(Objective):
         return mean_over_images(self.losses(student, state).mean(dim=(1, 2)), state)
 
     def loss_components(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "batch targets patches"]]:
-        return {"features": self.losses(student, state)}
-
-    def component_weights(self) -> dict[str, float]:
-        return {"features": 1.0}
-
-    def losses(self, student: TimmBackbone, state: State) -> Float[Tensor, "batch targets patches"]:
-        """The loss of each patch of each target."""
         tokens = student.tail(unpack(state, "context"))
         predicted = self.predictor(tokens, state["context"], state["targets"], state["positions"])
-        losses = F.smooth_l1_loss(full_precision(predicted), state["features"], reduction="none").mean(-1)
-        return state["patch_weights"] * losses if "patch_weights" in state else losses
+        losses = F.smooth_l1_loss(full_precision(predicted), state["features"], reduction="none")
+        of_layers = [of.mean(-1) for of in losses.chunk(len(self.components), dim=-1)]
+        if "patch_weights" in state:
+            of_layers = [state["patch_weights"] * of for of in of_layers]
+        return dict(zip(self.components, of_layers, strict=True))
+
+    def component_weights(self) -> dict[str, float]:
+        return dict(self.weights)
+
+    def weigh(self, weights: Mapping[str, float] | None) -> None:
+        own = dict.fromkeys(self.components, 1.0)
+        self.weights = component_shares(own if weights is None else weights, self.components, "IJEPA")
+
+    def losses(self, student: TimmBackbone, state: State) -> Float[Tensor, "batch targets patches"]:
+        """The loss of each patch of each target, of all layers together."""
+        of_layers = [self.weights[name] * of for name, of in self.loss_components(student, state).items()]
+        return sum(of_layers[1:], of_layers[0])
 
     def patch_losses(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, " predictions"]]:
         return {"patches": self.losses(student, state).flatten()}

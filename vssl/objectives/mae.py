@@ -16,6 +16,7 @@ from vssl.learner.backbone import TimmBackbone
 from vssl.learner.schedules import cosine
 from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
+from vssl.objectives.component_shares import component_shares
 from vssl.objectives.decoder import TokenDecoder
 from vssl.objectives.mae_masks import KINDS, mae_mask
 from vssl.objectives.patch_weights import relative_weights
@@ -161,11 +162,7 @@ class MAE(Objective):
         if weights is None:
             self.weights = self.own_weights
             return
-        if unknown := weights.keys() - self.components.keys():
-            raise ValueError(
-                f"MAE: the loss has no component {sorted(unknown)[0]!r}; it has {', '.join(self.components)}"
-            )
-        self.weights = _shares({name: weights.get(name, 0.0) for name in self.components})
+        self.weights = component_shares(weights, self.components, "MAE")
 
     def hide(self, mask_ratio: float | None) -> None:
         mask_ratio = self._mask_ratio if mask_ratio is None else mask_ratio
@@ -197,17 +194,7 @@ def _components(targets: Sequence[Target]) -> tuple[dict[str, int], dict[str, fl
             raise ValueError(f"MAE: two targets have a component {sorted(twice)[0]!r}; give each kind of target once")
         components |= target.components
         weights |= target.weights
-    return components, _shares(weights)
-
-
-def _shares(weights: Mapping[str, float]) -> dict[str, float]:
-    """Weights that add up to 1."""
-    if negative := [name for name, weight in weights.items() if not weight >= 0]:
-        raise ValueError(f"MAE: the weight of {negative[0]} is {weights[negative[0]]}; it must be 0 or more")
-    total = sum(weights.values())
-    if not total > 0:
-        raise ValueError(f"MAE: no component of the target has a weight above 0, got {weights}")
-    return {name: weight / total for name, weight in weights.items()}
+    return components, component_shares(weights, components, "MAE")
 
 
 def _initialise(module: nn.Module) -> None:

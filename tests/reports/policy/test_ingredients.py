@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
+from scipy import stats
 
+from vssl.reports.policy.credit_over_time import credit_over_time, credit_over_time_figure
 from vssl.reports.policy.ingredients import (
+    bar_colour,
     choices_of,
     credit_figure,
     credits_of,
@@ -34,6 +38,50 @@ def test_credit_is_a_mean_with_an_interval_and_weights_are_shares():
     told = " ".join(ingredient_findings(log))
     assert "hog 0.50 → 0.25" in told and "hog (less is worth more)" in told
     assert [bar.get_width() < 0 for bar in credit_figure(log).axes[0].patches] == [True, found["pixels"].mean < 0]
+
+
+def stretch(step, means, se, n=10, rho=0.0):
+    components = {name: {"mean": mean, "se": se} for name, mean in means.items()}
+    credit = {"autocorrelation": rho, "components": components}
+    return {"step": step, "gradient": {"meta_steps": n, "credit": credit}}
+
+
+def test_credit_over_time_has_a_bar_with_an_interval_for_each_stretch():
+    policy = [
+        {"step": 0, "gradient": {"meta_steps": 0}},
+        stretch(20, {"hog": 1.0, "pixels": 0.1}, se=0.2),
+        stretch(30, {"hog": -1.0, "pixels": 0.2}, se=0.2, n=20, rho=0.5),
+        {"step": 40, "gradient": {"meta_steps": 0}},
+        stretch(50, {"hog": -2.0, "pixels": 0.3}, se=None, n=1),
+    ]
+    found = credit_over_time(policy)
+    assert [(s.first, s.last, s.mean) for s in found["hog"]] == [(0, 20, 1.0), (20, 30, -1.0), (40, 50, -2.0)]
+    first, second, single = (s.interval for s in found["hog"])
+    assert single is None and first.high - 1.0 == pytest.approx(0.2 * 2.2622, rel=1e-4)  # t of 9 degrees of freedom
+    assert second.high + 1.0 == pytest.approx(0.2 * stats.t.ppf(0.975, df=20 / 3 - 1))
+    figure = credit_over_time_figure(policy, metrics({"hog": 0.0, "pixels": 0.0}))
+    hog, pixels = figure.axes
+    assert [axes.get_title(loc="left") for axes in (hog, pixels)] == ["hog", "pixels"]
+    assert hog.get_title(loc="right") == "share 0.50 → 0.25"
+    assert [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in hog.patches] == [
+        (10, 1),
+        (25, -1),
+        (45, -2),
+    ]
+    more, less, unclear = (to_rgba(bar_colour(interval)) for interval in (first, second, None))
+    assert [bar.get_facecolor() for bar in hog.patches] == [more, less, unclear] and len({more, less, unclear}) == 3
+    assert [bar.get_facecolor() for bar in pixels.patches] == [unclear] * 3
+    assert credit_over_time_figure(policy[:1], []) is credit_over_time_figure([], []) is None
+
+
+def test_a_long_interval_does_not_hide_the_bars():
+    policy = [
+        {"step": 0, "gradient": {"meta_steps": 0}},
+        stretch(10, {"a": 1.0}, 0.1),
+        stretch(20, {"a": 1.0}, 9.0, n=2),
+    ]
+    low, high = credit_over_time_figure(policy, []).axes[0].get_ylim()
+    assert -5 < low < -4 < 4 < high < 5
 
 
 def test_the_option_that_was_taken_is_named():

@@ -67,14 +67,20 @@ def credit_figure(metrics: list[dict]) -> Figure | None:
         figure = Figure(figsize=(11, 0.9 + 0.32 * len(ordered)), layout="constrained")
         axes = figure.subplots()
         for y, (_, found) in enumerate(ordered):
-            colour = _UNCLEAR if not found.excludes_zero else _MORE if found.mean > 0 else _LESS
-            axes.barh(y, found.mean, height=0.6, color=colour)
+            axes.barh(y, found.mean, height=0.6, color=bar_colour(found))
             axes.plot([found.low, found.high], [y, y], color="#222222", lw=1.4)
         axes.axvline(0, color="#333333", lw=1)
         axes.set_yticks(range(len(ordered)), [name for name, _ in ordered])
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("credit ∂V/∂weight, mean over the run with 95 % interval")
     return figure
+
+
+def bar_colour(credit: MeanInterval | None) -> str:
+    """Of a bar of credit: blue where more is worth more, orange where less is, grey where it cannot be told from 0."""
+    if credit is None or not credit.excludes_zero:
+        return _UNCLEAR
+    return _MORE if credit.mean > 0 else _LESS
 
 
 def _series(metrics: list[dict], prefix: str) -> dict[str, list[float]]:

@@ -9,6 +9,7 @@ from vssl.reports.drawing import to_png, to_svg
 from vssl.reports.markup import render
 from vssl.reports.metrics import format_number
 from vssl.reports.one_step_figures import one_step_figure, one_step_table
+from vssl.reports.policy.credit_over_time import credit_over_time_figure
 from vssl.reports.policy.findings import findings
 from vssl.reports.policy.image_worth_section import image_worth
 from vssl.reports.policy.ingredients import choices_of, credit_figure, credits_of, weights_of, worth_of
@@ -55,6 +56,7 @@ def render_policy_page(record: Record) -> str:
     metrics, analysis = record.metrics, record.mask_analysis
     figures = {
         "credit": credit_figure(metrics),
+        "credit-over-time": credit_over_time_figure(record.policy, metrics),
         "sources": sources_figure(record.policy),
         "value": value_figure(metrics),
         "gradient": gradient_figure(record.policy),
@@ -100,6 +102,7 @@ def paper_figures(record: Record) -> dict[str, Figure]:
     found |= {
         "strengths": strengths_figure(record.policy),
         "credit": credit_figure(record.metrics),
+        "credit_over_time": credit_over_time_figure(record.policy, record.metrics),
         "sources": sources_figure(record.policy),
         "value": value_figure(record.metrics),
         "gradient": gradient_figure(record.policy),
