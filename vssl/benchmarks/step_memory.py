@@ -4,8 +4,8 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from importlib import import_module
-from importlib.util import find_spec
 from multiprocessing import get_context, set_start_method
 from pathlib import Path
 from typing import NamedTuple
@@ -56,7 +56,7 @@ def _measure(load: Callable[[], Config], device: torch.device, seed: int) -> Ste
     set_start_method("fork", force=True)  # what mmengine sets for a run, with a warning where another one is set
     config = load()
     for name in _LATE:
-        if find_spec(name.partition(".")[0]) and (name != "torch.utils.tensorboard" or find_spec("tensorboard")):
+        with suppress(ImportError):  # TensorBoard is an extra
             import_module(name)
     before = _peak_mb(device)
     with tempfile.TemporaryDirectory(prefix="vssl-memory-") as folder, stepped(config, Path(folder), seed) as run:
