@@ -44,7 +44,7 @@ MAY_IMPORT = {
     },
     "benchmarks": {
         "config_files", "datasets", "designers", "draws", "engine", "feedback", "whole_files", "learner", "objectives",
-        "options", "probes", "progress", "value", "views",
+        "options", "probes", "processes", "progress", "value", "views",
     },
 }  # fmt: skip
 OPENMMLAB = {"mmcv", "mmengine", "mmseg"}

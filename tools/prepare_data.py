@@ -16,6 +16,10 @@ python tools/prepare_data.py ade20k|nyuv2|imagenet|tiny_imagenet|camvid|seven_sc
 Your own images with masks or depth (docs/your_data.md):
 
 python tools/prepare_data.py folder --images … --masks … --classes … --depth … --depth-scale … --out …
+
+One folder of unlabeled images as clusters, the sources of a mixture (docs/your_data.md; extra 'clusters'):
+
+python tools/prepare_data.py clusters --images … --backbone … --clusters … --out …
 """
 
 import sys

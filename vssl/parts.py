@@ -7,8 +7,8 @@ from pkgutil import resolve_name
 from typing import Any
 
 EXTRAS = {
-    "lightly": "lightly", "transformers": "language", "tokenizers": "language", "optuna": "sweep", "sklearn": "sweep",
-    "sqlalchemy": "results", "peft": "lora",
+    "lightly": "lightly", "transformers": "language", "tokenizers": "language", "optuna": "sweep",
+    "sklearn": "clusters", "sqlalchemy": "results", "peft": "lora",
     "fsspec": "remote", "aiohttp": "remote", "s3fs": "s3", "submitit": "slurm",
 }  # fmt: skip
 """Optional packages, and the extra in pyproject.toml that installs each."""

@@ -31,7 +31,9 @@ def test_two_ranks_agree_on_what_rollouts_teach(designer, designed_config, run_r
     config = shared_out(designed_config)
     config.feedback.evaluator, config.designer = "ridge", dict(type=f"vssl.designers.{designer}")
     config["value"].update(horizon=2, pairs=2, candidates=3)
-    if designer == "CandidateSearch":
+    if designer == "GlobalPolicy":
+        config["value"].control_variate = "end"
+    else:
         config.designer_optimizer = None
     config.dump(tmp_path / "config.py")
     run = tmp_path / "run"

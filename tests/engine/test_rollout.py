@@ -12,6 +12,7 @@ from vssl.draws import Draws
 from vssl.engine import ConfigError
 from vssl.engine.checkpoint import random_state
 from vssl.engine.rollout import Course, Rollouts, Trial, Valuation, progress_ahead
+from vssl.engine.rollout_credit import credit_of_rollouts, one_step_of
 from vssl.engine.training import build_runner, train
 from vssl.views import MultiCrop
 
@@ -167,7 +168,7 @@ def test_equal_constructions_have_equal_values_and_others_do_not(designed_config
 def test_a_learner_that_diverges_explains_nothing(designed_config, tmp_path):
     loop = begun(with_horizon(designed_config, burn_in=100), tmp_path)
     rollouts = rollouts_of(loop, 2)
-    before = rollouts._valuation.before
+    before = rollouts.valuation.before
 
     def broken(images, draws):
         return loop.designer(images * float("nan"), draws)
@@ -176,11 +177,16 @@ def test_a_learner_that_diverges_explains_nothing(designed_config, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("designer", ["GlobalPolicy", "persistent GlobalPolicy", "CandidateSearch", "ImageWeights"])
+@pytest.mark.parametrize(
+    "designer",
+    ["GlobalPolicy", "persistent GlobalPolicy", "credited GlobalPolicy", "CandidateSearch", "ImageWeights"],
+)
 def test_designers_learn_by_rollouts_and_resume_exactly(designed_config, tmp_path, designer, cut_short):
     config = with_horizon(designed_config, pairs=2, rollouts=2, candidates=3)
     if designer.startswith("persistent"):  # meta steps at 1, 3 and 5; the checkpoint of step 4 is in the midst of them
         config["value"].update(rollouts=1, unrolls=3)
+    if designer.startswith("credited"):
+        config["value"].control_variate = "end"
     config.designer = dict(type=f"vssl.designers.{designer.split()[-1]}")
     if designer == "CandidateSearch":
         config.designer_optimizer = None
@@ -200,10 +206,19 @@ def test_designers_learn_by_rollouts_and_resume_exactly(designed_config, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("designer", "steps"), [("GlobalPolicy", 2 * 4 * 8 * 3), ("CandidateSearch", 3 * (5 * 2 + 3 * 2 + 2 * 4))]
+    ("designer", "control_variate", "steps"),
+    [
+        ("GlobalPolicy", None, 2 * 4 * 8 * 3),
+        ("GlobalPolicy", "start", 2 * 4 * 8 * 3),
+        ("GlobalPolicy", "end", (2 * 4 + 1) * 8 * 3),
+        ("CandidateSearch", None, 3 * (5 * 2 + 3 * 2 + 2 * 4)),
+    ],
 )
-def test_a_meta_step_takes_as_many_learner_steps_as_it_says(designed_config, tmp_path, monkeypatch, designer, steps):
-    config = with_horizon(designed_config, horizon=8, halvings=2, rollouts=3, candidates=5, pairs=4, period=100)
+def test_a_meta_step_takes_as_many_learner_steps_as_it_says(
+    designed_config, tmp_path, monkeypatch, designer, control_variate, steps
+):
+    value = dict(horizon=8, halvings=2, rollouts=3, candidates=5, pairs=4, period=100, control_variate=control_variate)
+    config = with_horizon(designed_config, **value)
     config.designer = dict(type=f"vssl.designers.{designer}")
     if designer == "CandidateSearch":
         config.designer_optimizer = None
@@ -348,6 +363,72 @@ def test_persistent_pairs_go_on_and_begin_anew(designed_config, tmp_path):
         distances.append(sum((one[n] - start[f"student.{n}"]).abs().sum().item() for n in one))
     assert distances[1] > 1.2 * distances[0] and distances[2] < distances[1]
     assert all(torch.equal(start[name], now) for name, now in loop.learner.state_dict().items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", ["start", "end"])
+def test_credit_of_a_rollout_is_the_slope_of_what_its_steps_are_worth(designed_config, tmp_path, at):
+    """Of the weights of MAE's two targets, by central differences; and the run does not notice."""
+    config = with_horizon(of_objective(designed_config, "mae"), burn_in=100)
+    kind = "vssl.objectives.targets.Pixels"
+    config.objective.target = [dict(type=kind), dict(type=kind, normalize=False)]
+    config.backbone.drop_path_rate = 0.0  # its draws are others at each look
+    config.designer = dict(type="vssl.designers.LossWeights", components=dict(pixels=1.0, raw_pixels=1.0))
+    loop = begun(config, tmp_path)
+    feedback, designer = loop.designer_update.feedback, loop.designer
+    rollouts = rollouts_of(loop, 2)
+    before = everything(loop)
+    found = credit_of_rollouts(rollouts.courses, rollouts.valuation, designer, feedback, loop.autocast, at)
+    assert_same(everything(loop), before)
+
+    (course,) = rollouts.courses
+    trial = Trial(course, designer).advance(2 if at == "end" else 0)
+    g_down = rollouts.valuation.gradient(trial.student, loop.step)
+    one_step = one_step_of(trial.learner_step, designer, feedback)
+
+    def worth(number, shift):
+        with torch.no_grad():
+            designer.shift[number] += shift
+            made = [designer(images, course.draws("views", i)) for i, images in enumerate(course.batches)]
+            designer.shift[number] -= shift
+        steps = [one_step.step_gradient(m, course.draws("objective", i), loop.autocast) for i, m in enumerate(made)]
+        return sum(float(one_step.rule(g_down, step, one_step.preconditioner).value) for step in steps) / len(steps)
+
+    slopes = [(worth(number, 0.05) - worth(number, -0.05)) / 0.1 for number in (0, 1)]
+    assert found.tolist() == pytest.approx(slopes, rel=0.02) and abs(slopes[0]) > 1e-3
+
+
+@pytest.mark.slow
+def test_the_first_meta_step_with_a_control_variate_is_that_without(designed_config, tmp_path):
+    """Nothing is known of what credit predicts yet. Later ones differ."""
+    ends = []
+    for control_variate in (None, "start"):
+        config = with_horizon(copy.deepcopy(designed_config), pairs=2, control_variate=control_variate)
+        config.designer = dict(type="vssl.designers.GlobalPolicy")
+        loop = begun(config, tmp_path / str(control_variate), steps=1)
+        moved = []
+        for loop.step in (1, 3, 5):
+            loop.update_designer()
+            moved.append(copy.deepcopy(loop.designer.state_dict()))
+        ends.append((moved, everything(loop)["learner"]))
+    (without, learner), (credited, same) = ends
+    assert_same(without[0], credited[0])
+    assert_same(learner, same)
+    assert any(not torch.equal(without[2][name], credited[2][name]) for name in without[2])
+
+
+def test_a_control_variate_needs_pairs_and_a_gradient(designed_config, tmp_path):
+    for designer, value, told in [
+        ("GlobalPolicy", dict(control_variate="mean"), "control_variate='mean'; choose 'start' or 'end'"),
+        ("GlobalPolicy", dict(control_variate="start", unrolls=2), "with unrolls=2 and GlobalPolicy"),
+        ("CandidateSearch", dict(control_variate="start"), "and CandidateSearch: it needs pairs"),
+    ]:
+        config = with_horizon(copy.deepcopy(designed_config), **value)
+        config.designer = dict(type=f"vssl.designers.{designer}")
+        if designer == "CandidateSearch":
+            config.designer_optimizer = None
+        with pytest.raises(ValueError, match=told):
+            build_runner(config, tmp_path / "run", seed=0)
 
 
 def test_persistent_pairs_need_pairs(designed_config, tmp_path):

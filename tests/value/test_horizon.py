@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vssl.value.horizon import Unroll, antithetic_gradient, halve, standing, weighted_mean
+from vssl.value.horizon import ControlVariate, Unroll, antithetic_gradient, halve, standing, weighted_mean
 
 
 def valued(function, phi, directions, sigma):
@@ -53,6 +53,54 @@ def test_of_equals_the_first_goes_on():
 def test_drops_count_by_their_weights():
     drops = {"depth": torch.tensor(1.0), "segmentation": torch.tensor(4.0)}
     assert weighted_mean(drops, {"segmentation": 1.0, "depth": 3.0}) == 7 / 4
+
+
+def estimates(expected, steps=2000, pairs=3, sigma=0.5):
+    """Of the gradient of V = gᵀφ + φᵀφ at 0 in six dimensions, with and without a control variate; and g."""
+    generator = torch.Generator().manual_seed(0)
+    slope, control = torch.linspace(-1, 2, 6, dtype=torch.float64), ControlVariate()
+    found, plain = [], []
+    for _ in range(steps):
+        directions = torch.randn(pairs, 6, generator=generator, dtype=torch.float64)
+        values = valued(lambda x: slope @ x + x @ x, torch.zeros(6).double(), directions, sigma)
+        plain.append(antithetic_gradient(values, directions, sigma))
+        found.append(control.gradient(values, directions, sigma, expected(slope, generator)))
+    return torch.stack(found), torch.stack(plain), slope
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0, 3.0])
+def test_a_control_variate_leaves_the_expectation_and_takes_the_variance_that_it_explains(noise):
+    """c is the gradient, half as long or less and of the other sign, and noise anew at each meta step."""
+
+    def expected(slope, generator):
+        return -0.5 * slope + 0.5 * noise * slope.norm() / 6**0.5 * torch.randn(6, generator=generator).double()
+
+    found, plain, slope = estimates(expected)
+    errors = found.var(0).sqrt() / len(found) ** 0.5
+    assert ((found.mean(0) - slope).abs() < 4 * errors + 1e-12).all()
+    squared_cosine = 1 / (1 + noise**2)
+    left = float(found[100:].var(0).sum() / plain[100:].var(0).sum())
+    assert left == pytest.approx(1 - squared_cosine, abs=0.06)
+
+
+def test_a_control_variate_that_predicts_nothing_adds_nearly_nothing():
+    across = torch.tensor([2.0, 0, 0, 0, 0, 1.0], dtype=torch.float64)  # at right angles to the gradient
+    found, plain, slope = estimates(lambda *_: across)
+    assert float(across @ slope) == 0
+    errors = found.var(0).sqrt() / len(found) ** 0.5
+    assert ((found.mean(0) - slope).abs() < 4 * errors).all()
+    assert float(found.var(0).sum() / plain.var(0).sum()) < 1.03
+
+
+def test_the_first_estimate_is_that_of_the_pairs_and_the_state_is_saved():
+    directions, values = torch.eye(3)[:2].double(), torch.tensor([[1.0, -1.0], [0.5, 0.0]]).double()
+    control, expected = ControlVariate(), torch.tensor([1.0, 0.2, 5.0]).double()
+    assert torch.equal(
+        control.gradient(values, directions, 1.0, expected), antithetic_gradient(values, directions, 1.0)
+    )
+    again = ControlVariate()
+    again.load_state_dict(control.state_dict())
+    assert again.factor == control.factor > 0.9  # slopes 1 and 0.25, predicted 1 and 0.2
 
 
 def carried_on(persistent, stretches=4, pairs=20_000, sigma=0.5):

@@ -1,11 +1,17 @@
-"""`overhead`: how much longer a designed run takes than the same run without its designer, by kind of step."""
+"""`overhead`: how much longer a designed run takes than the same run without its designer, by kind of step.
+
+With ``--memory`` it measures memory in place of time.
+"""
 
 import argparse
 import math
+from functools import partial
 
 from mmengine.config import Config
 
 from vssl.benchmarks.result_table import add_parser, prepare, publish
+from vssl.benchmarks.step_memory import measure_memory
+from vssl.benchmarks.timing import Quartiles
 from vssl.config_files import config_file
 from vssl.engine import load_config
 from vssl.engine.step_cost import FIRST_META, LEARNER, META, META_WITH_G_DOWN, compare_cost
@@ -21,6 +27,9 @@ def add_command(commands) -> None:
     parser = add_parser(commands, "overhead", "time of designed runs over the same runs without a designer", None)
     parser.add_argument("configs", nargs="*", default=list(CONFIGS), help="training configs; their data must be there")
     parser.add_argument("--steps", type=int, help="of the run whose schedule is counted; left out: the config's own")
+    parser.add_argument(
+        "--memory", type=int, metavar="N", help="measure memory in place of time, each run in N fresh processes"
+    )
     add_cfg_options(parser, "value.period=8 backbone.aligned_blocks=1")
     parser.set_defaults(run=run)
 
@@ -33,7 +42,10 @@ def run(arguments: argparse.Namespace) -> None:
     """
     prepare(arguments)
     common = {"threads": arguments.threads, "device": str(arguments.device)}
-    pairs = [(name, *_pair(name, arguments.cfg_options | common)) for name in arguments.configs]
+    options = arguments.cfg_options | common
+    pairs = [(name, _designed(name, options), _fixed(name, options)) for name in arguments.configs]
+    if arguments.memory is not None:
+        return _memory(arguments, options)
     rows = []
     for name, designed, fixed in pairs:
         steps = arguments.steps or designed.budget.steps
@@ -60,14 +72,44 @@ def run(arguments: argparse.Namespace) -> None:
     publish(arguments, "costs in steps of the run without a designer", rows, columns)
 
 
-def _pair(name: str, options: dict) -> tuple[Config, Config]:
-    """A designed run, and the same without its designer."""
+def _memory(arguments: argparse.Namespace, options: dict) -> None:
+    if arguments.memory < 1:
+        raise ValueError(f"--memory {arguments.memory}: give 1 or more processes")
+    rows = []
+    for name in arguments.configs:
+        measured = {
+            load.__name__: [
+                measure_memory(partial(load, name, options), arguments.device, arguments.seed)
+                for _ in range(arguments.memory)
+            ]
+            for load in (_fixed, _designed)
+        }
+        rows.append(
+            {
+                "config": name,
+                "without_a_designer": Quartiles.of([of.whole for of in measured["_fixed"]]),
+                "learner_step": Quartiles.of([of.learner for of in measured["_designed"]]),
+                "with_meta_steps": Quartiles.of([of.whole for of in measured["_designed"]]),
+            }
+        )
+        say(", ".join(f"{k} {v:.0f}" if isinstance(v, Quartiles) else f"{k} {v}" for k, v in rows[-1].items()))
+    columns = {"config": "", "without_a_designer": ".0f", "learner_step": ".0f", "with_meta_steps": ".0f"}
+    processes = f"medians [quartiles] of {arguments.memory} processes"
+    publish(arguments, f"MiB above what the process held before the run was built; {processes}", rows, columns)
+
+
+def _designed(name: str, options: dict) -> Config:
     path = config_file(name)
     designed = load_config(path, options)
     if not designed.get("feedback"):
-        raise ValueError(f"{path} has no feedback, so there is no designer whose time could be measured")
-    fixed = load_config(path, {k: v for k, v in options.items() if k.split(".")[0] not in _DESIGNING})
+        raise ValueError(f"{path} has no feedback, so there is no designer whose cost could be measured")
+    return designed
+
+
+def _fixed(name: str, options: dict) -> Config:
+    """The same run without its designer."""
+    fixed = load_config(config_file(name), {k: v for k, v in options.items() if k.split(".")[0] not in _DESIGNING})
     fixed.designer = {"type": "vssl.designers.Identity"}
     for key in _DESIGNING[1:]:
         fixed[key] = None
-    return designed, fixed
+    return fixed

@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vssl.commands import run_command
+from vssl.commands import clusters, run_command
 
 # Known here too, so that help and a mistyped name need no heavy import; a test compares them with the parsers.
 NAMES = {
@@ -25,6 +25,7 @@ NAMES = {
     "word_problems": "arithmetic word problems with answers, for language models",
     "folder": "your own images with masks or depth",
     "shards": "tar shards for streaming",
+    "clusters": "one folder of images as clusters, the sources of a mixture",
 }
 
 
@@ -32,7 +33,9 @@ def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of the command that `argv` names, or of the names alone."""
     whole = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = whole.add_subparsers(dest="command", required=True, metavar="NAME")
-    if argv and argv[0] in NAMES:
+    if argv and argv[0] == clusters.NAME:
+        clusters.add_command(commands)
+    elif argv and argv[0] in NAMES:
         from vssl.datasets.prepare.command import add_commands
 
         add_commands(commands)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8, UInt32
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vssl.datasets.files import found_in
 from vssl.datasets.sampler import index_and_position
 from vssl.datasets.shards import INDEX
 from vssl.datasets.share_file import read_shares
@@ -29,7 +30,7 @@ class UnlabeledMixture(Dataset):
                          shares=dict(streets=0.7, web=0.3))
 
     Args:
-        roots: by name, the folders.
+        roots: by name, the folders; or a folder, of which each folder is a source by its name.
         size: pixels.
         shares: by name, how much of the stream each source is, above 0; they are divided by their sum. Or a file of
             them (`save_shares`).
@@ -43,13 +44,15 @@ class UnlabeledMixture(Dataset):
 
     def __init__(
         self,
-        roots: Mapping[str, str | Path],
+        roots: Mapping[str, str | Path] | str | Path,
         size: int,
         shares: Mapping[str, float] | str | Path | None = None,
         skip_corrupt: float = SKIPPED,
     ):
         if isinstance(shares, (str, Path)):
             shares = read_shares(shares)
+        if isinstance(roots, (str, Path)):
+            roots = _folders_in(Path(roots))
         if not isinstance(roots, Mapping) or len(roots) < 2:
             raise ValueError(f"roots={roots!r}: give two or more folders by name, or UnlabeledImages for one")
         if shares is not None and shares.keys() != roots.keys():
@@ -169,6 +172,15 @@ class Numbered(Dataset):
 
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[UInt8[Tensor, "3 size size"], int]:
         return self.mixture[key], self.mixture.number_of(key)
+
+
+def _folders_in(root: Path) -> dict[str, Path]:
+    if not root.is_dir():
+        raise FileNotFoundError(f"roots={str(root)!r}: no such folder ({root.parent} holds: {found_in(root.parent)})")
+    folders = {entry.name: entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+    if len(folders) < 2:
+        raise ValueError(f"roots={str(root)!r}: expected two or more folders in it, found: {found_in(root)}")
+    return folders
 
 
 def _opened(root: Path, size: int, skip_corrupt: float) -> UnlabeledImages | UnlabeledShards:

@@ -19,7 +19,7 @@ from vssl.feedback import Feedback, FeedbackTask
 from vssl.value.metagradient import central_difference
 
 # Keys of ``value`` that only rollouts read, and those that only the value of one step does.
-OF_ROLLOUTS = ("horizon", "halvings", "rollouts", "pairs", "sigma", "directions", "unrolls")
+OF_ROLLOUTS = ("horizon", "halvings", "rollouts", "pairs", "sigma", "directions", "unrolls", "control_variate")
 OF_ONE_STEP = ("rule", "combine", "average_g_down", "g_down_every", "estimator", "recognisability", "norm_growth")
 
 

@@ -24,8 +24,9 @@ from vssl.engine.learner_step import LearnerStep
 from vssl.engine.meta_schedule import MetaSchedule
 from vssl.engine.persistent_pairs import PersistentPairs
 from vssl.engine.rollout import Ahead, Course, Rollouts, Valuation, progress_ahead
+from vssl.engine.rollout_credit import credit_of_rollouts, one_step_of
 from vssl.feedback import Feedback
-from vssl.value.horizon import antithetic_gradient, halve, standing
+from vssl.value.horizon import ControlVariate, antithetic_gradient, halve, standing
 from vssl.value.products import norm
 
 
@@ -48,6 +49,9 @@ class HorizonUpdate(MetaSchedule):
         pairs: of perturbed φ in each meta step; each pair costs 2·H·rollouts learner steps.
         sigma: how far φ is moved for them.
         directions: ``"gaussian"`` (evolution strategies) or ``"signs"`` (SPSA).
+        control_variate: pairs estimate only what credit leaves unexplained, and the expectation stays the same
+            (`ControlVariate`). ``"start"``: credit where the rollouts begin. ``"end"``: where one with φ as it is ends,
+            which is one more rollout. None: without.
         unrolls: meta steps over which the learners of the pairs go on, each from where it stood (`PersistentPairs`);
             1: each meta step begins where the run stands.
         period, burn_in, warmup, freeze_after: see `MetaSchedule`. Make meta steps rare.
@@ -72,6 +76,7 @@ class HorizonUpdate(MetaSchedule):
         sigma: float = 0.1,
         directions: Literal["gaussian", "signs"] = "gaussian",
         unrolls: int = 1,
+        control_variate: Literal["start", "end"] | None = None,
         period: int = 100,
         burn_in: int = 0,
         warmup: int = 0,
@@ -102,13 +107,24 @@ class HorizonUpdate(MetaSchedule):
                 f"value: unrolls={unrolls} with rollouts={rollouts} and {type(designer).__name__}: give 1 or more, and "
                 "above 1 rollouts=1 and a designer that follows pairs of perturbed parameters"
             )
+        if control_variate not in ("start", "end", None):
+            raise ValueError(f"value: control_variate={control_variate!r}; choose 'start' or 'end', or None for none")
+        if control_variate and (unrolls > 1 or designer.learns_from_values or designer.by_rollouts_alone):
+            raise ValueError(
+                f"value: control_variate={control_variate!r} with unrolls={unrolls} and {type(designer).__name__}: it "
+                "needs pairs of perturbed parameters with unrolls=1, and a designer that has a gradient"
+            )
+        self.control_variate = control_variate
+        self.control = ControlVariate() if control_variate else None
+        if control_variate:
+            one_step_of(learner_step, designer, feedback)  # whose refusals come now
         self.pairs, self.sigma, self.directions = pairs, sigma, directions
         self.persistent = PersistentPairs(unrolls) if unrolls > 1 else None
 
     def learner_steps(self) -> int:
         """How many the rollouts of one meta step take."""
         if not self.designer.learns_from_values:
-            return 2 * self.pairs * self.horizons[-1] * self.rollouts
+            return (2 * self.pairs + (self.control_variate == "end")) * self.horizons[-1] * self.rollouts
         alive = self.designer.fixed_candidates() or self.candidates
         taken, before = 0, 0
         for horizon in self.horizons:
@@ -135,7 +151,7 @@ class HorizonUpdate(MetaSchedule):
                 if self.designer.learns_from_values:
                     logged = self._search(self.designer, lambda c: rollouts, step)
                 else:
-                    logged = self._evolve(rollouts, step, draws)
+                    logged = self._evolve(rollouts, step, draws, autocast)
         return {f"feedback_loss/{task}": loss for task, loss in valuation.before.items()} | logged
 
     def _rollouts(
@@ -183,7 +199,9 @@ class HorizonUpdate(MetaSchedule):
             logged |= {f"value/{name}": v for name, v in zip(names, values, strict=True)}
         return logged
 
-    def _evolve(self, rollouts: Rollouts, step: int, draws: Callable[[str], Draws]) -> dict[str, Tensor]:
+    def _evolve(
+        self, rollouts: Rollouts, step: int, draws: Callable[[str], Draws], autocast: Callable
+    ) -> dict[str, Tensor]:
         """An optimizer step of φ on −value + penalty, its gradient by antithetic pairs."""
         self.follow_warmup(step)
         parameters = [p for p in self.designer.parameters() if p.requires_grad]
@@ -195,6 +213,10 @@ class HorizonUpdate(MetaSchedule):
         if self.directions == "signs":
             directions = torch.where(directions < 0, -1.0, 1.0)
         values = torch.empty(self.pairs, 2, dtype=torch.float64)
+        expected = None
+        if self.control is not None:
+            at = (self.designer, self.feedback, autocast, self.control_variate)
+            expected = credit_of_rollouts(rollouts.courses, rollouts.valuation, *at)
         try:
             for pair, direction in enumerate(directions):
                 for side, sign in enumerate((1, -1)):
@@ -210,11 +232,17 @@ class HorizonUpdate(MetaSchedule):
         values = self.feedback.controlled_values(values.flatten(), step, f"after {horizon}").view_as(values)
         self.optimizer.zero_grad(set_to_none=True)
         penalty = self._penalty(rollouts.courses[0], parameters)
-        _add_gradient(parameters, -antithetic_gradient(values, directions, self.sigma))
+        if self.control is None:
+            estimate = antithetic_gradient(values, directions, self.sigma)
+        else:
+            estimate = self.control.gradient(values, directions, self.sigma, expected)
+        _add_gradient(parameters, -estimate)
         gradient_norm = norm([p.grad for p in parameters if p.grad is not None])
         self.optimizer.step()
         self.designer.project()
         logged = {"value": values.mean(), "designer_gradient_norm": gradient_norm, "penalty": penalty}
+        if self.control is not None:
+            logged["control_variate/factor"] = values.new_tensor(self.control.factor)
         return logged | {"value/spread": (values[:, 0] - values[:, 1]).square().mean().sqrt()}
 
     def _penalty(self, course: Course, parameters: list[Tensor]) -> Tensor:
@@ -232,6 +260,7 @@ class HorizonUpdate(MetaSchedule):
             "feedback": self.feedback.extra_state(),
             "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
             "persistent": None if self.persistent is None else self.persistent.state_dict(),
+            "control": None if self.control is None else self.control.state_dict(),
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -240,6 +269,8 @@ class HorizonUpdate(MetaSchedule):
             self.optimizer.load_state_dict(state["optimizer"])
         if self.persistent is not None:
             self.persistent.load_state_dict(state["persistent"])
+        if self.control is not None:
+            self.control.load_state_dict(state["control"])
 
 
 def _draws_of(course: int, draws: Callable[[str], Draws]) -> Callable[[str, int], Draws]:

@@ -21,6 +21,7 @@ from vssl.engine.budget import Budget
 from vssl.engine.checkpoint import same_random_state
 from vssl.engine.learner_step import LearnerStep
 from vssl.feedback import Feedback
+from vssl.feedback.feedback import eval_mode
 from vssl.learner.backbone import TimmBackbone
 from vssl.value.horizon import weighted_mean
 
@@ -33,6 +34,9 @@ class Ahead:
 
     def __init__(self, stream: Stream, count: int):
         self._stream, self._count = stream, count
+
+    def __len__(self) -> int:
+        return self._count
 
     def __getitem__(self, number: int) -> Images:
         if not 0 <= number < self._count:
@@ -84,6 +88,11 @@ class Trial:
     @property
     def student(self) -> TimmBackbone:
         return self._learner_step.learner.student
+
+    @property
+    def learner_step(self) -> LearnerStep:
+        """Of the copy, as it stands."""
+        return self._learner_step
 
     def go_on(self, course: Course, construct: Construct) -> "Trial":
         """From where it stands, along another course with another construction."""
@@ -142,6 +151,17 @@ class Valuation:
         with self._autocast():
             return self._feedback.heldout_losses(student, self._heldout)
 
+    def gradient(self, student: TimmBackbone, step: int) -> list[Tensor]:
+        """g_down of the weighted mean of L_down over the aligned parameters, under the feedback's control."""
+        parameters = list(student.aligned_parameters().values())
+        found = [torch.zeros_like(p) for p in parameters]
+        with eval_mode(student), self._autocast(), torch.enable_grad():
+            for task, weight in self._weights.items():
+                _, gradient = self._feedback.gradient_on(student, task, self._heldout[task], parameters)
+                gradient = self._feedback.controlled_gradient(gradient, task, step)
+                torch._foreach_add_(found, gradient, alpha=weight / sum(self._weights.values()))
+        return found
+
     def drops(self, trial: Trial) -> dict[str, Float[Tensor, ""]]:
         """By task. A learner that diverged explains nothing any more: its L_down is 1."""
         after = {} if trial.diverged else self.losses(trial.student)
@@ -161,7 +181,7 @@ class Rollouts:
     """
 
     def __init__(self, courses: Sequence[Course], valuation: Valuation):
-        self.courses, self._valuation = courses, valuation
+        self.courses, self.valuation = courses, valuation
         self._halfway: dict[Hashable, list[Trial]] = {}
 
     def value(self, construct: Construct, horizon: int, key: Hashable = None, keep: bool = False) -> Float[Tensor, ""]:
@@ -180,7 +200,7 @@ class Rollouts:
     def value_of(self, trials: Sequence[Trial], horizon: int) -> Float[Tensor, ""]:
         """The mean drop of L_down when they have taken `horizon` steps of their courses."""
         with same_random_state():
-            return torch.stack([self._valuation.value(trial.advance(horizon)) for trial in trials]).mean()
+            return torch.stack([self.valuation.value(trial.advance(horizon)) for trial in trials]).mean()
 
 
 def progress_ahead(budget: Budget, step: int, count: int) -> list[float]:

@@ -141,7 +141,7 @@ class Feedback(nn.Module):
             for name in self.tasks:
                 batches = [self.pools[name].meta.next() for _ in range(self.meta_batches)]
                 loss, gradient = self.gradient_on(backbone, name, batches, parameters)
-                gradients[name], losses[f"feedback_loss/{name}"] = self._controlled(gradient, name, step), loss
+                gradients[name], losses[f"feedback_loss/{name}"] = self.controlled_gradient(gradient, name, step), loss
         return gradients, losses
 
     def gradient_on(
@@ -228,7 +228,8 @@ class Feedback(nn.Module):
             return Draws(self.seed, f"random values {name}", step).normal(len(values)).to(values) * spread
         return values
 
-    def _controlled(self, gradient: list[Tensor], name: str, step: int) -> list[Tensor]:
+    def controlled_gradient(self, gradient: list[Tensor], name: str, step: int) -> list[Tensor]:
+        """The gradient of task `name` under the control: as it is, negated, or a random direction of its length."""
         if self.control == "negated":
             return [-g for g in gradient]
         if self.control == "random":

@@ -34,6 +34,56 @@ def antithetic_gradient(
     return (slopes.to(directions).unsqueeze(1) * directions).mean(0)
 
 
+class ControlVariate:
+    """Subtracts from antithetic pairs what a known vector says of them, and adds its expectation again.
+
+    A vector c that does not depend on ε predicts the slope ⟨c, ε⟩ of a pair. Since E[⟨c, ε⟩ε] = c, the estimate
+    mean_i (s_i − α⟨c, ε_i⟩)ε_i + αc has the expectation of mean_i s_i·ε_i, whatever c and α are. With the best α and
+    Gaussian ε, 1 − ρ² of its variance is left for a quadratic value, ρ being the cosine between c and the gradient.
+
+    α is the regression of the slopes of *earlier* meta steps on their predictions, so it does not depend on the present
+    ε either. It is 0 at first, and where these slopes do not show that c predicts anything.
+
+    Args:
+        memory: how much of the sums of earlier meta steps is kept at each one, in (0, 1).
+    """
+
+    def __init__(self, memory: float = 0.9):
+        self.memory = memory
+        self._sums = torch.zeros(4, dtype=torch.float64)  # of 1, slope², prediction², slope·prediction
+
+    @property
+    def factor(self) -> float:
+        """α: the regression coefficient, shrunk by the share of its square that its own error explains."""
+        count, slopes, predictions, both = self._sums.tolist()
+        if count <= 1 or not both:
+            return 0.0
+        correlation = min(both * both / (slopes * predictions), 1.0)  # squared
+        return both / predictions * max(0.0, 1 - (1 - correlation) / (correlation * (count - 1)))
+
+    def gradient(
+        self,
+        values: Float[Tensor, "pairs 2"],
+        directions: Float[Tensor, "pairs parameters"],
+        sigma: float,
+        expected: Float[Tensor, " parameters"],
+    ) -> Float[Tensor, " parameters"]:
+        """`antithetic_gradient` with c = `expected`; then these pairs count for the α of later ones."""
+        slopes = ((values[:, 0] - values[:, 1]) / (2 * sigma)).double().cpu()
+        predicted = (directions @ expected).double().cpu()
+        rest = (slopes - self.factor * predicted).to(directions)
+        found = (rest.unsqueeze(1) * directions).mean(0) + self.factor * expected
+        new = torch.stack([torch.ones_like(slopes), slopes**2, predicted**2, slopes * predicted]).sum(1)
+        self._sums = self.memory * self._sums + new
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": self._sums}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._sums = state["sums"]
+
+
 class Unroll:
     """Persistent evolution strategies (Vicol et al. 2021, arXiv 2112.13835): what perturbed learners have gone through.
 
