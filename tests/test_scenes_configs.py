@@ -26,9 +26,11 @@ NOT_TRAINING = {
     "objectives",
     "one_step",
     "selection",
+    "selection_sources",
     "targets",
     "verdict",
     "verdict_mae",
+    "verdict_sources",
     "worlds",
     "worlds_colours",
     "worlds_rooms",
@@ -67,13 +69,12 @@ def test_a_sweep_is_read_and_both_ends_of_every_range_are_a_config(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_config_takes_two_steps(name, few_scenes, tmp_path):
-    options = {
-        "budget": dict(steps=2),
-        "batch_size": 4,
-        "unlabeled.root": str(few_scenes / "imagenet/train"),
-        "threads": 1,
-    }
-    config = load_config(ROOT / "configs/scenes" / f"{name}.py", options)
+    options = {"budget": dict(steps=2), "batch_size": 4, "threads": 1}
+    config, images = load_config(ROOT / "configs/scenes" / f"{name}.py", options), str(few_scenes / "imagenet/train")
+    if "roots" in config.unlabeled:
+        config.unlabeled.roots = dict.fromkeys(config.unlabeled.roots, images)
+    else:
+        config.unlabeled.root = images
     if config.get("feedback"):
         config["value"].update(batch_size=4, period=1, burn_in=0)
         if config["value"].get("horizon"):

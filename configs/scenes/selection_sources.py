@@ -18,15 +18,6 @@ probes = "configs/probes/scenes.py"
 seeds = [10]
 baseline, candidate = "fixed_b", "choice_b"
 _rates = {"a": 5e-4, "b": 1.5e-3, "c": 3e-3}
-_credit = {"value.batch_size": 48, "value.g_down_every": 15, "value.period": 1, "value.burn_in": 30}
-_weights = {
-    "designer": dict(type=SourceWeights, sources=_alike, bound=10.0, resample=True),
-    "designer_optimizer": dict(type=AdamW, lr=0.1, weight_decay=0.0),
-    "value.horizon": 0,
-    "value.freeze_after": 60,
-    "backbone.aligned_blocks": 1,
-    **_credit,
-}
 arms = dict(
     **{
         f"fixed_{name}": dict(config="mae_sources.py", cfg_options={**_fixed, "optimizer.lr": rate})
@@ -36,7 +27,7 @@ arms = dict(
     choice_a=dict(config="mae_sources.py", cfg_options={"value.horizon": 20}),
     choice_b=dict(like="choice_a", cfg_options={"value.horizon": 40}),
     choice_c=dict(like="choice_a", cfg_options={"value.horizon": 80}),
-    weights_a=dict(config="mae_sources.py", cfg_options=_weights),
+    weights_a=dict(config="mae_sources.py", cfg_options=_credit),
     weights_b=dict(like="weights_a", cfg_options={"backbone.aligned_blocks": 4}),
     weights_c=dict(like="weights_a", cfg_options={"designer_optimizer": dict(type=AdamW, lr=0.03, weight_decay=0.0)}),
 )

@@ -44,6 +44,12 @@ def test_it_starts_as_the_recipe(designer):
     assert designer.learned_shares() == pytest.approx(SHARES)
 
 
+def test_rounded_shares_are_the_recipe_too():
+    thirds = SourcedImages.of(IMAGES, IMAGES.sources, {"streets": 2 / 3, "web": 1 / 3})
+    designer = SourceWeights(MultiCrop(global_size=16, n_global=1), sources={"streets": 0.667, "web": 0.333})
+    assert made(designer, thirds).image_weights is None
+
+
 def test_images_weigh_what_their_source_does_and_the_stream_weighs_1(designer):
     construction = made(moved(designer, 0.5, -0.25))
     weights = construction.image_weights

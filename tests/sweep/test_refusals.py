@@ -8,6 +8,7 @@ import pytest
 from vssl.commands.sweep import main, shown_command
 from vssl.comparison import default_workers
 from vssl.comparison.refusal import OtherSettings
+from vssl.engine.config import ConfigError
 from vssl.sweep import read_sweep
 from vssl.sweep.command import _belong_together
 from vssl.sweep.study import Study, storage_url
@@ -130,3 +131,19 @@ def test_a_study_of_other_settings_is_refused(folder, written):
     Study(read_sweep(written), ["maximize"], {"trial.batch_size": 8}, url, "s")
     with pytest.raises(ValueError, match=r"trial.batch_size: 8 then, 4 now\); give another --work-dir"):
         Study(read_sweep(written), ["maximize"], {"trial.batch_size": 4}, url, "s")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--slurm", "time=60"], "give --executor slurm too"),
+        (["--executor", "slurm", "--slurm", "time=60"], "give --storage URL"),
+        (["--executor", "slurm", "--storage", "postgresql://me:secret@host/db"], "--storage env:NAME"),
+        (["--executor", "local", "--storage", "env:NOT_SET_HERE"], "NOT_SET_HERE is not set"),
+    ],
+)
+def test_jobs_that_could_not_share_a_study_are_refused(with_scenes, sweep, words, said):
+    with pytest.raises(ConfigError, match=said) as refused:
+        sweep(*words)
+    assert "secret" not in str(refused.value)
+    assert not Path("runs/start").exists()

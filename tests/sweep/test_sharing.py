@@ -77,6 +77,16 @@ def test_jobs(with_scenes, sweep, workers, monkeypatch, capfd):
     assert [trial["state"] for trial in trials(run)] == ["finished"] * 3
 
 
+def test_jobs_of_a_cluster(with_scenes, sweep, monkeypatch, capfd):
+    """On this machine; they find the storage by their environment."""
+    monkeypatch.setenv("OUR_STORAGE", f"sqlite:///{with_scenes}/shared.db")
+    run = sweep("--executor", "local", "--jobs", "2", "--storage", "env:OUR_STORAGE", trials=2)
+    assert [trial["state"] for trial in trials(run)] == ["finished"] * 2
+    told = capfd.readouterr().out
+    assert "process_0: job" in told and "process_1: job" in told
+    assert (with_scenes / "shared.db").is_file() and not (run / "study.db").exists()
+
+
 def test_a_killed_trial_is_gone_on_with_and_its_steps_count_twice(with_scenes, sweep, workers):
     def killed_in_step_5(config, run_dir, seed, resume, hooks=()):
         config.checkpoint_interval = 3

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from vssl.commands import run_command
+from vssl.commands.cluster_options import add_cluster_options
 from vssl.config_files import config_file
-from vssl.options import CfgOptions
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,20 +27,7 @@ def parser() -> argparse.ArgumentParser:
         help="run seeds in N processes side by side (not with budgets in elapsed seconds; default: 1); with "
         "--executor slurm: N jobs at a time (default: all)",
     )
-    parser.add_argument(
-        "--executor",
-        choices=("slurm", "local"),
-        help="make every run a job of its own, through submitit: in Slurm's queue, or on this machine to try it out. "
-        "Needs the extra vssl[slurm]",
-    )
-    parser.add_argument(
-        "--slurm",
-        nargs="+",
-        action=CfgOptions,
-        default={},
-        metavar="KEY=VALUE",
-        help="of sbatch, by submitit's names, e.g. partition=gpu gpus_per_node=1 cpus_per_task=8 time=240 (minutes)",
-    )
+    add_cluster_options(parser, "run")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--list", action="store_true", help="print what would be run, and stop")
     mode.add_argument("--collect-only", action="store_true", help="report on what is there, run nothing")

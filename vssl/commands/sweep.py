@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from vssl.commands import run_command
+from vssl.commands.cluster_options import add_cluster_options
 from vssl.config_files import config_file
 
 
@@ -22,9 +23,15 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--trials", type=int, metavar="N", help="how many in all, those that are there included")
     parser.add_argument("--sampler", choices=("tpe", "random"), help="instead of the config's")
     parser.add_argument("--seed", type=int, metavar="N", help="of the sampler, instead of the config's")
-    parser.add_argument("--storage", metavar="URL", help="as SQLAlchemy reads it (default: study.db in the work dir)")
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="as SQLAlchemy reads it, or env:NAME for the environment variable that holds it (default: study.db in the "
+        "work dir)",
+    )
     parser.add_argument("--study", metavar="NAME", help="in that storage (default: the work directory's name)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trials side by side, in N processes")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trials side by side, in N processes or jobs")
+    add_cluster_options(parser, "process")
     parser.add_argument("--check", action="store_true", help="check config, space, data and probes; run nothing")
     return parser
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vssl.designers.base import Construction, Designer, Identity
 from vssl.designers.candidates import CandidateDesigner
-from vssl.designers.sources import check_sources, check_weighs_images, unless_equal, weights_of_sources
+from vssl.designers.source_shares import check_weighs_images, sourced, unless_equal, weights_of_sources
 from vssl.draws import Draws
 from vssl.known_keys import refuse_unknown
 from vssl.parts import build_part
@@ -86,8 +86,9 @@ class Choice(CandidateDesigner):
         made.loss_weights, made.mask_ratio = self.loss_weights[number], self.mask_ratios[number]
         if self.shares:
             shares = self.shares[number]
-            check_sources(images, shares, f"Choice: shares of {self.names[number]}")
-            made.image_weights = unless_equal(weights_of_sources(images, images.new_tensor(list(shares.values()))))
+            found = sourced(images, shares, f"Choice: shares of {self.names[number]}")
+            wanted = torch.tensor(list(shares.values()), device=images.device)
+            made.image_weights = unless_equal(weights_of_sources(found, wanted, found.shares))
         return made
 
     def names_of_candidates(self) -> list[str]:

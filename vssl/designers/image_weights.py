@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vssl.designers.base import Construction
 from vssl.designers.ingredient import Ingredient, times
-from vssl.designers.sources import check_weighs_images
+from vssl.designers.source_shares import check_weighs_images
 from vssl.distributed import rank_and_size, total
 from vssl.draws import Draws
 from vssl.views.recipes import Recipe

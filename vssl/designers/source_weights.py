@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from vssl.designers.base import Construction
 from vssl.designers.ingredient import Ingredient, times
-from vssl.designers.sources import check_sources, check_weighs_images, unless_equal, weights_of_sources
+from vssl.designers.source_shares import (
+    are_those_of,
+    check_shares,
+    check_weighs_images,
+    sourced,
+    unless_equal,
+    weights_of_sources,
+)
 from vssl.draws import Draws
 from vssl.views.recipes import Recipe
 
@@ -64,8 +71,11 @@ class SourceWeights(Ingredient):
 
     def add(self, made: Construction, images: Float[Tensor, "batch 3 height width"], draws: Draws) -> Construction:
         log_share, log_start = self._log_shares()
-        check_sources(images, self.shares, "SourceWeights sources", as_the_stream=not self.shift.any())
-        weights = weights_of_sources(images, log_share.exp())
+        found = sourced(images, self.shares, "SourceWeights sources")
+        if not self.shift.any():
+            check_shares(found, self.shares, "SourceWeights sources")
+        now = self.shares if are_those_of(found, self.shares) else found.shares
+        weights = weights_of_sources(found, log_share.exp(), now)
         return replace(
             made,
             penalty=made.penalty + self.entropy * (log_share.exp() * (log_share - log_start)).sum(),

@@ -20,6 +20,7 @@ from vssl.scores import Score
 from vssl.sweep.sharing import Opening, one_at_a_time
 from vssl.sweep.study import RUNNING, import_optuna, storage_url
 from vssl.sweep.sweep_files import best_line, cost_line, table, write_report
+from vssl.sweep.sweep_jobs import cluster_of, run_on_cluster
 from vssl.sweep.sweep_plan import BASELINE, Sweep, read_sweep
 from vssl.sweep.trial_results import collect
 from vssl.sweep.trials import execute
@@ -39,6 +40,7 @@ def run_command(options: argparse.Namespace, command: str, workers: Workers | No
     import_optuna()
     instead = {"trials": options.trials, "sampler": options.sampler, "seed": options.seed}
     sweep = read_sweep(read_config(options.config).to_dict(), options.config, options.work_dir, **instead)
+    cluster = cluster_of(options, sweep.work_dir)
     sweep.configs().check_ends()
     workers = workers or default_workers()
     base = workers.load_config(sweep.template.arms[BASELINE].config, sweep.options)
@@ -63,7 +65,10 @@ def run_command(options: argparse.Namespace, command: str, workers: Workers | No
         return results
 
     try:
-        execute(sweep, study, workers, after_each=report, jobs=options.jobs, opening=opening)
+        if cluster is None:
+            execute(sweep, study, workers, after_each=report, jobs=options.jobs, opening=opening)
+        else:
+            run_on_cluster(cluster, options, command)
     except BaseException as error:
         add_note(error, f"Finished trials are kept; the same command goes on from here: {command}")
         raise

@@ -6,6 +6,7 @@ was stopped.
 """
 
 import copy
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from vssl.sweep.search_space import Parameter
 from vssl.sweep.sweep_plan import Sweep
 
 SQLITE_FILE = "study.db"
+FROM_ENVIRONMENT = "env:"  # before the name of a variable that holds a storage's URL
 FINISHED, PRUNED, FAILED, RUNNING = "finished", "pruned", "failed", "running"
 
 _SETTINGS, _STOPPED_AT, _RUNG = "settings", "stopped_at_share", "completed_rung_"  # the last is Optuna's own
@@ -42,11 +44,15 @@ def import_optuna():
 
 
 def storage_url(storage: str | None, work_dir: Path) -> str:
-    """`storage` itself, or SQLite in the work directory.
+    """`storage` itself, what the environment variable holds that it names, or SQLite in the work directory.
 
     Raises:
-        ConfigError: SQLite in memory.
+        ConfigError: SQLite in memory, or a variable that is not set.
     """
+    if storage is not None and storage.startswith(FROM_ENVIRONMENT):
+        name = storage.removeprefix(FROM_ENVIRONMENT)
+        if not (storage := os.environ.get(name)):
+            raise ConfigError(f"--storage {FROM_ENVIRONMENT}{name}: the environment variable {name} is not set")
     if storage is not None:
         if storage.startswith("sqlite") and ("memory" in storage or not storage.partition("://")[2].strip("/")):
             raise ConfigError(f"--storage {storage}: a study in memory is lost with the process; name a file")
