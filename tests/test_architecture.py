@@ -11,12 +11,12 @@ PACKAGE = Path(__file__).parents[1] / "vssl"
 
 # room -> the rooms of vssl that it may import from, and modules of their own. "known_keys" is every room's.
 MAY_IMPORT = {
-    "datasets": {"compat", "parts", "processes", "progress", "sourced_images", "whole_files"},
+    "datasets": {"compat", "data_folders", "parts", "processes", "progress", "sourced_images", "whole_files"},
     "views": {"draws", "whole_files"},
     "designers": {"distributed", "draws", "parts", "sourced_images", "views", "whole_files"},
     "learner": {"draws", "objectives", "parts", "views", "whole_files"},  # objectives: for type annotations only
     "objectives": {"distributed", "draws", "learner", "parts", "views"},
-    "feedback": {"datasets", "distributed", "draws", "learner"},
+    "feedback": {"data_folders", "datasets", "distributed", "draws", "learner"},
     "value": set(),
     "language": {
         "datasets", "designers", "distributed", "draws", "feedback", "whole_files", "learner", "objectives", "parts",
@@ -26,7 +26,7 @@ MAY_IMPORT = {
         "compat", "config_files", "datasets", "designers", "distributed", "draws", "environment", "feedback",
         "learner", "objectives", "options", "parts", "probes", "progress", "value", "views", "whole_files",
     },
-    "probes": {"compat", "datasets", "learner", "scores", "whole_files"},
+    "probes": {"compat", "data_folders", "datasets", "learner", "scores", "whole_files"},
     "reports": {"scores", "whole_files"},
     "export": {"learner", "reports", "scores", "whole_files"},
     "comparison": {
@@ -39,8 +39,8 @@ MAY_IMPORT = {
     },
     "results": {"compat", "config_files", "engine", "parts", "reports", "scores", "whole_files"},
     "commands": {
-        "benchmarks", "comparison", "compat", "config_files", "datasets", "engine", "environment", "export",
-        "learner", "options", "probes", "reports", "results", "sweep", "whole_files",
+        "benchmarks", "comparison", "compat", "config_files", "data_folders", "datasets", "engine", "environment",
+        "export", "learner", "options", "probes", "reports", "results", "sweep", "whole_files",
     },
     "benchmarks": {
         "config_files", "datasets", "designers", "draws", "engine", "feedback", "whole_files", "learner", "objectives",

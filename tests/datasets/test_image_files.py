@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vssl.data_folders import next_step
 from vssl.datasets import UnlabeledImages, files
-from vssl.datasets.files import UnreadableImage, image_paths, next_step, read_image
+from vssl.datasets.files import UnreadableImage, image_paths, read_image
 
 
 @pytest.mark.parametrize(

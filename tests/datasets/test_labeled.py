@@ -85,7 +85,9 @@ def test_a_transform_is_drawn_by_position_alone(scenes):
 
 @pytest.mark.parametrize(("kind", "split"), [(SegmentationImages, "training"), (DepthImages, "train")])
 def test_missing_folders_say_what_is_there_and_what_to_do(tmp_path, kind, split):
-    with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder\. Run python tools/prepare_data\.py"):
+    with pytest.raises(
+        FileNotFoundError, match=r"nowhere: no such folder \(.* holds: .*\)\. Run python tools/prepare_data\.py"
+    ):
         kind(tmp_path / "nowhere", split)
     (tmp_path / "root" / "images" / "wrong").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match=rf"no images under images/{split} \(found: images/wrong\)\. Run"):

@@ -1,8 +1,17 @@
+import warnings
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from vssl.reports.statistics import adjust_p_values, moving_mean, paired_difference, summarise
+from vssl.reports.statistics import (
+    adjust_p_values,
+    correlation,
+    mean_correlation,
+    moving_mean,
+    paired_difference,
+    summarise,
+)
 
 
 def test_summary_against_numpy():
@@ -52,6 +61,35 @@ def test_a_seed_effect_that_hits_both_arms_cancels():
 def test_identical_arms_differ_by_exactly_zero():
     result = paired_difference({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0})
     assert (result.low, result.high, result.p) == (0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "mean", "p"),
+    [
+        ([61.3, 62.7], [61.3, 62.7], 0.0, 1.0),
+        ([0.1 + 0.2, 0.7, 60.1], [0.3, 0.7, 60.1], 0.0, 1.0),  # 0.1 + 0.2 is 0.30000000000000004
+        ([1.1, 1.2, 1.3], [1.0, 1.1, 1.2], 0.1, 0.0),  # their differences differ in the last digits
+        ([0.0, 0.0], [0.0, 0.0], 0.0, 1.0),
+    ],
+)
+def test_differences_that_are_equal_but_for_rounding_have_no_spread_and_no_warning(ours, theirs, mean, p):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = paired_difference(dict(enumerate(ours)), dict(enumerate(theirs)))
+    assert (found.low, found.high, found.p) == (found.mean, found.mean, p)
+    assert found.mean == pytest.approx(mean) if mean else found.mean == 0.0 == max(found.per_seed)
+
+
+def test_a_spread_far_above_rounding_is_one():
+    found = paired_difference({0: 60.0, 1: 60.0 + 1e-9, 2: 60.0}, {0: 60.0, 1: 60.0, 2: 60.0})
+    assert found.low < 0 < found.high and found.p == pytest.approx(stats.ttest_1samp([0, 1, 0], 0).pvalue, rel=1e-4)
+
+
+def test_equal_correlations_and_sides_that_do_not_vary():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert mean_correlation([0.5, 0.5, 0.5]) == pytest.approx((0.5, 0.5, 0.5))
+        assert correlation([1.0, 2.0, 3.0, 4.0], [0.3, 0.1 + 0.2, 0.3, 0.3]) is None
 
 
 @pytest.mark.slow

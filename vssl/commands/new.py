@@ -8,10 +8,10 @@ from string import Template
 from typing import Any
 
 from vssl.commands import called, run_command
+from vssl.commands.new_sizes import SIZES, lines_of, whole
 
 # Task → its folder below --data, and the dataset that reads it.
 LAYOUTS = {"segmentation": ("ade20k", "SegmentationImages", "training"), "depth": ("nyuv2", "DepthImages", "train")}
-STEPS = 2000
 MOST = 400  # labeled images that feedback takes; a quarter of them give g_down
 
 DESIGNED = Template('''"""$title
@@ -35,15 +35,14 @@ backbone.update(name="$backbone", pretrained=True)
 schedule.update(head_share=0.5)
 
 unlabeled.update(root="$images")
-$crops
+
 # Labeled images: `train` fit the heads, `meta` give the feedback. Together at most as many as there are.
 $feedback
 # What the designer learns: an augmentation policy that starts as DINO's recipe.
 designer = dict(type=GlobalPolicy, gates="straight_through", learn=("area", "saturation", "hue", "grayscale"))
 designer_optimizer.update(lr=0.01)
 
-batch_size = $batch  # of one GPU
-budget = dict(steps=$steps)
+$sizes
 ''')
 
 FIXED = Template('''"""The recipe of $name.py without a designer: the baseline.
@@ -71,7 +70,7 @@ Every image is resized to a square of `size` pixels.
 
 $imports
 
-size = 224  # px
+size = $size  # px
 load, resize, pack = dict(type=LoadImageFromFile), dict(type=Resize, scale=(size, size)), dict(type=PackSegInputs)
 solve = dict(type=FullBatch, iterations=200, l2=1e-4)
 dense = dict(size=(size, size), layers="last", final_norm=True, schedule=solve)
@@ -183,6 +182,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="what `prepare_data.py folder --out` wrote")
     parser.add_argument("--images", type=Path, help="the unlabeled images (default: DATA/unlabeled)")
     parser.add_argument("--model", default="vit_small_patch16_dinov3", help="timm model name (default: %(default)s)")
+    parser.add_argument(
+        "--device", choices=tuple(SIZES), help="what the configs are sized for (default: cuda where torch finds a GPU)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace configs of this name")
     return parser
 
@@ -205,6 +207,8 @@ def execute(options: argparse.Namespace) -> None:
     if not any((options.data / layout).is_dir() for layout, _, _ in LAYOUTS.values()):
         folders = " nor ".join(str(options.data / layout) for layout, _, _ in LAYOUTS.values())
         raise FileNotFoundError(f"no labeled images: neither {folders} is there (tools/prepare_data.py folder)")
+    import torch
+
     from vssl.comparison import read_comparison
     from vssl.config_files import read_config
     from vssl.datasets.files import image_paths
@@ -213,17 +217,20 @@ def execute(options: argparse.Namespace) -> None:
     from vssl.learner.backbone import patch_size_of
     from vssl.whole_files import write_text
 
-    patch = None if ":" in options.model else patch_size_of(options.model)  # of a hub's model only the hub knows
+    patch = 16 if ":" in options.model else patch_size_of(options.model)  # of a hub's model only the hub knows
     unlabeled = sum(1 for _ in image_paths(images))
     if not unlabeled:
         raise FileNotFoundError(f"{images}: no images below it")
     found = {task: about for task in LAYOUTS if (about := _look(task, options.data))}
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    why = "--device cpu" if options.device else "torch found none"
     about = {
         "name": name,
         "path": (folder / name).as_posix(),
         "folder": folder.as_posix(),
-        "steps": STEPS,
-        "crops": _crops(patch),
+        "steps": SIZES[device].steps,
+        "sizes": lines_of(device, patch, unlabeled, found, why),
+        "size": whole(SIZES[device].probe, patch),
         "train": called("train"),
         "probe": called("probe"),
         "compare": called("compare"),
@@ -232,7 +239,6 @@ def execute(options: argparse.Namespace) -> None:
         "backbone": options.model,
         "images": images.as_posix(),
         "data": options.data.as_posix(),
-        "batch": min(32, unlabeled),
         "feedback": "".join(
             FEEDBACK[task].substitute(found[task]) if task in found else WITHOUT.substitute(task=task)
             for task in LAYOUTS
@@ -246,6 +252,8 @@ def execute(options: argparse.Namespace) -> None:
         check_training_config(load_config(file))
     read_comparison(read_config(files[3]).to_dict(), str(files[3]))
     print(f"found: {about['found']}")
+    if device == "cpu":
+        print(f"sized for a machine without a GPU ({why}); --device cuda writes configs for one")
     print(f"wrote: {', '.join(map(str, files))}\n\nnext:")
     print(f"  {called('advise')} {files[0]}    # which augmentations help? A page, before any training")
     print(f"  {called('train')} {files[0]} --check    # is all in place, and what will it need?")
@@ -253,14 +261,6 @@ def execute(options: argparse.Namespace) -> None:
     print("or one run alone:")
     print(f"  {called('train')} {files[0]} --work-dir runs/{name}")
     print(f"  {called('probe')} {files[2]} --backbone runs/{name}/backbone.safetensors")
-
-
-def _crops(patch: int | None) -> str:
-    """Lines for a model whose patches do not fill the local crops of 96 px."""
-    if patch is None or 96 % patch == 0:
-        return ""
-    side = round(96 / patch) * patch
-    return f"recipe.update(local_size={side})  # whole patches of {patch} px\n"
 
 
 def _look(task: str, data: Path) -> dict[str, Any] | None:

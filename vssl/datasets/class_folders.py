@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from vssl.datasets.files import found_in, image_paths, next_step
+from vssl.data_folders import found_in, next_step
+from vssl.datasets.files import image_paths
 
 # What splits and kinds of files are called. A class may have one of these names (a train, a test), not two.
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}

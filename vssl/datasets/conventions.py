@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from vssl.datasets.files import next_step
+from vssl.data_folders import next_step
 
 IGNORE = 255  # label of pixels that count in no loss and no score
 

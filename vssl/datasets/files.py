@@ -25,20 +25,6 @@ _EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "
 # What lies beside images in folders of images, and is nobody's picture.
 _NOT_IMAGES = (".csv", ".html", ".idx", ".json", ".jsonl", ".mat", ".md", ".npy", ".npz", ".pdf", ".tar", ".txt",
                ".xml", ".yaml", ".yml", ".zip")  # fmt: skip
-# What makes the folders that the configs name; data/README.md has the layouts.
-_PREPARED_BY = {
-    "scenes": "scenes",
-    "scenes224": "scenes --size 224 --seed 1 --counts imagenet_train=16000",
-    "scenes_retrieval": "scenes_retrieval",
-    "scenes_pairs": "scenes_pairs",
-    "benchmark": "scenes --seed 2",
-    "benchmark_long": "scenes --seed 3",
-    **{
-        name: f"{name} --source …"
-        for name in ("ade20k", "nyuv2", "imagenet", "camvid", "tiny_imagenet", "roxford5k", "rparis6k")
-    },
-}
-
 # What Pillow raises for files whose content is wrong.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
@@ -111,22 +97,6 @@ def label_files(
             f"{len(missing)} of {len(names)} images in {images} have no label, e.g. {name} needs {file}"
         )
     return files
-
-
-def next_step(folder: str | Path) -> str:
-    """What to do about a folder that is missing or not as it should be, for error messages."""
-    parts = Path(folder).parts
-    known = next((i for i, part in enumerate(parts) if part in _PREPARED_BY), None)
-    command = "--help" if known is None else f"{_PREPARED_BY[parts[known]]} --out {Path(*parts[: known + 1])}"
-    return f"Run python tools/prepare_data.py {command}, or see data/README.md for the layouts"
-
-
-def found_in(folder: Path, most: int = 5) -> str:
-    """What a folder holds, for error messages."""
-    if not folder.is_dir():
-        return "no such folder"
-    names = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "") or "nothing"
 
 
 def read_image(path: Path, size: int | None = None, content: bytes | None = None) -> UInt8[np.ndarray, "H W 3"]:

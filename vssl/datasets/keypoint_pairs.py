@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from vssl.datasets.files import found_in, next_step
+from vssl.data_folders import found_in, next_step
 
 Points = Float[np.ndarray, "points 2"]
 

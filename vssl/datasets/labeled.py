@@ -16,17 +16,9 @@ from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vssl.data_folders import found_in, next_step, refuse_missing
 from vssl.datasets import conventions
-from vssl.datasets.files import (
-    UnreadableImage,
-    found_in,
-    image_paths,
-    label_files,
-    next_step,
-    read_depth,
-    read_image,
-    read_labels,
-)
+from vssl.datasets.files import UnreadableImage, image_paths, label_files, read_depth, read_image, read_labels
 from vssl.datasets.joint import JointTransform
 from vssl.datasets.sampler import index_and_position
 
@@ -76,8 +68,7 @@ class AnnotatedImages(Dataset, ABC):
 
     def _explain_missing(self, folder: Path) -> None:
         kind = folder.relative_to(self.root).parts[0]
-        if not self.root.is_dir():
-            raise FileNotFoundError(f"{self.root}: no such folder. {next_step(self.root)}")
+        refuse_missing(self.root)
         splits = [f"{kind}/{f.name}" for f in sorted((self.root / kind).glob("*/"))] or [found_in(self.root)]
         usual = "" if self.split in self.splits else f"; splits of this layout: {', '.join(self.splits)}"
         raise FileNotFoundError(

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, UInt8, UInt32
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vssl.datasets.files import found_in
+from vssl.data_folders import found_in, refuse_missing
 from vssl.datasets.sampler import index_and_position
 from vssl.datasets.shards import INDEX
 from vssl.datasets.share_file import read_shares
@@ -175,8 +175,7 @@ class Numbered(Dataset):
 
 
 def _folders_in(root: Path) -> dict[str, Path]:
-    if not root.is_dir():
-        raise FileNotFoundError(f"roots={str(root)!r}: no such folder ({root.parent} holds: {found_in(root.parent)})")
+    refuse_missing(root)
     folders = {entry.name: entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
     if len(folders) < 2:
         raise ValueError(f"roots={str(root)!r}: expected two or more folders in it, found: {found_in(root)}")

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from vssl.datasets.files import found_in, read_image
+from vssl.data_folders import found_in
+from vssl.datasets.files import read_image
 from vssl.datasets.matlab import read_mat
 
 GRADES = ("easy", "hard", "junk")

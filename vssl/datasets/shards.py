@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from vssl.datasets.files import EXTENSIONS, UnreadableImage, found_in
+from vssl.data_folders import found_in
+from vssl.datasets.files import EXTENSIONS, UnreadableImage
 
 INDEX, DESCRIPTION = "index.npy", "dataset.json"
 ROW = np.dtype([("shard", "<u4"), ("size", "<u4"), ("offset", "<u8")])  # offset of the content, bytes

@@ -11,15 +11,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vssl.datasets.files import (
-    EXTENSIONS,
-    SkippedImage,
-    UnreadableImage,
-    found_in,
-    image_paths,
-    next_step,
-    read_image,
-)
+from vssl.data_folders import found_in, next_step, refuse_missing
+from vssl.datasets.files import EXTENSIONS, SkippedImage, UnreadableImage, image_paths, read_image
 from vssl.datasets.label_folders import refuse_labels
 from vssl.datasets.sampler import index_and_position
 from vssl.datasets.shards import open_index, read_member
@@ -44,9 +37,7 @@ class _Unlabeled(Dataset, ABC):
                 "whole number of files"
             )
         self.root, self.size, self.skip_corrupt = Path(root), size, skip_corrupt
-        if not self.root.is_dir():
-            above = next((p for p in self.root.parents if p.is_dir()), Path("."))
-            raise FileNotFoundError(f"{root}: no such folder ({above} holds: {found_in(above)}). {next_step(root)}")
+        refuse_missing(root)
         self._list: Path | None = None
         self._reasons: dict[int, str] = {}  # of what this process could not read
 

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from vssl.data_folders import found_in
 from vssl.datasets import JointTransform
 from vssl.datasets.class_folders import class_folders
-from vssl.datasets.files import found_in, read_image
+from vssl.datasets.files import read_image
 from vssl.datasets.labeled import channels_first
 from vssl.datasets.sampler import index_and_position
 from vssl.feedback.base import FeedbackTask, mean_over

@@ -20,10 +20,11 @@ from mmseg.datasets import (
 )
 from torchvision.datasets import ImageFolder
 
+from vssl.data_folders import next_step
 from vssl.datasets import conventions
 from vssl.datasets.class_folders import class_folders
 from vssl.datasets.conventions import IGNORE
-from vssl.datasets.files import EXTENSIONS, image_paths, label_files, next_step
+from vssl.datasets.files import EXTENSIONS, image_paths, label_files
 from vssl.datasets.label_checks import check_class_labels, check_depth_labels
 
 

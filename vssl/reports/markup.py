@@ -2,14 +2,13 @@
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib.image import imsave
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -42,31 +41,3 @@ def image(pixels: UInt8[np.ndarray, "height width 3"], alternative: str) -> Mark
     imsave(buffer, np.ascontiguousarray(pixels[::stride, ::stride]), format="png", metadata=plain)
     data = base64.b64encode(buffer.getvalue()).decode()
     return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(alternative, data)
-
-
-# What follows is for the page of advice, which is no template yet. It takes markup as plain strings.
-
-
-def document(title: str, body: str) -> str:
-    """A complete page; it refers to nothing outside itself."""
-    return render("page.html", title=title, body=Markup(body))
-
-
-def section(title: str, *parts: str) -> str:
-    return "\n".join([f"<h2>{escape(title)}</h2>", *filter(None, parts)])
-
-
-def paragraph(text: str, kind: str = "") -> str:
-    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
-
-
-def figure(svg: str | None, caption: str, instead: str) -> str:
-    return str(_parts().figure(None if svg is None else Markup(svg), caption, instead))
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
-    return str(_parts().table(map(Markup, header), [list(map(Markup, row)) for row in rows], kind))
-
-
-def _parts() -> Any:
-    return _ENVIRONMENT.get_template("parts.html").module

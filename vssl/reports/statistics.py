@@ -9,6 +9,7 @@ from scipy import stats
 
 # An interval from fewer pairs is shown, but nothing is concluded from it: two differences have one number for a spread.
 ENOUGH_PAIRS = 3
+_ROUNDING = 1e-12  # numbers that differ by less, as a share of the largest that went in, are equal
 _NO_RATIOS = {"snr": None, "z_independent": None}
 
 
@@ -27,7 +28,8 @@ class PairedDifference:
     """One arm minus another, seed by seed.
 
     low, high, p: the two-sided Student t-interval of the mean difference and its p-value; None for a single seed, whose
-    difference cannot be told from noise.
+    difference cannot be told from noise. Differences that are all equal have no spread, and so the interval has no
+    width: p is 1 for arms that are equal, else 0.
     per_seed: the differences behind the mean.
     """
 
@@ -106,12 +108,15 @@ def paired_difference(
     seeds = sorted(set(scores) & set(reference))
     if not seeds:
         raise ValueError(f"no shared seed to pair over: {sorted(scores)} against {sorted(reference)}")
-    differences = _finite(scores, seeds) - _finite(reference, seeds)
+    ours, theirs = _finite(scores, seeds), _finite(reference, seeds)
+    differences, largest = ours - theirs, max(np.abs(ours).max(), np.abs(theirs).max())
+    if np.abs(differences).max() <= _ROUNDING * largest:
+        differences = np.zeros_like(differences)
     mean, n = float(differences.mean()), len(seeds)
     low = high = p = None
     if n > 1:
-        if np.ptp(differences) == 0:  # every seed moved by exactly the same amount: no noise to hold it against
-            low, high, p = mean, mean, 1.0 if mean == 0 else 0.0
+        if _equal(differences, largest):
+            low, high, p = mean, mean, 0.0 if mean else 1.0
         else:
             test = stats.ttest_1samp(differences, 0.0)
             low, high, p = (float(value) for value in (*test.confidence_interval(confidence), test.pvalue))
@@ -146,7 +151,7 @@ def ratio_of_means(
 
 def correlation(predicted: list[float], realised: list[float]) -> tuple[float, float, float] | None:
     """Pearson's r and the ends of Fisher's 95 % interval; None below 4 pairs or for a constant side."""
-    if len(predicted) < 4 or len(set(predicted)) < 2 or len(set(realised)) < 2:
+    if len(predicted) < 4 or any(_equal(side, np.abs(side).max()) for side in (predicted, realised)):
         return None
     found = stats.pearsonr(predicted, realised)
     interval = found.confidence_interval(0.95)
@@ -160,6 +165,8 @@ def mean_correlation(
     z = np.arctanh(np.clip(np.asarray(correlations, dtype=float), -1 + 1e-12, 1 - 1e-12))
     if len(z) < 2:
         return float(np.tanh(z.mean())), None, None
+    if _equal(z, np.abs(z).max()):
+        return (math.tanh(float(z.mean())),) * 3
     low, high = stats.ttest_1samp(z, 0.0).confidence_interval(confidence)
     return math.tanh(float(z.mean())), math.tanh(low), math.tanh(high)
 
@@ -186,6 +193,11 @@ def adjust_p_values(p_values: Sequence[float], method: str = "holm") -> list[flo
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1.0)
     return adjusted.tolist()
+
+
+def _equal(values: Sequence[float] | np.ndarray, largest: float) -> bool:
+    """Whether they differ by rounding alone, where numbers up to `largest` went into them."""
+    return bool(np.ptp(values) <= _ROUNDING * largest)
 
 
 def _finite(scores: Mapping[int, float], seeds: Sequence[int]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_the_page_says_more_less_and_not_known(page):
     assert "Hue: more of it helps" in said and "the features may ignore it" in said
     assert "do not train the features to ignore it" in said
     assert "probability 0.00 against 0.45; now 0.20" in said and "−0.05 to 0.05 against −0.15 to 0.15" in said
-    assert 'learn=("hue", "grayscale")' in page.read_text().replace("&quot;", '"')
+    assert 'learn=("hue", "grayscale")' in unescape(page.read_text())
     assert "extra=" not in page.read_text()
 
 
@@ -69,7 +70,7 @@ def test_what_is_not_in_the_recipe_is_to_be_left_out_or_tried(page):
     write_advice(page, **arguments(shift=(0, 0, -0.02)))
     assert "It is not in the recipe: leave it out." in page.read_text()
     write_advice(page, **arguments(shift=(0, 0, 0.02)))
-    said = page.read_text().replace("&quot;", '"')
+    said = unescape(page.read_text())
     assert "It is not in the recipe yet." in said and 'extra=(*recipe.get("extra", ()), "rotate"))' in said
     closed = arguments(shift=(0, 0, 0.02))
     closed["changes"][2]["absent"] = False
@@ -98,6 +99,15 @@ def test_the_file_needs_nothing_beside_it_and_shows_every_picture(page):
     html = page.read_text()
     assert not re.search(r'(src|href)="(?!data:|#)', html) and "<mine>" not in html
     assert html.count("<img") == 3 * 2 * 3
+
+
+def test_names_are_text_and_no_markup(page):
+    given = arguments(tasks=("a<b>&c", "depth"), backbone="<i>mine</i>.pth")
+    given["changes"][0]["name"] = "<u>op</u>"
+    write_advice(page, **given)
+    html = page.read_text()
+    assert "A&lt;b&gt;&amp;c and depth: the mean" in html and "going on from &lt;i&gt;mine" in html
+    assert "a<b>&c" not in html and "<i>mine" not in html and "<u>op" not in html
 
 
 def test_the_numbers_are_beside_it(page):

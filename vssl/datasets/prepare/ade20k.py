@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from vssl.compat import file_digest
-from vssl.datasets.files import UnreadableImage, found_in, read_image, read_labels
+from vssl.data_folders import found_in
+from vssl.datasets.files import UnreadableImage, read_image, read_labels
 from vssl.datasets.label_checks import ClassValues, class_counts
 from vssl.datasets.prepare.writing import ContentHash, begin, finish, link_or_write
 from vssl.datasets.threads import in_threads

@@ -10,7 +10,7 @@ The splits are the published ones: frames of a video, so that random ones would 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from vssl.datasets.files import found_in
+from vssl.data_folders import found_in
 from vssl.datasets.prepare.annotations import ClassList, NumberMasks
 from vssl.datasets.prepare.pairs import Layout, Pair, digest
 from vssl.datasets.prepare.writing import begin, finish, prepared

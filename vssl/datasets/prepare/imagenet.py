@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vssl.datasets.files import EXTENSIONS, found_in
+from vssl.data_folders import found_in
+from vssl.datasets.files import EXTENSIONS
 from vssl.datasets.prepare.devkit import Devkit, read_devkit
 from vssl.datasets.prepare.writing import begin, finish, link_or_write
 from vssl.progress import track

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8, UInt16
 from PIL import Image
 
 from vssl.compat import file_digest
-from vssl.datasets.files import found_in
+from vssl.data_folders import found_in
 from vssl.datasets.label_checks import DepthValues, depth_counts
 from vssl.datasets.matlab import read_mat
 from vssl.datasets.prepare.writing import ContentHash, begin, finish, write_whole

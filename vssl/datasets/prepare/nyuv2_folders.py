@@ -10,7 +10,7 @@ One set is written at a time: depth in NYUv2's layout, or classes in ADE20K's.
 from collections.abc import Mapping
 from pathlib import Path
 
-from vssl.datasets.files import found_in
+from vssl.data_folders import found_in
 from vssl.datasets.prepare.annotations import DepthFiles, NumberMasks, read_classes
 from vssl.datasets.prepare.nyuv2 import FARTHEST, LICENCE, NYUv2Release
 from vssl.datasets.prepare.pairs import Layout, Pair, digest, files_by_name, matched

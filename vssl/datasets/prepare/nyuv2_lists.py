@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vssl.compat import file_digest
-from vssl.datasets.files import UnreadableImage, found_in, read_depth, read_image
+from vssl.data_folders import found_in
+from vssl.datasets.files import UnreadableImage, read_depth, read_image
 from vssl.datasets.label_checks import DepthValues, depth_counts
 from vssl.datasets.prepare.nyuv2 import FARTHEST, HEIGHT, LICENCE, WIDTH
 from vssl.datasets.prepare.writing import ContentHash, begin, finish, link_or_write

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vssl.compat import file_digest
-from vssl.datasets.files import found_in, image_paths, read_image
+from vssl.data_folders import found_in
+from vssl.datasets.files import image_paths, read_image
 from vssl.datasets.prepare.writing import ContentHash, begin, finish, link_or_write
 from vssl.datasets.revisited import ground_truth_file, read_ground_truth
 from vssl.datasets.threads import in_threads

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer
 
+from vssl.data_folders import found_in
 from vssl.datasets.conventions import Convention
-from vssl.datasets.files import EXTENSIONS, UnreadableImage, found_in, image_paths, read_image
+from vssl.datasets.files import EXTENSIONS, UnreadableImage, image_paths, read_image
 from vssl.datasets.label_checks import DepthValues
 from vssl.datasets.prepare.annotations import encoded
 from vssl.datasets.prepare.writing import ContentHash, link_or_write

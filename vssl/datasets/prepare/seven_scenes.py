@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vssl.datasets.files import found_in
+from vssl.data_folders import found_in
 from vssl.datasets.prepare.annotations import DepthFiles
 from vssl.datasets.prepare.pairs import Layout, digest, files_by_name, matched
 from vssl.datasets.prepare.splits import Split

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vssl.compat import file_digest
-from vssl.datasets.files import EXTENSIONS, found_in, image_paths
+from vssl.data_folders import found_in
+from vssl.datasets.files import EXTENSIONS, image_paths
 from vssl.datasets.label_folders import refuse_labels
 from vssl.datasets.prepare.remote_index import index_remote
 from vssl.datasets.prepare.writing import begin, finish, write_index

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vssl.datasets.files import EXTENSIONS, found_in, read_image
+from vssl.data_folders import found_in
+from vssl.datasets.files import EXTENSIONS, read_image
 from vssl.datasets.prepare.pairs import natural
 from vssl.datasets.prepare.splits import Split
 from vssl.datasets.prepare.writing import begin, finish, link_or_write, prepared

@@ -1,19 +1,19 @@
 """What should my images be invariant to? One HTML file that needs nothing beside it."""
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vssl.reports.advice.effects import LESS, MORE, UNKNOWN, Effect, effects
 from vssl.reports.advice.words import doing, listed, title
 from vssl.reports.drawing import style, to_svg
-from vssl.reports.markup import document, figure, paragraph, section, table
+from vssl.reports.markup import render
 from vssl.reports.metrics import format_number
 from vssl.reports.policy.panel import tile
 from vssl.whole_files import write_json, write_text
@@ -55,21 +55,24 @@ def render_advice(
 ) -> str:
     order = sorted(range(len(found)), key=lambda i: (found[i].verdict == UNKNOWN, -abs(found[i].t)))
     known = [i for i in order if found[i].verdict != UNKNOWN]
-    unknown = order[len(known) :]
+    labels = [f"{count} images labeled for {task}" for task, count in about["labels"].items()]
 
-    def cards(numbers: list[int]) -> str:
-        return "\n".join(_card(found[i], changes[i], pictures[i], about) for i in numbers)
+    def operations(numbers: Sequence[int]) -> list[dict]:
+        return [_operation(found[i], changes[i], pictures[i], about) for i in numbers]
 
-    rest = f"<details><summary>Pictures of the {len(unknown)} others</summary>{cards(unknown)}</details>"
-    body = [
-        _head(found, changes, about),
-        section("All operations at a glance", _figure(found, changes, order)),
-        section("One by one", cards(known), rest if unknown else ""),
-        section("What to do with it", _next(found, changes, known)),
-        section("Numbers", _numbers(found, changes, order, about)),
-        section("How it was measured", _measured(found, about)),
-    ]
-    return document(TITLE, "\n".join(body))
+    return render(
+        "advice.html",
+        title=TITLE,
+        about=about,
+        labels=listed(labels),
+        helps={verdict: listed(names) for verdict, names in verdicts(found, changes).items()},
+        glance=_figure(found, changes, order),
+        known=operations(known),
+        unknown=operations(order[len(known) :]),
+        code=_code(found, changes, known),
+        numbers=_numbers(found, changes, order, about),
+        measured=_measured(found, about),
+    )
 
 
 def verdicts(found: Sequence[Effect], changes: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
@@ -82,49 +85,19 @@ def verdicts(found: Sequence[Effect], changes: Sequence[dict[str, Any]]) -> dict
     return {v: [named(i) for i in order if found[i].verdict == v] for v in (MORE, LESS, UNKNOWN)}
 
 
-def _head(found: Sequence[Effect], changes: Sequence[dict[str, Any]], about: dict[str, Any]) -> str:
-    by_verdict = verdicts(found, changes)
-    labels = listed([f"{count} images labeled for {task}" for task, count in about["labels"].items()])
-    setting = f"{about['objective']} going on from {about['backbone']}, with {labels}."
-    lines = [
-        f'<li class="better"><b>More of it helps:</b> {escape(listed(by_verdict[MORE]))}.</li>',
-        f'<li class="worse"><b>Less of it helps:</b> {escape(listed(by_verdict[LESS]))}.</li>',
-        f"<li><b>Not known</b> from {about['draws']} draws and these labels: "
-        f"{escape(listed(by_verdict[UNKNOWN]))}.</li>",
-    ]
-    parts = [
-        f"<h1>{TITLE}</h1>",
-        paragraph(setting, "soft"),
-        f'<div class="verdict"><ul class="details marked">{"".join(lines)}</ul></div>',
-        f'<div class="notes"><b>This is about the next training step, not about a whole run.</b> {_LIMIT}</div>',
-    ]
-    if about.get("control"):
-        parts.insert(2, f'<div class="notes"><b>A check, not advice:</b> {_CONTROL}</div>')
-    return "\n".join(parts)
-
-
-_LIMIT = (
-    "The page asks of each operation: does one step on images with more of it move the backbone more in the direction "
-    "that your labels ask for? Many steps can add up to something else: twenty steps have disagreed with one. Take "
-    "what follows as what to try first, and let a run with probes decide."
-)
-_CONTROL = (
-    "every image had the label of another one (feedback.control='shuffled_labels'). Whatever is found here does not "
-    "come from what the labels say about the images."
-)
-
-
-def _card(effect: Effect, change: dict[str, Any], strips: Strips, about: dict[str, Any]) -> str:
+def _operation(effect: Effect, change: dict[str, Any], strips: Strips, about: dict[str, Any]) -> dict:
     words, images = strips
-    badge = f'<b class="{_CLASSES[effect.verdict]}">{_BADGES[effect.verdict]}</b>'
-    rows = [[tile(picture, f"{title(change['name'])}, {word}") for word, picture in zip(words, row, strict=True)]
-            for row in images]  # fmt: skip
-    parts = [
-        f"<h3>{escape(title(change['name']).capitalize())}: {badge}</h3>",
-        paragraph(_sentence(effect, change, about)),
-        table(words, rows, "tiles"),
-    ]
-    return "\n".join(parts)
+    name = title(change["name"])
+    return {
+        "title": name,
+        "tone": _CLASSES[effect.verdict],
+        "badge": _BADGES[effect.verdict],
+        "sentence": _sentence(effect, change, about),
+        "words": words,
+        "pictures": [
+            [tile(picture, f"{name}, {word}") for word, picture in zip(words, row, strict=True)] for row in images
+        ],
+    }
 
 
 def _sentence(effect: Effect, change: dict[str, Any], about: dict[str, Any]) -> str:
@@ -166,7 +139,7 @@ def _views(change: dict[str, Any]) -> str:
     return "" if change.get("alike", True) else "; these are the first view's, others have their own"
 
 
-def _figure(found: Sequence[Effect], changes: Sequence[dict[str, Any]], order: Sequence[int]) -> str:
+def _figure(found: Sequence[Effect], changes: Sequence[dict[str, Any]], order: Sequence[int]) -> Markup:
     groups = [[i for i in order if not changes[i]["closed"]], [i for i in order if changes[i]["closed"]]]
     titles = ("in the recipe: more against less", "not in the recipe: a quarter of the views against none")
     shown = [(name, numbers) for name, numbers in zip(titles, groups, strict=True) if numbers]
@@ -176,12 +149,7 @@ def _figure(found: Sequence[Effect], changes: Sequence[dict[str, Any]], order: S
         for axes, (name, numbers) in zip(grid, shown, strict=True):
             _intervals(axes, [found[i] for i in numbers], [title(changes[i]["name"]) for i in numbers])
             axes.set_title(name, fontsize=9.5)
-    caption = (
-        "What more of each operation changes in the value of a step, in thousandths. Right of the line: more helps. "
-        "Left: less helps. Bars are intervals that hold for all operations at once (95 %); grey bars include 0. "
-        "Surest first."
-    )
-    return figure(to_svg(drawn, "advice"), caption, "")
+    return to_svg(drawn, "advice")
 
 
 def _intervals(axes: Axes, rows: Sequence[Effect], names: Sequence[str]) -> None:
@@ -196,41 +164,24 @@ def _intervals(axes: Axes, rows: Sequence[Effect], names: Sequence[str]) -> None
     axes.set_xlabel("← less helps     more helps →", fontsize=8.5)
 
 
-def _next(found: Sequence[Effect], changes: Sequence[dict[str, Any]], known: Sequence[int]) -> str:
-    if not known:
-        return paragraph(
-            "Nothing was told apart from chance. More draws (--draws) narrow the part of the intervals that comes from "
-            "images and new heads, more labels the other part; the table of numbers says which is larger."
-        )
+def _code(found: Sequence[Effect], changes: Sequence[dict[str, Any]], known: Sequence[int]) -> str:
+    """Lines of a config that make a policy learn what was told; empty where that is nothing of use."""
     learned = [i for i in known if not (changes[i]["closed"] and found[i].verdict == LESS)]
     if not learned:
-        return paragraph("Leave the recipe as it is: what was told is not in it, and does not help.")
+        return ""
     names = ", ".join(f'"{changes[i]["name"]}"' for i in learned) + ("," if len(learned) == 1 else "")
     absent = [f'"{changes[i]["name"]}"' for i in learned if changes[i]["absent"]]
     extra = f'recipe.update(extra=(*recipe.get("extra", ()), {", ".join(absent)}))\n' if absent else ""
-    code = f'{extra}designer = dict(type=GlobalPolicy, centres=False, gates="straight_through", learn=({names}))'
-    return "\n".join(
-        [
-            paragraph(
-                "How far to go is not said here. Either change the recipe by hand and compare a run with one of the "
-                "old recipe, or let a policy find the strengths of these operations, in the training config:"
-            ),
-            f"<pre>{escape(code)}</pre>",
-            paragraph(
-                "Then compare over seeds at equal cost (docs/compare.md). That is the answer; this page is a guess."
-            ),
-        ]
-    )
+    return f'{extra}designer = dict(type=GlobalPolicy, centres=False, gates="straight_through", learn=({names}))'
 
 
 def _numbers(
     found: Sequence[Effect], changes: Sequence[dict[str, Any]], order: Sequence[int], about: dict[str, Any]
-) -> str:
+) -> dict:
     tasks = list(about["labels"]) if len(about["labels"]) > 1 else []
-    header = ["operation", "more − less, interval", "t", "with less", "with more", *map(escape, tasks), "from labels"]
     rows = [
         [
-            escape(title(changes[i]["name"])),
+            title(changes[i]["name"]),
             f"{_signed(found[i].mean)} [{_signed(found[i].low)}, {_signed(found[i].high)}]",
             format_number(found[i].t, 1, signed=True),
             *("–" if side is None else _signed(side) for side in (found[i].less, found[i].more)),
@@ -239,20 +190,19 @@ def _numbers(
         ]
         for i in order
     ]
-    of_tasks = f" {listed(tasks).capitalize()}: the mean for each task alone." if tasks else ""
-    return table(header, rows) + paragraph(
-        f"In thousandths; the recipe itself has {_signed(about['value'])}. t: mean over standard error. With less, "
-        f"with more: against the recipe.{of_tasks} From labels: how much of the uncertainty is due to which images are "
-        "labeled. The rest is due to the draws of images and heads, and more draws make it smaller.",
-        "soft",
-    )
+    return {
+        "header": ["operation", "more − less, interval", "t", "with less", "with more", *tasks, "from labels"],
+        "rows": rows,
+        "recipe": _signed(about["value"]),
+        "tasks": listed(tasks) if tasks else "",
+    }
 
 
 def _signed(value: float) -> str:
     return format_number(_MILLI * value, 1, signed=True)
 
 
-def _measured(found: Sequence[Effect], about: dict[str, Any]) -> str:
+def _measured(found: Sequence[Effect], about: dict[str, Any]) -> list[list[str]]:
     head = "its own, from the run; the intervals hold for it alone" if about["continued"] else "it has none"
     if about["heads"]:
         head = (
@@ -263,7 +213,7 @@ def _measured(found: Sequence[Effect], about: dict[str, Any]) -> str:
         if about["geometric"]
         else f"all but those that move pixels: {about['objective']} needs to know where views lie"
     )
-    rows = [
+    return [
         ["value of a step", f"{about['rule']} of the step's gradient and that of the labeled loss, over the last "
                             f"{about['blocks']} blocks of {about['model']}"],
         ["head of the objective", head],
@@ -279,4 +229,3 @@ def _measured(found: Sequence[Effect], about: dict[str, Any]) -> str:
         ["command", about["command"]],
         ["vssl", about["version"]],
     ]  # fmt: skip
-    return table(["", ""], [[escape(cell) for cell in row] for row in rows], "words")
