@@ -48,6 +48,17 @@ def test_perturbed_policies_are_compared_too(benchmark, data):
 
 
 @pytest.mark.slow
+def test_options_with_shares_are_compared_each_in_its_own_stream(benchmark, data):
+    root, *labels = data
+    roots = [f"unlabeled.roots.{name}={root.partition('=')[2]}" for name in ("scenes", "colours", "rooms")]
+    words = ["horizon", "configs/scenes/mae_sources.py", "--runs", "1", "--horizons", "2"]
+    small = [word for word in SMALL if "head_share" not in word]
+    result = benchmark(*words, "--cfg-options", *small, *roots, *labels)
+    assert [row["construction"] for row in result["rows"]] == ["colours", "equal", "rooms", "scenes"]
+    assert len({row["values"]["2"]["depth"] for row in result["rows"]}) > 1  # the folders hold the same images
+
+
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_refused(data, capsys):
     assert main(["horizon", "configs/scenes/simclr_fixed.py"]) == 1
     assert "a horizon needs feedback" in capsys.readouterr().err

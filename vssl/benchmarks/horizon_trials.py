@@ -47,13 +47,21 @@ class Standpoint:
         of = partial(Valuation, feedback, student, dict.fromkeys(feedback.tasks, 1.0), loop.autocast)
         self._valuation = of(feedback.next_heldout())
         self._apart = of(_third_parts(feedback.pools)) if probes is None else None
-        self._course = Course(
-            loop.learner_step,
-            [loop.meta_stream.next()[0] for _ in range(longest)],
-            lambda purpose, number: loop.draws(f"horizon {purpose} {number}"),
-            loop.step,
-            progress_ahead(loop.budget, loop.step, longest),
-        )
+        shares = _shares(loop.designer)
+        ahead = {name: Ahead(loop.meta_stream.ahead(shares=of), longest) for name, of in shares.items()}
+        batches = [loop.meta_stream.next()[0] for _ in range(longest)]
+        progress = progress_ahead(loop.budget, loop.step, longest)
+        self._shares = shares
+        self._courses = {
+            name: Course(
+                loop.learner_step,
+                ahead.get(name, batches),
+                lambda purpose, number: loop.draws(f"horizon {purpose} {number}"),
+                loop.step,
+                progress,
+            )
+            for name in constructions
+        }
         with loop.autocast():
             self._g_down, _ = feedback.gradients(student, loop.step)
         self._images = [loop.meta_stream.next()[0] for _ in range(ONE_STEP_BATCHES)]
@@ -101,7 +109,7 @@ class Standpoint:
     def values(self, name: str, horizons: list[int]) -> dict[str, dict[str, float]]:
         """By horizon and task: the value of one step at 0, the drop of L_down above."""
         construct, values = self.constructions[name], {}
-        trial = Trial(self._course, construct)
+        trial = Trial(self._courses[name], construct)
         for horizon in sorted(horizons):
             drops = self._one_step(construct) if horizon == 0 else self._valuation.drops(trial.advance(horizon))
             values[str(horizon)] = {task: float(value) for task, value in drops.items()}
@@ -116,7 +124,9 @@ class Standpoint:
             return Draws(loop.seed, purpose, start + number, device=loop.device)
 
         progress = progress_ahead(loop.budget, start, left)
-        course = Course(loop.learner_step, Ahead(loop.stream.ahead(), left), draws, start, progress)
+        course = Course(
+            loop.learner_step, Ahead(loop.stream.ahead(shares=self._shares.get(name)), left), draws, start, progress
+        )
         trial = Trial(course, self.constructions[name]).advance(left)
         if self._probes is None:
             return {task: float(drop) for task, drop in self._apart.drops(trial).items()}
@@ -171,6 +181,14 @@ def constructions(designer: Designer, count: int, sigma: float, seed: int) -> Ma
 def _candidates(designer: CandidateDesigner, count: int) -> Mapping[str, Construct]:
     designer.begin_search(count)
     return {name: partial(designer.candidate, i) for i, name in enumerate(designer.names_of_candidates())}
+
+
+def _shares(designer: Designer) -> dict[str, Mapping[str, float]]:
+    """By candidate, the shares in which sources come in its rollouts; empty where they come as they do in the run."""
+    if not isinstance(designer, CandidateDesigner):
+        return {}
+    of = {name: designer.shares_of(number) for number, name in enumerate(designer.names_of_candidates())}
+    return {name: shares for name, shares in of.items() if shares is not None}
 
 
 def _third_parts(pools: dict[str, Pool]) -> dict[str, list[tuple[Tensor, ...]]]:
