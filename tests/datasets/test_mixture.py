@@ -125,6 +125,20 @@ def test_a_stream_that_was_dealt_goes_on_exactly_on_all_ranks(folder, num_worker
     assert whole.shares == {"a": 1 / 16, "b": 15 / 16}  # no source is left out
 
 
+def test_streams_ahead_in_other_shares_have_other_images_for_each_beginning(folder):
+    """Two rollouts of an option, and those of the next meta step, are no copies of each other."""
+    stream = Stream(mixture(folder, a=3, b=1), 4, seed=0)
+    shares = {"a": 0.5, "b": 0.5}
+
+    def ahead(batches):
+        return stream.ahead(batches, shares).next()[0][:, 0, 0, 0].tolist()
+
+    drawn = [ahead(batches) for batches in range(1, 4)]
+    stream.skip(1)
+    assert ahead(1) == drawn[1]  # the beginning counts, not whence it is looked at
+    assert len({tuple(images) for images in drawn}) == 3
+
+
 def test_images_of_one_source_are_not_dealt(folder):
     with pytest.raises(TypeError, match="UnlabeledMixture"):
         Stream(UnlabeledImages(folder, 8), 4, seed=0).deal({"a": 1.0})

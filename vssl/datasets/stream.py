@@ -35,16 +35,15 @@ class _Deal(NamedTuple):
     Args:
         taken: by source, how many of its images came before.
         begun: the stream's position then.
-        number: how many deals there were, this one included.
     """
 
     shares: Mapping[str, float]
     taken: Mapping[str, int]
     begun: int
-    number: int
 
     def seed(self, of_stream: int) -> int:
-        return int(np.random.SeedSequence((of_stream, self.number)).generate_state(1)[0])
+        """Another one for each beginning, so that rollouts from nearby positions do not get the same images."""
+        return int(np.random.SeedSequence((of_stream, self.begun)).generate_state(1)[0])
 
 
 class Stream:
@@ -97,16 +96,17 @@ class Stream:
     def deal(self, shares: Mapping[str, float]) -> None:
         """From the next batch on, the sources of a mixture come in these shares. `dataset` stays as it is.
 
-        Each source goes on with images that have not come. The loader begins anew, with what its workers cost.
+        Each source goes on after the images of the epoch at hand, those that it has left included. So images come again
+        early where a source has all of its images in an epoch. The loader begins anew, with what its workers cost.
 
         Raises:
             TypeError: the images come from one source.
         """
         if not isinstance(self._drawn_from, UnlabeledMixture):
             raise TypeError("the images of this stream come from one source; shares are of an UnlabeledMixture")
-        begun, number = (0, 0) if self._deal is None else (self._deal.begun, self._deal.number)
+        begun = 0 if self._deal is None else self._deal.begun
         taken = self._drawn_from.taken(self.position - begun)
-        self._follow(_Deal(dict(shares), taken, self.position, number + 1))
+        self._follow(_Deal(dict(shares), taken, self.position))
 
     def ahead(self, batches: int = 0, shares: Mapping[str, float] | None = None) -> "Stream":
         """Another stream from where this one will be after so many batches; this one stays where it is.
