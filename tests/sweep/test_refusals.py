@@ -139,6 +139,7 @@ def test_a_study_of_other_settings_is_refused(folder, written):
         (["--slurm", "time=60"], "give --executor slurm too"),
         (["--executor", "slurm", "--slurm", "time=60"], "give --storage URL"),
         (["--executor", "slurm", "--storage", "postgresql://me:secret@host/db"], "--storage env:NAME"),
+        (["--executor", "slurm", "--storage", "postgresql://host/db?user=me&password=secret"], "--storage env:NAME"),
         (["--executor", "local", "--storage", "env:NOT_SET_HERE"], "NOT_SET_HERE is not set"),
     ],
 )

@@ -24,7 +24,8 @@ def cluster_of(options: argparse.Namespace, work_dir: Path) -> Cluster | None:
     storage = options.storage or "sqlite:"
     if options.executor == "slurm" and storage.startswith("sqlite"):
         raise ConfigError("--executor slurm: SQLite is not made for writers on several machines; give --storage URL")
-    if not storage.startswith((FROM_ENVIRONMENT, "sqlite")) and "@" in storage:
+    secret = "@" in storage or "password=" in storage.lower()  # drivers take it as a parameter, too
+    if not storage.startswith((FROM_ENVIRONMENT, "sqlite")) and secret:
         raise ConfigError(
             f"--executor {options.executor} writes to the disk what a job does, and this URL holds a user or password; "
             f"put it into an environment variable and give --storage {FROM_ENVIRONMENT}NAME"
