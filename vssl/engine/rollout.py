@@ -33,14 +33,15 @@ class Ahead:
     """The next `count` batches of a stream, read when they are asked for, once and in their order."""
 
     def __init__(self, stream: Stream, count: int):
-        self._stream, self._count = stream, count
+        self._stream, self._count, self._read = stream, count, 0
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, number: int) -> Images:
-        if not 0 <= number < self._count:
-            raise IndexError(f"batch {number} of {self._count}")
+        if not number == self._read < self._count:
+            raise IndexError(f"batch {number} of {self._count}, of which {self._read} were read; each comes once")
+        self._read += 1
         return self._stream.next()[0]
 
 
