@@ -178,6 +178,12 @@ def test_folders_that_options_replace_are_not_looked_for(tmp_path, monkeypatch):
         train._refuse_missing_folders(Path("mine.py"), options)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         train._refuse_missing_folders(Path("mine.py"), {"feedback.pools.segmentation.train": OptionText("3")})
+    mixture = "from vssl.datasets import UnlabeledMixture\nunlabeled = dict(type=UnlabeledMixture, roots={roots})\n"
+    for roots in ('"nowhere"', 'dict(a="here", b="nowhere")'):
+        Path("mine.py").write_text(mixture.format(roots=roots))
+        with pytest.raises(FileNotFoundError, match="nowhere"):
+            train._refuse_missing_folders(Path("mine.py"), {})
+    train._refuse_missing_folders(Path("mine.py"), {"unlabeled.roots.b": OptionText("here")})
     Path("mine.py").write_text("unlabeled = 1 / 0\n")
     train._refuse_missing_folders(Path("mine.py"), {})
 

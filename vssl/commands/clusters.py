@@ -79,5 +79,5 @@ def _say_what_was_found(out: Path, told: dict, size: int) -> None:
     print("for a config:")
     print("from vssl.datasets import UnlabeledMixture")
     print("from vssl.designers import SourceWeights")
-    print(f'unlabeled = dict(type=UnlabeledMixture, roots="{out / "sources"}", size={size})')
+    print(f"unlabeled = dict(type=UnlabeledMixture, roots={str(out / 'sources')!r}, size={size})")
     print(f"designer = dict(type=SourceWeights, sources=dict({counts}))")

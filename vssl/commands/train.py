@@ -12,8 +12,8 @@ from vssl.config_files import config_file, read_config
 from vssl.data_folders import refuse_missing
 from vssl.options import add_cfg_options, read_option
 
-# The classes of data whose `root` must be a folder on this machine.
-_OF_FOLDERS = ("UnlabeledImages", "UnlabeledShards", "SegmentationImages", "DepthImages")
+# The classes of data whose `root`, or each of whose `roots`, must be a folder on this machine.
+_OF_FOLDERS = ("UnlabeledImages", "UnlabeledShards", "UnlabeledMixture", "SegmentationImages", "DepthImages")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,20 +65,24 @@ def _refuse_missing_folders(path: Path, options: Mapping[str, Any]) -> None:
         config = read_config(path)
     except Exception:  # a config is a program; `load_config` says what is wrong with it
         return
-    for key, root in _roots(config._cfg_dict, ""):
-        replaced = [option for option in options if f"{key}.".startswith(f"{option}.") or option == f"{key[:-4]}type"]
+    for above, key, root in _roots(config._cfg_dict, ""):
+        replaced = [option for option in options if f"{key}.".startswith(f"{option}.") or option == f"{above}type"]
         if not replaced:
             refuse_missing(root)
         elif replaced == [key]:
             refuse_missing(str(read_option(config, key, options[key])))
 
 
-def _roots(node: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Every `root` of `_OF_FOLDERS` below a config's node, with its dotted key; no class is imported."""
+def _roots(node: Any, key: str) -> Iterator[tuple[str, str, str]]:
+    """Every folder of `_OF_FOLDERS` below a config's node: its class's dotted key, its own, and it."""
     if not isinstance(node, dict):
         return
-    if str(dict.get(node, "type")).rpartition(".")[2] in _OF_FOLDERS and isinstance(node.get("root"), str):
-        yield f"{key}root", node["root"]
+    if str(dict.get(node, "type")).rpartition(".")[2] in _OF_FOLDERS:
+        roots = dict.get(node, "roots")
+        several = {f"roots.{name}": root for name, root in dict.items(roots)} if isinstance(roots, dict) else {}
+        for name, root in ({"root": dict.get(node, "root"), "roots": roots} | several).items():
+            if isinstance(root, str):
+                yield key, f"{key}{name}", root
     for name, value in dict.items(node):
         yield from _roots(value, f"{key}{name}.")
 

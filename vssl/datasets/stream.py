@@ -121,6 +121,10 @@ class Stream:
             other.deal(shares)
         return other
 
+    def rest(self) -> None:
+        """End the workers; they begin anew with the next batch, which is the same."""
+        self._batches = None
+
     def skip(self, batches: int) -> None:
         """Go on after so many batches, without reading them."""
         if batches:

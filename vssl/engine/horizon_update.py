@@ -206,10 +206,8 @@ class HorizonUpdate(MetaSchedule):
         self.follow_warmup(step)
         parameters = [p for p in self.designer.parameters() if p.requires_grad]
         phi = parameters_to_vector(parameters).detach().clone()
-        horizon, directions = (
-            self.horizons[-1],
-            draws("directions").whole().normal(self.pairs, len(phi)),
-        )  # the same ones on every rank
+        horizon = self.horizons[-1]
+        directions = draws("directions").whole().normal(self.pairs, len(phi))  # the same ones on every rank
         if self.directions == "signs":
             directions = torch.where(directions < 0, -1.0, 1.0)
         values = torch.empty(self.pairs, 2, dtype=torch.float64)

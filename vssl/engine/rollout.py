@@ -44,6 +44,9 @@ class Ahead:
         self._read += 1
         return self._stream.next()[0]
 
+    def rest(self) -> None:
+        self._stream.rest()
+
 
 @dataclass(frozen=True)
 class Course:
@@ -62,6 +65,11 @@ class Course:
     draws: Callable[[str, int], Draws]
     step: int
     progress: Sequence[float]
+
+    def rest(self) -> None:
+        """End the processes that decode images; they come again when the next batch is asked for."""
+        if isinstance(self.batches, Ahead):
+            self.batches.rest()
 
     def take(self, learner_step: LearnerStep, construct: Construct, number: int) -> None:
         """Step `number` of the course, from 0."""
@@ -119,6 +127,7 @@ class Trial:
                 self.steps += 1
             except FloatingPointError:
                 self.diverged = True
+        self._course.rest()
         return self
 
 

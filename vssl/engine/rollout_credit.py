@@ -41,6 +41,9 @@ def credit_of_rollouts(
     Args:
         at: where rollouts begin; or where those with φ as it is end, which have to be taken for that. A course on which
             the learner diverges then counts 0.
+
+    Raises:
+        FloatingPointError: it is not finite.
     """
     parameters = [p for p in designer.parameters() if p.requires_grad]
     found = torch.zeros_like(parameters_to_vector(parameters).detach())
@@ -57,6 +60,8 @@ def credit_of_rollouts(
                 _add_slope(update, course, number, g_down, autocast)
         gradient = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         found -= parameters_to_vector(average([g.contiguous() for g in gradient])) / (count * len(courses))
+    if not torch.isfinite(found).all():
+        raise FloatingPointError("the credit of rollouts is not finite")
     return found
 
 
