@@ -40,7 +40,5 @@ arms = dict(
     own=dict(like="fixed", cfg_options={"unlabeled.shares": _own}, label="the good folder, known beforehand"),
     choice=dict(config="mae_sources.py", cfg_options=_designed, label="V-Pretraining, choice by 40 steps"),
     one_step=dict(like="choice", cfg_options={"value.horizon": 0}, label="V-Pretraining, choice by one step"),
-    weights=dict(config="mae_sources.py", cfg_options={**_designed, **_credit}, label="V-Pretraining, credit"),
     random=dict(like="choice", cfg_options={"feedback.control": "random"}, label="choice by random feedback"),
-    negated=dict(like="choice", cfg_options={"feedback.control": "negated"}, label="choice, negated feedback"),
 )
