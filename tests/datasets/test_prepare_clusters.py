@@ -168,7 +168,7 @@ def test_the_command_says_what_it_found_and_what_to_write(folder, tmp_path, back
     told = json.loads((tmp_path / "out/dataset.json").read_text())
     counts = ", ".join(f"{name}={count}" for name, count in told["counts"].items())
     assert f"designer = dict(type=SourceWeights, sources=dict({counts}))" in said
-    assert f'unlabeled = dict(type=UnlabeledMixture, roots="{tmp_path / "out" / "sources"}", size=16)' in said
+    assert f"unlabeled = dict(type=UnlabeledMixture, roots={str(tmp_path / 'out/sources')!r}, size=16)" in said
     assert told["options"]["backbone"] == backbone.name and len(told["options"]["weights_sha256"]) == 64
     for wrong, message in [([], "no backbone"), (["--backbone", "missing.safetensors"], "does not exist")]:
         assert main([*command, *wrong]) == 1
