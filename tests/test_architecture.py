@@ -11,9 +11,11 @@ PACKAGE = Path(__file__).parents[1] / "vssl"
 
 # room -> the rooms of vssl that it may import from, and modules of their own. "known_keys" is every room's.
 MAY_IMPORT = {
-    "datasets": {"compat", "data_folders", "parts", "processes", "progress", "sourced_images", "whole_files"},
+    "datasets": {
+        "compat", "data_folders", "number_file", "parts", "processes", "progress", "sourced_images", "whole_files",
+    },
     "views": {"draws", "whole_files"},
-    "designers": {"distributed", "draws", "parts", "sourced_images", "views", "whole_files"},
+    "designers": {"distributed", "draws", "number_file", "parts", "sourced_images", "views", "whole_files"},
     "learner": {"draws", "objectives", "parts", "views", "whole_files"},  # objectives: for type annotations only
     "objectives": {"distributed", "draws", "learner", "parts", "views"},
     "feedback": {"data_folders", "datasets", "distributed", "draws", "learner"},

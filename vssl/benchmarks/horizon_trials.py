@@ -3,7 +3,7 @@
 import argparse
 import copy
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -47,21 +47,22 @@ class Standpoint:
         of = partial(Valuation, feedback, student, dict.fromkeys(feedback.tasks, 1.0), loop.autocast)
         self._valuation = of(feedback.next_heldout())
         self._apart = of(_third_parts(feedback.pools)) if probes is None else None
-        shares = _shares(loop.designer)
-        ahead = {name: Ahead(loop.meta_stream.ahead(shares=of), longest) for name, of in shares.items()}
-        batches = [loop.meta_stream.next()[0] for _ in range(longest)]
-        progress = progress_ahead(loop.budget, loop.step, longest)
-        self._shares = shares
-        self._courses = {
-            name: Course(
-                loop.learner_step,
-                ahead.get(name, batches),
-                lambda purpose, number: loop.draws(f"horizon {purpose} {number}"),
-                loop.step,
-                progress,
-            )
-            for name in constructions
-        }
+        self._shares = _shares(loop.designer)
+        batches: dict[str, Sequence[Tensor] | Ahead]
+        if self._shares:
+            batches = {name: Ahead(loop.meta_stream.ahead(shares=of), longest) for name, of in self._shares.items()}
+            loop.meta_stream.skip(longest)
+        else:
+            same = [loop.meta_stream.next()[0] for _ in range(longest)]
+            batches = {name: same for name in constructions}
+        self._course = partial(
+            Course,
+            loop.learner_step,
+            draws=lambda purpose, number: loop.draws(f"horizon {purpose} {number}"),
+            step=loop.step,
+            progress=progress_ahead(loop.budget, loop.step, longest),
+        )
+        self._batches = batches
         with loop.autocast():
             self._g_down, _ = feedback.gradients(student, loop.step)
         self._images = [loop.meta_stream.next()[0] for _ in range(ONE_STEP_BATCHES)]
@@ -109,7 +110,7 @@ class Standpoint:
     def values(self, name: str, horizons: list[int]) -> dict[str, dict[str, float]]:
         """By horizon and task: the value of one step at 0, the drop of L_down above."""
         construct, values = self.constructions[name], {}
-        trial = Trial(self._courses[name], construct)
+        trial = Trial(self._course(self._batches[name]), construct)
         for horizon in sorted(horizons):
             drops = self._one_step(construct) if horizon == 0 else self._valuation.drops(trial.advance(horizon))
             values[str(horizon)] = {task: float(value) for task, value in drops.items()}
@@ -124,9 +125,8 @@ class Standpoint:
             return Draws(loop.seed, purpose, start + number, device=loop.device)
 
         progress = progress_ahead(loop.budget, start, left)
-        course = Course(
-            loop.learner_step, Ahead(loop.stream.ahead(shares=self._shares.get(name)), left), draws, start, progress
-        )
+        batches = Ahead(loop.stream.ahead(shares=self._shares.get(name)), left)
+        course = Course(loop.learner_step, batches, draws, start, progress)
         trial = Trial(course, self.constructions[name]).advance(left)
         if self._probes is None:
             return {task: float(drop) for task, drop in self._apart.drops(trial).items()}

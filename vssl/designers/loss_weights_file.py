@@ -1,20 +1,16 @@
 """Learned weights of a loss as a file, and a designer that keeps to them in other runs, to the last bit."""
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
 from torch import nn
 
 from vssl.designers.base import Designer
 from vssl.designers.loss_weights import LossWeights
-from vssl.known_keys import nearest, refuse_other_format, refuse_unknown
+from vssl.known_keys import nearest
+from vssl.number_file import NumberFile
 from vssl.views.recipes import Recipe
-from vssl.whole_files import write_text
 
-FORMAT, VERSION = "vssl-loss-weights", 1
-_KEYS = ("format", "version", "note", "weights")
+_FILE = NumberFile("vssl-loss-weights", "weights", "components", "a file of loss weights", "save_loss_weights")
 
 
 def save_loss_weights(designer: Designer, path: str | Path, note: str = "") -> None:
@@ -30,8 +26,7 @@ def save_loss_weights(designer: Designer, path: str | Path, note: str = "") -> N
     learned = next((part for part in designer.modules() if isinstance(part, LossWeights)), None)
     if learned is None:
         raise ValueError(f"{type(designer).__name__} has no LossWeights that could be saved")
-    document = {"format": FORMAT, "version": VERSION, "note": note, "weights": learned.learned()}
-    write_text(_named(Path(path)), yaml.safe_dump(document, sort_keys=False))
+    _FILE.write(learned.learned(), path, note)
 
 
 class SavedLossWeights(LossWeights):
@@ -45,13 +40,11 @@ class SavedLossWeights(LossWeights):
         path: a file of `save_loss_weights`.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not such a file, another version, an unknown key, fewer than two components, or a weight that is no
-            number above 0.
+        FileNotFoundError, ValueError: see `NumberFile.read`.
     """
 
     def __init__(self, recipe: Recipe, path: str | Path):
-        super().__init__(recipe, _read(Path(path)))
+        super().__init__(recipe, _FILE.read(path))
         self.path = path
         self.requires_grad_(False)
 
@@ -72,28 +65,3 @@ class SavedLossWeights(LossWeights):
                 f"{self.path} has no weight of {', '.join(missing)}, which {kind}'s loss has too; give the objective "
                 "the settings of the run that the weights come from"
             )
-
-
-def _read(path: Path) -> dict[str, float]:
-    if not _named(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file; save_loss_weights writes it")
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not readable as YAML: {error}") from error
-    refuse_other_format(document, (FORMAT, VERSION), path, "a file of loss weights", "save_loss_weights")
-    refuse_unknown(document, _KEYS, str(path))
-    weights = document.get("weights")
-    if not isinstance(weights, Mapping) or len(weights) < 2 or not all(map(_is_weight, weights.values())):
-        raise ValueError(f"{path}: weights are {weights!r}; give two or more components, each with a number above 0")
-    return {str(name): float(weight) for name, weight in weights.items()}
-
-
-def _is_weight(weight: object) -> bool:
-    return isinstance(weight, (int, float)) and not isinstance(weight, bool) and 0 < weight < math.inf
-
-
-def _named(path: Path) -> Path:
-    if path.suffix not in {".yaml", ".yml"}:
-        raise ValueError(f"{path}: a file of loss weights ends in .yaml or .yml")
-    return path
