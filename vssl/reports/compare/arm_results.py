@@ -148,12 +148,14 @@ def _differences(arm: dict, reference: dict, metrics: list[Metric], fill_in: boo
 
 
 def _correct(arms: dict, metrics: list[Metric], method: str | None) -> None:
-    """Add ``p_corrected`` to the arms' differences, corrected over arms."""
+    """Add ``p_corrected`` to the arms' differences, corrected over arms, where there are several."""
     if method is None:
         return
     for metric in metrics:
         tested = [arm["difference"][metric.key] for arm in arms.values() if metric.key in arm["difference"]]
         tested = [difference for difference in tested if difference["p"] is not None]
+        if len(tested) < 2:
+            continue
         corrected = adjust_p_values([difference["p"] for difference in tested], method)
         for difference, p in zip(tested, corrected, strict=True):
             difference["p_corrected"] = p
