@@ -56,6 +56,26 @@ def test_a_module_under_its_former_name_is_refused_with_the_new_one(tmp_path):
     assert read_config(file).objective.type.endswith("Name")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("size = (", r"config\.py cannot be read \(SyntaxError"),
+        ("size = 1 / 0", "cannot be read .ZeroDivisionError: division by zero"),
+        (
+            "import copy\nfrom mmengine.config import read_base\n"
+            "with read_base():\n    from vssl.configs.probes.scenes import *\n"
+            "mine = copy.deepcopy(probes)\n",
+            r"a name alone and cannot be called in it: write .* settings\.to_dict\(\) to copy",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_run_is_refused_with_the_cause(text, said, tmp_path):
+    file = tmp_path / "config.py"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=said):
+        read_config(file)
+
+
 @pytest.mark.slow
 def test_the_command_in_the_refusal_writes_all_new_names(tmp_path):
     file = tmp_path / "it's mine.py"

@@ -73,6 +73,7 @@ def read_config(path: str | Path) -> "Config":
     Raises:
         ImportError: the file names a module by a name that it no longer has; the message has the new one, and the
             command that writes the new names into the file.
+        ValueError: the file cannot be run; the message has the cause.
     """
     from mmengine.config import Config
 
@@ -81,7 +82,25 @@ def read_config(path: str | Path) -> "Config":
         told = " and ".join(f"{name}, which is now {RENAMED[name]}" for name in old)
         edits = "; ".join(rf"s/\b{re.escape(name)}\b/{RENAMED[name]}/g" for name in old)
         raise ImportError(f"{path} names {told}. Write new names there: perl -pi -e '{edits}' {shlex.quote(str(path))}")
-    return Config.fromfile(str(path))
+    try:
+        return Config.fromfile(str(path))
+    except Exception as error:  # a config is a program: anything can go wrong in it
+        raise ValueError(f"config {path} cannot be read ({type(error).__name__}: {error}){_cause(error)}") from error
+
+
+def _cause(error: Exception) -> str:
+    """What to do about the two that mmengine does not explain."""
+    if "not found! It means" in str(error):
+        return (
+            "; elsewhere than beside the config that it was copied from, a config imports by full name: "
+            "from vssl.configs.dino.vitb_ade20k import *"
+        )
+    if type(error) is RuntimeError and not error.args:
+        return (
+            "; what a config with read_base imports is a name alone and cannot be called in it: write "
+            "dict(type=NAME, …) for what is to be built, and settings.to_dict() to copy settings"
+        )
+    return ""
 
 
 def _advice(path: Path, below: str) -> str:

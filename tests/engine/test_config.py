@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from vssl.datasets import UnlabeledMixture
 from vssl.engine import ConfigError, load_config
 from vssl.engine.config import check_training_config
 from vssl.engine.training import train
@@ -170,6 +171,15 @@ def test_settings_take_the_place_of_none():
     name = Path(__file__).parents[2] / "configs/scenes/mae_start.py"
     config = load_config(name, {"recipe.jitter": dict(brightness=0.4)})  # the file has jitter=None
     assert config.recipe.jitter == dict(brightness=0.4)
+
+
+def test_an_option_below_a_whole_part_goes_to_the_part_that_was_given():
+    name = Path(__file__).parents[2] / "configs/scenes/mae_start.py"
+    mixture = dict(type=UnlabeledMixture, roots=dict(a="a", b="b"), size=48)
+    config = load_config(name, {"unlabeled": mixture, "unlabeled.shares": dict(a=1.0, b=2.0)})
+    assert config.unlabeled.to_dict() == dict(mixture, shares=dict(a=1.0, b=2.0))
+    with pytest.raises(ConfigError, match="unlabeled has no 'root'; did you mean 'roots'"):
+        load_config(name, {"unlabeled": mixture, "unlabeled.root": "a"})
 
 
 def test_settings_of_another_type_take_the_place_of_the_whole():

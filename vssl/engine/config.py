@@ -56,26 +56,20 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None, given_a
         raise ConfigError(f"config {path} does not exist; the configs are under configs/")
     try:
         config = read_config(path)
-    except Exception as error:  # a config is a program: anything can go wrong in it
-        moved = (
-            "; elsewhere than beside the config that it was copied from, a config imports by full name: "
-            "from vssl.configs.dino.vitb_ade20k import *"
-            if "not found! It means" in str(error)
-            else ""
-        )
-        raise ConfigError(f"config {path} cannot be read ({type(error).__name__}: {error}){moved}") from error
+    except (ImportError, ValueError) as error:
+        raise ConfigError(str(error)) from error
     try:
         options = {key: read_option(config, key, value) for key, value in (options or {}).items()}
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    for key, value in options.items():
-        _check_option(config, key, value, given_as)
     limits = {"budget.steps", "budget.seconds"} & options.keys()
     if limits and isinstance(config.get("budget"), dict):
         config.budget = {key: value for key, value in config.budget.items() if key not in ("steps", "seconds")}
     if isinstance(options.get("budget"), dict):
         config.budget = {}
-    config.merge_from_dict({key: _instead(config, key, value) for key, value in options.items()})
+    for key, value in options.items():  # one may be below another, which replaces a whole part
+        _check_option(config, key, value, given_as)
+        config.merge_from_dict({key: _instead(config, key, value)})
     return config
 
 
