@@ -11,7 +11,7 @@ import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from vssl import __version__
-from vssl.commands import benchmark, clusters, data, main, run_command, train
+from vssl.commands import benchmark, data, main, run_command, train
 from vssl.datasets import UnreadableImage
 from vssl.datasets.prepare.command import add_commands
 from vssl.options import CfgOptions, OptionText, read_value
@@ -231,7 +231,8 @@ def test_help_needs_no_heavy_import(tool):
 def test_prepare_data_names_every_command_that_there_is():
     commands = argparse.ArgumentParser().add_subparsers()
     add_commands(commands)
-    clusters.add_command(commands)
+    for module in data.LOOKING.values():
+        module.add_command(commands)
     helps = {action.dest: action.help for action in commands._choices_actions}
     assert helps == data.NAMES
 

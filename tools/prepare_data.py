@@ -20,6 +20,10 @@ python tools/prepare_data.py folder --images … --masks … --classes … --dep
 One folder of unlabeled images as clusters, the sources of a mixture (docs/your_data.md; extra 'clusters'):
 
 python tools/prepare_data.py clusters --images … --backbone … --clusters … --out …
+
+Shares of several folders of unlabeled images, by their likeness to labeled ones (docs/your_data.md):
+
+python tools/prepare_data.py shares --images NAME=… NAME=… --like … --backbone … --out shares.yaml
 """
 
 import sys

@@ -35,7 +35,7 @@ class NumberFile:
         """Raises ValueError for a name that does not end in .yaml or .yml."""
         numbers = {name: float(number) for name, number in numbers.items()}
         document = {"format": self.format, "version": VERSION, "note": note, self.key: numbers}
-        write_text(self._named(path), yaml.safe_dump(document, sort_keys=False))
+        write_text(self.named(path), yaml.safe_dump(document, sort_keys=False))
 
     def read(self, path: str | Path) -> dict[str, float]:
         """By name, the numbers.
@@ -45,7 +45,7 @@ class NumberFile:
             ValueError: not such a file, another version, an unknown key, fewer than two numbers, or one that is no
                 number above 0.
         """
-        file = self._named(path)
+        file = self.named(path)
         if not file.is_file():
             raise FileNotFoundError(f"{path}: no such file; {self.written_by} writes it")
         try:
@@ -61,7 +61,8 @@ class NumberFile:
             )
         return {str(name): float(number) for name, number in found.items()}
 
-    def _named(self, path: str | Path) -> Path:
+    def named(self, path: str | Path) -> Path:
+        """The path; raises ValueError for a name that does not end in .yaml or .yml."""
         if Path(path).suffix not in {".yaml", ".yml"}:
             raise ValueError(f"{path}: {self.kind} ends in .yaml or .yml")
         return Path(path)

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vssl.whole_files import exported_file
+from vssl.commands.backbone_options import add_backbone_options, look
 
 NAME = "clusters"
 
@@ -18,52 +18,31 @@ def add_command(commands: argparse._SubParsersAction) -> None:
         "copied. Needs scikit-learn (extra 'clusters').",
     )
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder tree of unlabeled images")
-    parser.add_argument(
-        "--backbone", help="a run directory, its backbone.safetensors, or with --model a file of docs/checkpoints.md"
-    )
-    parser.add_argument("--checkpoint-key", metavar="KEY", help="which of several networks in that file, e.g. teacher")
-    parser.add_argument("--model", help="timm model name; without --backbone its released weights are used")
     parser.add_argument("--clusters", type=int, required=True, metavar="N", help="how many")
     parser.add_argument(
         "--out", type=Path, default=Path("data/clusters"), help="folder to write (default: %(default)s)"
     )
-    parser.add_argument("--pool", choices=("avg", "class"), default="avg", help="patch tokens' mean, or class token")
-    parser.add_argument("--size", type=int, help="pixels of the images (default: the backbone's own)")
-    parser.add_argument("--batch-size", type=int, default=64, help="images (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same clusters (default: %(default)s)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: what is there")
+    add_backbone_options(parser)
     parser.set_defaults(prepare=prepare)
 
 
 def prepare(options: argparse.Namespace) -> Path:
-    if options.backbone is None and options.model is None:
-        raise ValueError("no backbone: give --backbone FILE, or --model NAME for released weights")
-    if options.batch_size < 1:
-        raise ValueError(f"--batch-size {options.batch_size}: expected at least 1")
-    backbone = None if options.backbone is None else exported_file(options.backbone)
-
-    import torch
+    through = look(options)
 
     from vssl.datasets.prepare.clustering import prepare_clusters
-    from vssl.probes.cache import weights_digest
-    from vssl.probes.frozen_backbone import FrozenBackbone
 
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    frozen = FrozenBackbone(backbone, model=options.model, checkpoint_key=options.checkpoint_key)
-    about = {"backbone": frozen.name, "weights_sha256": weights_digest(frozen), "pool": options.pool}
-    frozen.to(device)
-    size = options.size or frozen.vit.patch_embed.img_size[0]
     description = prepare_clusters(
         options.images,
         options.out,
-        lambda images: frozen.pooled(images.to(device).float() / 255, options.pool),
-        about,
+        through.features,
+        through.about,
         options.clusters,
-        size,
+        through.size,
         options.batch_size,
         options.seed,
     )
-    _say_what_was_found(options.out, json.loads(description.read_text(encoding="utf-8")), size)
+    _say_what_was_found(options.out, json.loads(description.read_text(encoding="utf-8")), through.size)
     return description
 
 

@@ -1,13 +1,13 @@
 """Prepare data: render the embedded sets, or check and lay out published ones (data/README.md).
 
-Each command writes a dataset.json, which every protocol card quotes.
+Each command that writes a data set writes a dataset.json, which every protocol card quotes.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from vssl.commands import clusters, run_command
+from vssl.commands import clusters, run_command, shares
 
 # Known here too, so that help and a mistyped name need no heavy import; a test compares them with the parsers.
 NAMES = {
@@ -26,15 +26,18 @@ NAMES = {
     "folder": "your own images with masks or depth",
     "shards": "tar shards for streaming",
     "clusters": "one folder of images as clusters, the sources of a mixture",
+    "shares": "shares of folders of unlabeled images, by their likeness to labeled ones",
 }
+LOOKING = {module.NAME: module for module in (clusters, shares)}
+"""Commands that look at images through a backbone."""
 
 
 def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of the command that `argv` names, or of the names alone."""
     whole = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = whole.add_subparsers(dest="command", required=True, metavar="NAME")
-    if argv and argv[0] == clusters.NAME:
-        clusters.add_command(commands)
+    if argv and argv[0] in LOOKING:
+        LOOKING[argv[0]].add_command(commands)
     elif argv and argv[0] in NAMES:
         from vssl.datasets.prepare.command import add_commands
 

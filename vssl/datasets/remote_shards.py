@@ -122,7 +122,7 @@ class RemoteShards(_Unlabeled):
                 path.unlink(missing_ok=True)  # whoever has it open reads on
                 taken -= size
 
-    def _read(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+    def read(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
         row = self._index[index]
         shard, offset, size = int(row["shard"]), int(row["offset"]), int(row["size"])
         try:

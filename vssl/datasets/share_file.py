@@ -21,3 +21,9 @@ def save_shares(shares: Mapping[str, float], path: str | Path, note: str = "") -
 def read_shares(path: str | Path) -> dict[str, float]:
     """What `save_shares` wrote; raises as `NumberFile.read` does."""
     return _FILE.read(path)
+
+
+def check_new_shares(path: str | Path) -> None:
+    """Raises before any work what `save_shares` would: ValueError; and FileExistsError where something is already."""
+    if _FILE.named(path).exists():
+        raise FileExistsError(f"{path} already exists; choose another name, or remove it")

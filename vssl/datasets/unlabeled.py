@@ -54,7 +54,7 @@ class _Unlabeled(Dataset, ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def _read(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+    def read(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
         """One image, resized and cropped. Raises UnreadableImage."""
 
     def __getitem__(self, key: int | tuple[int, int]) -> UInt8[Tensor, "3 size size"]:
@@ -66,7 +66,7 @@ class _Unlabeled(Dataset, ABC):
             if self._unreadable[other]:
                 continue
             try:
-                image = self._read(other)
+                image = self.read(other)
             except (UnreadableImage, FileNotFoundError, PermissionError) as error:
                 self._report(other, error)
                 continue
@@ -151,7 +151,7 @@ class UnlabeledImages(_Unlabeled):
         """The file behind an index."""
         return self.root / os.fsdecode(bytes(self._paths[index]))
 
-    def _read(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+    def read(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
         return read_image(self.path(index), self.size)
 
 
@@ -184,6 +184,6 @@ class UnlabeledShards(_Unlabeled):
         """The shard and the member's name in it, as one path."""
         return read_member(self._shards, self._index[index])[0]
 
-    def _read(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+    def read(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
         path, content = read_member(self._shards, self._index[index])
         return read_image(path, self.size, content)

@@ -9,19 +9,16 @@ import hashlib
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int, UInt8
-from torch import Tensor
+from jaxtyping import Float, Int
 
-from vssl.datasets.files import DataWarning, UnreadableImage, read_image
 from vssl.datasets.prepare.contact_sheet import write_contact_sheet
+from vssl.datasets.prepare.image_features import Features, finite, image_features, unit
 from vssl.datasets.prepare.writing import begin, finish
-from vssl.datasets.threads import in_threads
 from vssl.datasets.unlabeled import UnlabeledImages
 from vssl.parts import optional_package
 from vssl.progress import track
@@ -48,7 +45,7 @@ class Clusters(NamedTuple):
 def prepare_clusters(
     images: str | Path,
     out: str | Path,
-    features: Callable[[UInt8[Tensor, "batch 3 size size"]], Float[Tensor, "batch dim"]],
+    features: Features,
     about: Mapping[str, Any],
     clusters: int,
     size: int,
@@ -85,7 +82,7 @@ def prepare_clusters(
     options["names_and_sizes_sha256"] = _listing_hash(images, paths)
     if not begin(out, options, (SOURCES, SHEET)):
         return out / "dataset.json"
-    kept, rows = _features(paths, features, size, batch_size, dataset.tolerated)
+    kept, rows = image_features(range(len(dataset)), dataset.read, features, batch_size, dataset.tolerated)
     found = find_clusters(rows, clusters, seed)
     names = [f"cluster_{number:0{len(str(clusters - 1)):d}d}" for number in range(clusters)]
     _link([paths[row] for row in kept], images, [names[number] for number in found.of], out / SOURCES)
@@ -114,12 +111,9 @@ def find_clusters(features: Float[np.ndarray, "images dim"], clusters: int, seed
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    if not np.isfinite(features).all():
-        bad = int((~np.isfinite(features)).any(1).sum())
-        raise ValueError(f"the features of {bad} of {len(features)} images are not finite; give another backbone")
-    if len(features) < clusters:
+    if len(finite(features)) < clusters:
         raise ValueError(f"--clusters {clusters}: only {len(features)} images could be read; ask for fewer")
-    directions = _unit(features)
+    directions = unit(features)
     directions -= directions.mean(0)  # what all images share says nothing, and may be most of a feature
     directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), np.finfo(directions.dtype).tiny)
     rows: Any = slice(None)
@@ -136,12 +130,8 @@ def find_clusters(features: Float[np.ndarray, "images dim"], clusters: int, seed
             "ask for fewer clusters, or give another backbone"
         )
     order = np.argsort(-counts, kind="stable")
-    centres = _unit(fitted.cluster_centers_)
+    centres = unit(fitted.cluster_centers_)
     return Clusters(np.argsort(order)[found], np.einsum("nd,nd->n", directions, centres[found]))
-
-
-def _unit(rows: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows dim"]:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(rows.dtype).tiny)
 
 
 def printable(path: str | Path) -> str:
@@ -155,46 +145,6 @@ def _listing_hash(root: Path, paths: Sequence[Path]) -> str:
     for path in paths:
         digest.update(os.fsencode(f"{path.relative_to(root)} {path.stat().st_size}\n"))
     return digest.hexdigest()
-
-
-def _features(
-    paths: Sequence[Path], features: Callable, size: int, batch_size: int, tolerated: int
-) -> tuple[list[int], Float[np.ndarray, "images dim"]]:
-    """(numbers of the images that could be read, their features)."""
-    kept: list[int] = []
-    batch: list[np.ndarray] = []
-    unreadable: list[Exception] = []
-    found = np.empty((0, 0), np.float32)
-    for number, image in enumerate(track(_decoded(paths, size), "features", "images", len(paths))):
-        if isinstance(image, np.ndarray):
-            kept.append(number)
-            batch.append(image)
-        else:
-            unreadable.append(image)
-            if len(unreadable) > tolerated:
-                raise UnreadableImage(
-                    f"{image}. That is file {len(unreadable)} of {len(paths)} that cannot be read, and {tolerated} are "
-                    "tolerated. Remove or replace them"
-                ) from image
-        if len(batch) == batch_size or (batch and number == len(paths) - 1):
-            rows = features(torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)).float().cpu().numpy()
-            if not found.size:
-                found = np.empty((len(paths), rows.shape[1]), np.float32)
-            found[len(kept) - len(batch) : len(kept)] = rows
-            batch = []
-    if unreadable:
-        warnings.warn(f"{len(unreadable)} of {len(paths)} images left out: {unreadable[0]}", DataWarning, stacklevel=3)
-    return kept, found[: len(kept)]
-
-
-def _decoded(paths: Sequence[Path], size: int) -> Iterator[UInt8[np.ndarray, "size size 3"] | Exception]:
-    def read(path: Path) -> np.ndarray | Exception:
-        try:
-            return read_image(path, size)
-        except (UnreadableImage, FileNotFoundError, PermissionError) as error:
-            return error
-
-    return in_threads(read, paths)
 
 
 def _link(paths: Sequence[Path], root: Path, clusters: Sequence[str], sources: Path) -> None:
