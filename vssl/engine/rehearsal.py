@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from vssl.counts import counted
 from vssl.engine.collapse import PANEL, signs_of_collapse
 from vssl.engine.config import check_training_config
 from vssl.engine.hooks import peak_memory_mb
@@ -50,13 +51,13 @@ class Rehearsal:
         share = 100 * self.saves * self.saving / (self.seconds + self.saves * self.saving)
         time_of_all = _clock(self.seconds + self.saves * self.saving)
         saved = "1 checkpoint, which is" if self.saves == 1 else f"{self.saves} checkpoints, which are"
-        told = [f"{name}: {count} steps of {seconds:.3g} s" for name, (count, seconds) in self.kinds.items()]
+        told = [f"{name}: {counted(count, 'step')} of {seconds:.3g} s" for name, (count, seconds) in self.kinds.items()]
         memory = f"memory: {self.memory_mb / 1024:.2f} GiB so far"
         if self.sharded_mb is not None:
             memory += f", in one process; sharding='fsdp2' spreads {self.sharded_mb / 1024:.2f} GiB of it over ranks"
         return [
             *told,
-            f"time: {time_of_all} for {self.steps} steps and {saved} {share:.1f} % of it; "
+            f"time: {time_of_all} for {counted(self.steps, 'step')} and {saved} {share:.1f} % of it; "
             "probes, RankMe and snapshots come on top",
             memory,
             f"disk: {self.disk_mb:.0f} MiB, {self.free_mb / 1024:.1f} GiB are free",
