@@ -14,6 +14,7 @@ from vssl.counts import counted
 from vssl.engine.collapse import PANEL, signs_of_collapse
 from vssl.engine.config import check_training_config
 from vssl.engine.hooks import peak_memory_mb
+from vssl.engine.interruption import stopping_at_once
 from vssl.engine.record_images import panel_images
 from vssl.engine.run_directory import check_free
 from vssl.engine.sharding import check_sharding, check_trunk, shardable_mb
@@ -72,6 +73,7 @@ def rehearse(config: Config, work_dir: Path, seed: int) -> Rehearsal:
 
     Raises:
         What `train` raises before its first step, and in it. OSError: too little room on the disk for the run.
+        Stopped: by a signal; the folder is removed.
     """
     check_training_config(config)
     check_free(work_dir, resume=False, overwrite=False)
@@ -83,6 +85,7 @@ def rehearse(config: Config, work_dir: Path, seed: int) -> Rehearsal:
     if not os.access(place, os.W_OK):
         raise PermissionError(f"{place} cannot be written to; give another --work-dir")
     with (
+        stopping_at_once(),
         tempfile.TemporaryDirectory(prefix=".vssl-check-", dir=place) as folder,
         stepped(config, Path(folder), seed) as run,
     ):
