@@ -117,7 +117,7 @@ def kill_and_compare(
         codes = _wait(_start(config, options, ranks, place / name, resume=False))
         if any(code != 0 for code in codes):
             log = (place / f"{name}.log").read_text()
-            raise RuntimeError(f"{config}: the unbroken run ended with exit codes {codes}:\n{log[-2000:]}")
+            raise ValueError(f"{config}: the unbroken run ended with exit codes {codes}:\n{log[-2000:]}")
     length = (time.monotonic() - begun) / 2
     if found := differences(place / "unbroken", place / "again"):
         raise RuntimeError(f"{config}: two unbroken runs differ, so nothing can be compared: {found[0]}")
