@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from vssl.designers.base import Construction
 from vssl.distributed import average
@@ -93,8 +94,9 @@ class LearnerStep:
             average([p.grad for p in parameters if p.grad is not None])
         if self.anchor is not None:
             self.anchor.add_gradient(learner.student)
-        clip = torch.nn.utils.clip_grad_norm_ if self.shards is None else self.shards.clip
-        gradient_norm = clip(parameters, self.clip_grad or float("inf"))
+        gradient_norm = self._gradient_norm(parameters)
+        if self.clip_grad:
+            clip_grads_with_norm_(parameters, self.clip_grad, gradient_norm)
         # the step's one device synchronisation: weights are never moved by a gradient that is not finite
         if not torch.isfinite(loss + gradient_norm):
             raise FloatingPointError(f"loss {loss.item():.4g}, gradient norm {gradient_norm.item():.4g}")
@@ -112,6 +114,11 @@ class LearnerStep:
             return [p for p in self.learner.parameters() if p.grad is not None]
         self.shards.take_gradients()
         return [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+    def _gradient_norm(self, parameters: list[Tensor]) -> Float[Tensor, ""]:
+        if self.shards is None:
+            return get_total_norm([p.grad for p in parameters if p.grad is not None])
+        return self.shards.norm(parameters)
 
     def _backward(
         self, construction: Construction, draws: Draws, model: Callable
