@@ -11,10 +11,10 @@ import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from vssl import __version__
-from vssl.commands import benchmark, data, main, run_command, train
+from vssl.commands import benchmark, data, main, run_command
 from vssl.datasets import UnreadableImage
 from vssl.datasets.prepare.command import add_commands
-from vssl.options import CfgOptions, OptionText, read_value
+from vssl.options import CfgOptions, read_value
 
 ROOT = Path(__file__).parents[1]
 
@@ -142,50 +142,6 @@ def test_another_word_gives_the_same_value(argv):
 def test_the_package_is_the_command():
     said = subprocess.run([sys.executable, "-m", "vssl", "--version"], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == __version__
-
-
-WITH_FOLDERS = """
-from vssl.datasets import SegmentationImages, UnlabeledImages
-from vssl.engine.budget import Budget  # any class that needs torch
-
-unlabeled = dict(type=UnlabeledImages, root="{unlabeled}", size=32)
-feedback = dict(pools=dict(segmentation=dict(dataset=dict(type=SegmentationImages, root="{labeled}"))))
-"""
-
-
-@pytest.mark.parametrize(
-    ("unlabeled", "labeled", "options", "said"),
-    [
-        ("nowhere", "here", [], "error: nowhere: no such folder"),
-        ("here", "far/away", [], "error: far/away: no such folder"),
-        ("here", "here", ["--cfg-options", "unlabeled.root=2024"], "error: 2024: no such folder"),
-    ],
-)
-def test_a_mistyped_folder_is_told_before_torch_is_imported(tmp_path, unlabeled, labeled, options, said):
-    (tmp_path / "here").mkdir()
-    (tmp_path / "mine.py").write_text(WITH_FOLDERS.format(unlabeled=unlabeled, labeled=labeled))
-    program = "import sys; from vssl.commands.train import main; print(main(sys.argv[1:]), 'torch' in sys.modules)"
-    command = [sys.executable, "-c", program, "mine.py", *options]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert ended.stderr.startswith(said) and ended.stdout == "1 False\n"
-
-
-def test_folders_that_options_replace_are_not_looked_for(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("here").mkdir()
-    Path("mine.py").write_text(WITH_FOLDERS.format(unlabeled="here", labeled="nowhere"))
-    for options in ({"feedback": "None"}, {"feedback.pools.segmentation.dataset.root": OptionText("here")}):
-        train._refuse_missing_folders(Path("mine.py"), options)
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        train._refuse_missing_folders(Path("mine.py"), {"feedback.pools.segmentation.train": OptionText("3")})
-    mixture = "from vssl.datasets import UnlabeledMixture\nunlabeled = dict(type=UnlabeledMixture, roots={roots})\n"
-    for roots in ('"nowhere"', 'dict(a="here", b="nowhere")'):
-        Path("mine.py").write_text(mixture.format(roots=roots))
-        with pytest.raises(FileNotFoundError, match="nowhere"):
-            train._refuse_missing_folders(Path("mine.py"), {})
-    train._refuse_missing_folders(Path("mine.py"), {"unlabeled.roots.b": OptionText("here")})
-    Path("mine.py").write_text("unlabeled = 1 / 0\n")
-    train._refuse_missing_folders(Path("mine.py"), {})
 
 
 def test_an_unknown_command_is_refused_with_the_list(capsys):

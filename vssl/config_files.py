@@ -43,6 +43,10 @@ RENAMED = {
 _OLD_NAME = re.compile(rf"\b({'|'.join(map(re.escape, RENAMED))})\b")
 
 
+class ConfigError(ValueError):
+    """A config that cannot be run; the message names the file or key, and the fix."""
+
+
 def config_file(name: str | Path, below: str = "") -> Path:
     """The file that `name` means: a path, or the name of a config of this package.
 

@@ -2,9 +2,11 @@
 
 import os
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TypeVar
 
 import torch
@@ -14,6 +16,14 @@ from torch import Tensor
 from torch.distributed.nn.functional import all_gather, all_reduce
 
 Tensors = TypeVar("Tensors", bound=Sequence[Tensor])
+
+_FAILURE, _HEARD = "vssl/failure", "vssl/heard"  # keys of the group's store
+LOOK = 1.0  # seconds between two looks for another rank's failure
+PATIENCE = 10.0  # seconds until a rank that waits for one that has failed is ended
+
+
+class OtherRankFailed(ValueError):
+    """Another rank ended with an error; the message is that rank's."""
 
 
 @contextmanager
@@ -25,7 +35,10 @@ def process_group(launcher: str) -> Iterator[None]:
     a GPU; it finds the group in place.
 
     An interpreter that exits inside a gloo group is now and then aborted ("terminate called without an active
-    exception"), and torchrun then reports a finished run as failed. After an error the others are not waited for.
+    exception"), and torchrun then reports a finished run as failed. An error of one rank ends all of them.
+
+    Raises:
+        OtherRankFailed: in place of what a collective operation says when the rank at its other end is gone.
     """
     joined_before = dist.is_initialized()
     if not (launcher == "none" or joined_before):
@@ -34,13 +47,75 @@ def process_group(launcher: str) -> Iterator[None]:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
+    if joined_before or not dist.is_initialized():
         yield
-        if dist.is_initialized() and not joined_before:
+        return
+    store = dist.distributed_c10d._get_default_store()  # outlives the group, on the rank that has it
+    rank, size = rank_and_size()
+    try:
+        with _failing_together(store, rank) if size > 1 else nullcontext():
+            yield
             dist.barrier()
     finally:
-        if dist.is_initialized() and not joined_before:
-            leave_group()
+        leave_group()
+        if rank == 0 and size > 1 and _failure(store) is not None:
+            _await_heard(store, size)
+
+
+@contextmanager
+def _failing_together(store: dist.Store, rank: int) -> Iterator[None]:
+    """An error of one rank, told to the others through the store, for they may wait for that rank.
+
+    With gloo they notice by their connections that it is gone; with nccl they would wait for minutes. Stopping at a
+    signal is no error: ranks agree on that.
+    """
+    ended = threading.Event()
+    watch = threading.Thread(target=_end_with_others, args=(store, ended), daemon=True)
+    watch.start()
+    try:
+        yield
+    except Exception as error:
+        other = _failure(store)
+        if other is None:
+            kind = "" if isinstance(error, (ValueError, OSError, FloatingPointError)) else f"{type(error).__name__}: "
+            told = "\n".join([f"rank {rank}: {kind}{error}", *getattr(error, "__notes__", ())])
+            with suppress(RuntimeError):  # rank 0, which has the store, is gone
+                store.compare_set(_FAILURE, "", told)
+        _has_heard(store)
+        if other is not None and isinstance(error, RuntimeError):
+            raise OtherRankFailed(other) from error
+        raise
+    finally:
+        ended.set()
+        watch.join(PATIENCE)
+
+
+def _end_with_others(store: dist.Store, ended: threading.Event) -> None:
+    """In a thread: end this process when another rank has failed and this one still waits for it."""
+    while not ended.wait(LOOK):
+        if (other := _failure(store)) is not None and not ended.wait(PATIENCE):
+            print(f"error: {other}", file=sys.stderr, flush=True)
+            _has_heard(store)
+            os._exit(1)
+
+
+def _failure(store: dist.Store) -> str | None:
+    """What a rank told before it ended; None when there is nothing, or the store went with rank 0."""
+    with suppress(RuntimeError):
+        return store.get(_FAILURE).decode() if store.check([_FAILURE]) else None
+    return None
+
+
+def _has_heard(store: dist.Store) -> None:
+    with suppress(RuntimeError):
+        store.add(_HEARD, 1)
+
+
+def _await_heard(store: dist.Store, size: int) -> None:
+    """On the rank that has the store: until all have heard of a failure, or ought to have."""
+    until = time.monotonic() + 2 * PATIENCE
+    while store.add(_HEARD, 0) < size and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def leave_group() -> None:

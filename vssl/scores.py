@@ -5,6 +5,8 @@ Probe results say it themselves (``score_info``). For results of before they did
 
 from dataclasses import asdict, dataclass
 
+from vssl.counts import counted
+
 DIRECTIONS = ("higher", "lower", None)
 
 
@@ -79,7 +81,7 @@ def _former(result: dict) -> dict:
     if counts.get("classes_seen") != counts.get("classes"):
         former["left_out"] = f"only {counts['classes_seen']} of {counts['classes']} classes are in the labels"
     if counts.get("images_without_valid_depth"):
-        former["left_out"] = f"{counts['images_without_valid_depth']} images have no valid depth"
+        former["left_out"] = f"{counted(counts['images_without_valid_depth'], 'image')} without valid depth"
     return former
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import replace
@@ -25,6 +26,7 @@ from vssl.comparison import default_workers, on_cluster, read_comparison
 from vssl.comparison.cluster import Cluster
 from vssl.comparison.command import run_command
 from vssl.comparison.on_cluster import execute_on_cluster
+from vssl.comparison.slurm_jobs import LONG, QueuedJob
 from vssl.engine.interruption import Interrupted
 
 ROOT = Path(__file__).parents[2]
@@ -138,12 +140,18 @@ def test_runs_as_jobs_are_those_of_one_process_also_when_one_is_preempted(compar
     assert ": job " not in capfd.readouterr().out
 
 
+SRUN = 'while [ "${1#-}" != "$1" ]; do case $1 in --output | --error) shift ;; esac; shift; done; exec "$@"'
+
+
 class Slurm:
-    """Stands in for sbatch, srun, sacct and scontrol. Jobs are run here, when this process waits for them."""
+    """Stands in for sbatch, srun, squeue, sacct and scontrol. Jobs are run here, when this process waits for them."""
 
     def __init__(self, folder: Path, monkeypatch):
         self.folder, self._monkeypatch, self.plays = folder, monkeypatch, []
-        commands = {"sbatch": "echo Submitted batch job $(cat number)", "srun": "exit 1", "sacct": "cat states"}
+        commands = {
+            "sbatch": "echo Submitted batch job $(cat number)", "srun": SRUN, "squeue": "cat queue",
+            "sacct": "cat accounts",
+        }  # fmt: skip
         (folder / "bin").mkdir()
         for name, line in (commands | {"scontrol": 'echo "$@" >> scontrol.log'}).items():
             (folder / "bin" / name).write_text(f"#!/bin/sh\n{line}\n")
@@ -154,8 +162,12 @@ class Slurm:
 
     def next_number(self, number: int, **states: str) -> None:
         Path("number").write_text(f"{number}\n")
-        rows = [f"{job}|{state}|node1" for job, state in states.items()] or [f"{number}|RUNNING|node1"]
-        Path("states").write_text("\n".join(["JobID|State|NodeList", *rows]) + "\n")
+        self.queue(**(states or {f"{number}": "RUNNING"}))
+
+    def queue(self, **states: str) -> None:
+        """What squeue lists. Slurm has no accounts."""
+        Path("queue").write_text("".join(f"{job}|{state}|node1\n" for job, state in states.items()))
+        Path("accounts").write_text("JobID|State|NodeList\n")
 
     def play(self, number: str) -> None:
         """What a node does with a job."""
@@ -206,7 +218,8 @@ def test_an_array_of_jobs_with_what_sbatch_is_told(slurm, capsys):
     ):  # fmt: skip
         assert f"#SBATCH --{line}" in lines
     (command,) = (line for line in lines if line.startswith("srun "))
-    assert f"{sys.executable} -u -m submitit.core._submit {slurm.folder / 'cluster'}" in command
+    assert command.endswith(f" -u -m submitit.core._submit {slurm.folder / 'cluster'}")
+    assert f" {sys.executable} -ISc " in command
 
 
 def test_jobs_outlive_the_command_and_the_next_one_waits_for_them(slurm, capsys):
@@ -220,6 +233,85 @@ def test_jobs_outlive_the_command_and_the_next_one_waits_for_them(slurm, capsys)
     Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a")})
     assert "a: job 21 of an earlier command is still there" in capsys.readouterr().out
     assert Path("a").exists() and not Path("cluster/22_submitted.pkl").exists()
+
+
+def test_a_job_that_waits_in_the_queue_of_a_slurm_without_accounts_is_not_sent_twice(slurm):
+    """sacct fails there. Nor is one sent while squeue does not answer either."""
+    (slurm.folder / "bin" / "sacct").write_text("#!/bin/sh\necho Slurm accounting storage is disabled >&2\nexit 1\n")
+    slurm.next_number(71)
+    slurm.plays = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a"), "b": written("b")})
+    slurm.next_number(72, **{"71_0": "PENDING", "71_1": "PENDING"})
+    answers = (slurm.folder / "bin" / "squeue").read_text()
+    (slurm.folder / "bin" / "squeue").write_text("#!/bin/sh\necho Unable to contact slurm controller >&2\nexit 1\n")
+    with pytest.raises(ValueError, match="a: squeue does not say if job 71_0 of an earlier command is still there"):
+        Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a"), "b": written("b")})
+    (slurm.folder / "bin" / "squeue").write_text(answers)
+    QueuedJob.watcher.clear()
+    slurm.plays = ["71_0", "71_1"]
+    Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a"), "b": written("b")})
+    assert Path("a").exists() and Path("b").exists() and not list(Path("cluster").glob("72*"))
+
+
+@pytest.mark.parametrize("accounts", [True, False])
+def test_a_job_that_squeue_does_not_list_any_more_has_ended(slurm, accounts, monkeypatch):
+    """By its account, or where there is none after a while; then it may have written nothing."""
+    monkeypatch.setitem(LONG, "FORGOTTEN", -1.0)
+    number, state = (81, "OUT_OF_MEMORY") if accounts else (82, "FORGOTTEN")
+    slurm.next_number(number)
+    slurm.queue()
+    if accounts:
+        Path("accounts").write_text("JobID|State|NodeList\n81|OUT_OF_MEMORY|node1\n81.0|OUT_OF_MEMORY|node1\n")
+    with pytest.raises(
+        ChildProcessError, match=f"job {number} ended without a result, Slurm's state for it is {state}"
+    ):
+        Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a")})
+
+
+def test_a_job_of_an_array_that_is_suspended_is_waited_for_and_one_that_was_cancelled_is_not(slurm, capsys):
+    """submitit makes the jobs of an array its own kind, which would take both for the end."""
+    slurm.next_number(91, **{"91_0": "SUSPENDED", "91_1": "CANCELLED"})
+    slurm.plays = ["91_0"]
+    with pytest.raises(ChildProcessError, match="b: job 91_1 ended without a result"):
+        Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a"), "b": written("b")})
+    assert Path("a").exists() and not Path("b").exists()
+
+
+SIGNALLED = '''
+import os
+import signal
+from pathlib import Path
+
+
+class Work:
+    """A work of a job that is sent Slurm's signal when it is read, before submitit handles signals."""
+
+    def __call__(self):
+        Path("began").touch()
+
+    def __getstate__(self):
+        return {"a": "state"}
+
+    def __setstate__(self, state):
+        os.kill(os.getpid(), signal.SIGUSR2)
+'''
+
+
+@pytest.mark.slow
+def test_a_signal_while_a_job_still_imports_does_not_end_it_but_requeues_it(slurm):
+    """What sbatch was given is run here."""
+    Path("signalled.py").write_text(SIGNALLED)
+    from signalled import Work  # type: ignore[import-not-found]  # written above
+
+    slurm.next_number(95)
+    slurm.plays = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": Work()})
+    place = os.environ | {"SLURM_JOB_ID": "95"}
+    done = subprocess.run(["bash", "cluster/95_submission.sh"], env=place, capture_output=True, text=True, check=False)
+    assert Path("scontrol.log").is_file() and Path("scontrol.log").read_text() == "requeue 95\n", done.stderr
+    assert not Path("began").exists() and not Path("cluster/95_0_result.pkl").exists()
 
 
 def test_a_job_that_is_gone_is_sent_again_and_one_that_was_cancelled_is_a_failure(slurm):
@@ -242,7 +334,7 @@ def test_a_job_that_may_go_on_is_waited_for(slurm, state):
 
 def test_a_job_that_stays_aside_has_failed(slurm, monkeypatch):
     slurm.next_number(61, **{"61": "PREEMPTED"})
-    monkeypatch.setattr("vssl.comparison.slurm_jobs.LONG_ASIDE", -1.0)
+    monkeypatch.setitem(LONG, "PREEMPTED", -1.0)
     with pytest.raises(ChildProcessError, match="job 61 ended without a result, Slurm's state for it is PREEMPTED"):
         Cluster("slurm", Path("cluster"), {"time": "60"}).bring("runs", {"a": written("a")})
 
@@ -274,6 +366,9 @@ def stopped(number: int) -> None:
         ({}, "time=MINUTES is missing"),
         ({"time": "4:00:00"}, "time=4:00:00: give whole minutes"),
         ({"time": "0"}, "time=0: give whole minutes"),
+        ({"time": "2"}, "time=2: Slurm may ask a job to stop 150 s before .*; give time=4 or more"),
+        ({"time": "20", "signal_delay_s": "1140"}, "may ask a job to stop 1200 s before .*; give time=22 or more"),
+        ({"time": "5", "signal_delay_s": "soon"}, "signal_delay_s=soon: give whole seconds"),
         ({"time": "5", "additional_parameters": "gpu"}, "additional_parameters: give settings"),
         ({"time": "5", "nodes": "2"}, "nodes=2: a job is one process"),
         ({"time": "5", "partitoin": "gpu"}, r"Unavailable parameter\(s\): \['partitoin'\]"),

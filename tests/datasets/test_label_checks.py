@@ -106,9 +106,7 @@ def test_the_table_names_every_class_with_its_share():
     found.add(class_counts(np.array([[0, 1, 1, 1], [1, 3, 3, 255]], np.uint8)), Path("x"))
     line = found.table(3, "1..C", ("wall", "floor", "lamp"))
     assert line == 'label_values="1..C": wall 66.7 %, lamp 33.3 %; never: floor; unlabeled 25 %'
-    assert found.table(3, "1..C", most=1).startswith(
-        'label_values="1..C": class 0 66.7 %, and 1 classes of at most 33 %'
-    )
+    assert found.table(3, "1..C", most=1).startswith('label_values="1..C": class 0 66.7 %, and 1 class of at most 33 %')
 
 
 def test_a_label_beyond_the_classes_is_named(classes):

@@ -166,7 +166,7 @@ def test_wrong_hash_counts_and_layout_are_found_before_anything_is_written(tmp_p
     folder, release = unpacked(tmp_path / "folder", files)
     (folder / "ADEChallengeData2016/annotations/training/ADE_train_00000001.png").unlink()
     with pytest.raises(
-        ValueError, match=r"1 images of training have no annotation, e\.g\. annotations/training/ADE_train"
+        ValueError, match=r"1 image of training without annotation, e\.g\. annotations/training/ADE_train"
     ):
         prepare_ade20k(folder, out, release)
     (folder / "ADEChallengeData2016/images/training/ADE_train_00000001.jpg").unlink()

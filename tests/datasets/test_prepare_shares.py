@@ -188,7 +188,7 @@ def test_one_folder_of_folders_is_enough(folders, command, capsys):
         (["--images", "red"], "--images red: give NAME=DIR"),
         (["--images", "a=x", "a=y"], "two folders are called a"),
         (["--images", "a=x", "b=y"], "x"),
-        (["--like", "missing"], "--like missing: no such folder"),
+        (["--like", "missing"], "missing: no such folder ("),
         (["--least", "0.4"], "above 0 and below 1/3"),
         (["--per-folder", "0"], "--per-folder 0: expected at least 1"),
         (["--neighbours", "0"], "0 nearest images: expected 1 to"),

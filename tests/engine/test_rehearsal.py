@@ -1,6 +1,8 @@
 """``--check`` takes the steps of a run, counts what it will need, and leaves nothing behind."""
 
+import os
 import shutil
+import signal
 
 import pytest
 
@@ -44,6 +46,22 @@ def test_what_would_end_the_run_ends_the_check(fixed_config, tmp_path, monkeypat
     assert "make room" in capsys.readouterr().err
     assert main([*command, "--launcher", "pytorch"]) == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_check_that_is_stopped_leaves_nothing_behind(fixed_config, tmp_path, monkeypatch, capsys):
+    fixed_config.dump(tmp_path / "config.py")
+    seen = []
+
+    def stopped(loop, count):
+        seen.extend(tmp_path.glob(".vssl-check-*"))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("vssl.engine.rehearsal.panel_images", stopped)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main([str(tmp_path / "config.py"), "--work-dir", str(tmp_path / "run"), "--check"]) == 143
+    assert "stopped by SIGTERM" in capsys.readouterr().err
+    assert len(seen) == 1 and not list(tmp_path.glob(".vssl-check-*"))
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_one_checkpoint_is_one():

@@ -75,15 +75,17 @@ def test_only_adds_to_earlier_results_and_random_weights_get_their_own_row(backb
         ([CONFIG, "--backbone", "FILE", "--cfg-options", "probes.depth.schedule.steps=3"], "steps"),
         (
             [CONFIG, "--backbone", "FILE", "--only", "depth", "--cfg-options", "probes.depth.train.data_root=none"],
-            "none: no folder",
+            "none: no such folder",
         ),
     ],
 )
-def test_mistakes_end_with_one_line_before_any_work(arguments, message, backbone_file, monkeypatch, tmp_path, capsys):
+def test_mistakes_end_with_one_line_before_any_work(
+    arguments, message, backbone_file, options, monkeypatch, tmp_path, capsys
+):
     monkeypatch.setattr("vssl.probes.dense.base.DenseProbe.run", None)
     monkeypatch.setattr("vssl.probes.image.classification.FolderProbe.features", None)
-    arguments = [str(backbone_file) if a == "FILE" else a for a in arguments]
-    assert main([*arguments, "--out", str(tmp_path / "r.json")]) == 1
+    config, *arguments = [str(backbone_file) if a == "FILE" else a for a in arguments]
+    assert main([config, *options, *arguments, "--out", str(tmp_path / "r.json")]) == 1
     assert re.search(message, capsys.readouterr().err)
     assert not (tmp_path / "r.json").exists()
 
@@ -167,7 +169,7 @@ def test_the_table_says_what_a_score_leaves_out():
             result,
         ]
     ).splitlines()
-    assert lines[0].endswith("only 3 of 150 classes are in the labels") and "2 images have no valid depth" in lines[2]
+    assert lines[0].endswith("only 3 of 150 classes are in the labels") and "2 images without valid depth" in lines[2]
     assert lines[1] == lines[3]
 
 

@@ -135,7 +135,7 @@ def test_a_trial_that_somebody_runs_is_left_alone(with_scenes, sweep, workers, c
     try:
         run = sweep(trials=2)
         assert [trial["state"] for trial in trials(run)] == ["running", "finished"]
-        assert "1 trials are still run by other processes" in capsys.readouterr().out
+        assert "1 trial still run by other processes" in capsys.readouterr().out
     finally:
         os.kill(holder, signal.SIGKILL)
         os.waitpid(holder, 0)

@@ -38,7 +38,7 @@ CONFIGS = (
 )
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT}
 MOMENTS = ("first second", "any", "while a file is written")
-PATIENCE = 120.0  # seconds after which a process that does not end counts as hung
+PATIENCE = 600.0  # seconds after which a process that does not end counts as hung; the machine may be busy
 # Logged values that are no result: times, and what follows from them.
 _TIMES = ("seconds", "time/", "images_per_second", "peak_memory_mb", "cost_seconds")
 
@@ -81,8 +81,10 @@ def run(arguments: argparse.Namespace) -> None:
             options = _options(arguments, workers)
             row, found = kill_and_compare(config_file(config), options, ranks, wanted, place, rng)
             rows.append({"config": Path(config).stem, "workers": workers, "ranks": ranks, **row})
-            lost += [f"{Path(config).stem}, {workers} workers, {ranks} ranks: {line}" for line in found]
-            say(", ".join(f"{key} {value}" for key, value in rows[-1].items()))
+            new = [f"{Path(config).stem}, {workers} workers, {ranks} ranks: {line}" for line in found]
+            lost += new
+            for line in [", ".join(f"{key} {value}" for key, value in rows[-1].items()), *new]:
+                say(line)
     columns = dict.fromkeys(("config", "workers", "ranks", "kills", *SIGNALS, *MOMENTS, "resumed", "lost"), "")
     publish(arguments, f"{arguments.steps} steps a run", rows, columns)
     if lost:

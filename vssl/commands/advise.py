@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from vssl.commands import run_command
+from vssl.commands.missing_folders import refuse_for_training
 from vssl.config_files import config_file
 from vssl.options import OptionText, add_cfg_options
 from vssl.whole_files import exported_file
@@ -53,6 +54,7 @@ def execute(options: argparse.Namespace, argv: Sequence[str]) -> None:
         if not (run / "checkpoint.pth").is_file():
             raise FileNotFoundError(f"{run} has no checkpoint.pth; give a run that has written one, or a config")
         changed |= {"continue_run": str(run), "backbone.checkpoint": None, "backbone.pretrained": False}
+    refuse_for_training(options.config, changed)
 
     from vssl import __version__
     from vssl.engine import load_config

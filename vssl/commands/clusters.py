@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from vssl.commands.backbone_options import add_backbone_options, look
+from vssl.data_folders import refuse_missing
 
 NAME = "clusters"
 
@@ -28,6 +29,7 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def prepare(options: argparse.Namespace) -> Path:
+    refuse_missing(options.images)
     through = look(options)
 
     from vssl.datasets.prepare.clustering import prepare_clusters

@@ -8,6 +8,7 @@ from functools import partial
 
 from vssl.commands import run_command
 from vssl.commands.cluster_options import add_cluster_options
+from vssl.commands.missing_folders import refuse_for_comparing
 from vssl.config_files import config_file
 
 
@@ -36,6 +37,8 @@ def parser() -> argparse.ArgumentParser:
 
 def execute(options: argparse.Namespace, argv: Sequence[str]) -> None:
     options.config = config_file(options.config, below="scenes/")
+    if not (options.list or options.collect_only):
+        refuse_for_comparing(options.config, options.arms)
     from vssl.comparison.command import run_command
 
     called = "vssl compare" if sys.argv[0] == "vssl compare" else "python tools/compare.py"

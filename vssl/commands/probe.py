@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vssl.commands import run_command
+from vssl.commands.missing_folders import refuse_for_probing
 from vssl.config_files import config_file, read_config
 from vssl.options import CfgOptions, add_cfg_options, read_option, read_value
 from vssl.whole_files import exported_file
@@ -46,6 +47,8 @@ def execute(args: argparse.Namespace) -> None:
         raise ValueError("no backbone: give --backbone FILE, or --model NAME for released weights")
     if args.backbone is not None:
         args.backbone = str(exported_file(args.backbone))
+    if not args.resume:  # finished probes need no data
+        refuse_for_probing(args.config, args.cfg_options, args.only)
 
     from vssl.learner import open_backbone
     from vssl.probes.result_lines import table

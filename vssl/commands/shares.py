@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vssl.commands.backbone_options import add_backbone_options, look
+from vssl.data_folders import refuse_missing
 
 if TYPE_CHECKING:
     from vssl.datasets.prepare.likeness import Folders
@@ -50,8 +51,8 @@ def prepare(options: argparse.Namespace) -> Path:
     roots = _roots(options.images)
     if options.per_folder < 1:
         raise ValueError(f"--per-folder {options.per_folder}: expected at least 1")
-    if missing := [folder for folder in options.like if not folder.is_dir()]:
-        raise FileNotFoundError(f"--like {missing[0]}: no such folder")
+    for folder in (*options.like, *(roots.values() if isinstance(roots, dict) else [roots])):
+        refuse_missing(folder)
 
     from vssl.datasets import UnlabeledMixture, save_shares
     from vssl.datasets.prepare.likeness import measure_likeness, shares_by_likeness

@@ -8,6 +8,7 @@ from functools import partial
 
 from vssl.commands import run_command
 from vssl.commands.cluster_options import add_cluster_options
+from vssl.commands.missing_folders import refuse_for_comparing
 from vssl.config_files import config_file
 
 
@@ -37,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def execute(options: argparse.Namespace, argv: Sequence[str]) -> None:
-    options.config = str(config_file(options.config, below="scenes/"))
+    path = config_file(options.config, below="scenes/")
+    refuse_for_comparing(path, None)
+    options.config = str(path)
     from vssl.sweep.command import run_command
 
     run_command(options, shown_command(argv))

@@ -3,17 +3,13 @@
 import argparse
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from vssl.commands import run_command
-from vssl.config_files import config_file, read_config
-from vssl.data_folders import refuse_missing
-from vssl.options import add_cfg_options, read_option
-
-# The classes of data whose `root`, or each of whose `roots`, must be a folder on this machine.
-_OF_FOLDERS = ("UnlabeledImages", "UnlabeledShards", "UnlabeledMixture", "SegmentationImages", "DepthImages")
+from vssl.commands.missing_folders import refuse_for_training
+from vssl.config_files import config_file
+from vssl.options import add_cfg_options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 
 def execute(options: argparse.Namespace) -> None:
     path = config_file(options.config)
-    _refuse_missing_folders(path, options.cfg_options)
+    refuse_for_training(path, options.cfg_options)
     from vssl.engine import load_config, train
     from vssl.engine.checkpoint import candidates
     from vssl.results.automatic import recorded
@@ -54,37 +50,6 @@ def execute(options: argparse.Namespace) -> None:
     written = [name for name in ("backbone.safetensors", "metrics.jsonl", "views.npz") if (work_dir / name).is_file()]
     files = f"{work_dir} ({', '.join(written)})"
     print(f"finished, with warnings: {files}: {'; '.join(said[:5] + more)}" if said else f"finished: {files}")
-
-
-def _refuse_missing_folders(path: Path, options: Mapping[str, Any]) -> None:
-    """A mistyped folder is told in a second: a config names classes, but they are imported only when it is looked at.
-
-    Everything else is checked where the run is built, these folders again.
-    """
-    try:
-        config = read_config(path)
-    except Exception:  # a config is a program; `load_config` says what is wrong with it
-        return
-    for above, key, root in _roots(config._cfg_dict, ""):
-        replaced = [option for option in options if f"{key}.".startswith(f"{option}.") or option == f"{above}type"]
-        if not replaced:
-            refuse_missing(root)
-        elif replaced == [key]:
-            refuse_missing(str(read_option(config, key, options[key])))
-
-
-def _roots(node: Any, key: str) -> Iterator[tuple[str, str, str]]:
-    """Every folder of `_OF_FOLDERS` below a config's node: its class's dotted key, its own, and it."""
-    if not isinstance(node, dict):
-        return
-    if str(dict.get(node, "type")).rpartition(".")[2] in _OF_FOLDERS:
-        roots = dict.get(node, "roots")
-        several = {f"roots.{name}": root for name, root in dict.items(roots)} if isinstance(roots, dict) else {}
-        for name, root in ({"root": dict.get(node, "root"), "roots": roots} | several).items():
-            if isinstance(root, str):
-                yield key, f"{key}{name}", root
-    for name, value in dict.items(node):
-        yield from _roots(value, f"{key}{name}.")
 
 
 def _is_first(launcher: str) -> bool:

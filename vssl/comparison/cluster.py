@@ -25,9 +25,13 @@ from vssl.whole_files import write_json
 EXECUTORS = ("slurm", "local")
 FOLDER, NUMBERS = "cluster", "jobs.json"
 REQUEUES = 1000  # after so many submitit gives up a job; each time it has got further
+EARLY = 60  # seconds by which Slurm may send its signal before the `signal_delay_s` asked for (man sbatch)
 GRACE = 900.0  # seconds for Slurm to end a job that it sent SIGTERM
 POLL = 1.0  # seconds between two looks at jobs
 A_YEAR = 365 * 24 * 60  # minutes: submitit's own limit for a process of this machine is two
+# A job is deaf to these until submitit handles them: one that comes while Python still imports would end it for good.
+HELD_BACK = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+FORGOTTEN = "FORGOTTEN"  # a job's state when neither squeue nor sacct knows it
 _ONE_PROCESS = ("nodes", "ntasks_per_node", "tasks_per_node")
 
 Work = Callable[[], None]
@@ -74,21 +78,14 @@ class Cluster:
         return made
 
     def _slurm(self, given: dict[str, Any]) -> Any:
-        if "time" not in given:
-            raise ValueError(
-                "--slurm time=MINUTES is missing: how long a job may take before it goes back into the queue"
-            )
-        if type(given["time"]) is not int or given["time"] < 1:  # submitit reckons with it when the time is up
-            raise ValueError(f"--slurm time={given['time']}: give whole minutes, such as time=240 for four hours")
+        _check_times(given)
         if not isinstance(given.get("additional_parameters", {}), dict):
             raise ValueError("--slurm additional_parameters: give settings, such as \"dict(reservation='name')\"")
         if several := [name for name in _ONE_PROCESS if given.get(name, 1) != 1]:
             raise ValueError(f"--slurm {several[0]}={given[several[0]]}: a job is one process here; leave it out")
         more = {"requeue": True} | given.pop("additional_parameters", {})  # some clusters ask for it
         try:
-            from vssl.comparison.slurm_jobs import QueueExecutor  # needs submitit
-
-            made = QueueExecutor(self._folder, REQUEUES)
+            made = self._submitit.SlurmExecutor(self._folder, REQUEUES, python=_holding_back(sys.executable))
         except RuntimeError as error:
             raise ValueError("--executor slurm: no srun here; give the command on a machine of the cluster") from error
         try:
@@ -145,7 +142,8 @@ class Cluster:
             jobs = self._executor.submit_array([ClusterTask(work) for work in works.values()])
         except (self._submitit.core.utils.FailedJobError, self._submitit.core.utils.FailedSubmissionError) as error:
             raise ValueError(f"sbatch refused the jobs: {error}") from error
-        sent = dict(zip(works, jobs, strict=True))
+        # submitit makes the jobs of an array its own kind, whatever the executor
+        sent = {name: job if self._local else self._queued(job.job_id) for name, job in zip(works, jobs, strict=True)}
         for name, job in sent.items():
             say(f"{name}: job {job.job_id}, log {job.paths.stdout}")
         write_json(self._folder / NUMBERS, self._numbers() | {name: job.job_id for name, job in sent.items()})
@@ -155,10 +153,20 @@ class Cluster:
         """The job that an earlier command sent for this, where Slurm still has it."""
         if self._local or name not in (numbers := self._numbers()):
             return None
-        from vssl.comparison.slurm_jobs import QueuedJob
+        job = self._queued(numbers[name])
+        if job.done():
+            return None
+        if not job.watcher.answered:
+            raise ValueError(
+                f"{name}: squeue does not say if job {job.job_id} of an earlier command is still there, and a new one "
+                "might be its double; give the command again when squeue answers"
+            )
+        return None if job.state in ("UNKNOWN", FORGOTTEN) else job
 
-        job = QueuedJob(self._folder, numbers[name])
-        return job if not job.done() and job.state != "UNKNOWN" else None
+    def _queued(self, number: str) -> Any:
+        from vssl.comparison.slurm_jobs import QueuedJob  # needs submitit
+
+        return QueuedJob(self._folder, number)
 
     def _numbers(self) -> dict[str, str]:
         file = self._folder / NUMBERS
@@ -180,6 +188,7 @@ class ClusterTask:
         self._work = work
 
     def __call__(self) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)  # submitit's handlers are in place
         try:
             self._work()
         except KeyboardInterrupt as stopped:
@@ -211,3 +220,27 @@ def _failure(job: Any) -> str | None:
     if type(error).__name__ == "FailedJobError" and trace is not None:
         return f"failed: {re.split(r'^ .*$', trace[1], flags=re.MULTILINE)[-1].strip()}"
     return f"ended without a result, Slurm's state for it is {job.state}."
+
+
+def _holding_back(python: str) -> str:
+    """A command for `python` that begins with `HELD_BACK` blocked. They stay pending, and reach the job later."""
+    begin = (
+        f"import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, {[int(kind) for kind in HELD_BACK]}); "
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    return shlex.join([python, "-ISc", begin])
+
+
+def _check_times(given: Mapping[str, Any]) -> None:
+    if "time" not in given:
+        raise ValueError("--slurm time=MINUTES is missing: how long a job may take before it goes back into the queue")
+    minutes, delay = given["time"], given.get("signal_delay_s", 90)
+    if type(minutes) is not int or minutes < 1:  # submitit reckons with it when the time is up
+        raise ValueError(f"--slurm time={minutes}: give whole minutes, such as time=240 for four hours")
+    if type(delay) is not int or delay < 0:
+        raise ValueError(f"--slurm signal_delay_s={delay}: give whole seconds, such as signal_delay_s=90")
+    if 60 * minutes <= (early := delay + EARLY):
+        raise ValueError(
+            f"--slurm time={minutes}: Slurm may ask a job to stop {early} s before its end, which leaves no time; "
+            f"give time={early // 60 + 2} or more, or a smaller signal_delay_s"
+        )

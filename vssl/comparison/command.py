@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from vssl.arm_settings import check_arm
 from vssl.comparison.cluster import FOLDER, Cluster
 from vssl.comparison.execute import execute
 from vssl.comparison.jobs import execute_in_jobs
-from vssl.comparison.key_checks import check_arm
 from vssl.comparison.listing import format_plan
 from vssl.comparison.on_cluster import execute_on_cluster
 from vssl.comparison.plan import Comparison, read_comparison

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from vssl.comparison.calibration import calibrated_steps, needs_calibration
 from vssl.comparison.plan import Arm, Comparison, run_order
 from vssl.comparison.state import is_trained, state_of
+from vssl.counts import counted
 from vssl.reports import START, read_json, run_directory
 from vssl.reports.runs import read_probes
 
@@ -28,9 +29,8 @@ def format_plan(comparison: Comparison, arms: list[str] | None = None, seeds: li
         lines.append(
             f"{position:4d}  {name:<20s}  seed {seed:<4d}  {_budget(comparison, arm):<34s}  {state:<22s}  {shown}"
         )
-    lines.append(
-        f"training time still to come: {total:.0f} s" + (f", and {unknown} runs of unknown length" * bool(unknown))
-    )
+    unpredictable = f", and {counted(unknown, 'run')} of unknown length" if unknown else ""
+    lines.append(f"training time still to come: {total:.0f} s{unpredictable}")
     lines.append(_probe_line(comparison, wanted, seeds))
     return "\n".join(lines)
 

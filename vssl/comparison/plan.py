@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from vssl.arm_settings import arm_options, check_arm, check_keys, on_top, options_of, written_out
 from vssl.comparison.arm_budget import check_baseline_steps, check_budget, check_start_budget
-from vssl.comparison.key_checks import check_arm, check_keys
-from vssl.comparison.shared_settings import has_feedback, on_top, options_of, written_out
 from vssl.config_files import config_file
-from vssl.engine.config import ConfigError
+from vssl.engine.config import ConfigError, load_config
 from vssl.reports import START
 
 LABELS = {"fixed": "fixed recipe", "vpretraining": "V-Pretraining", START: "start checkpoint"}
@@ -237,14 +236,12 @@ def _read_arm(name: str, about: Mapping, comparison: Mapping, source: str) -> Ar
         raise ValueError(f"{where}: continues={continues!r}; give 'backbone', or 'run' for the start's SSL head too")
     steps_of = about.get("steps_of")
     budget = {} if steps_of else check_budget(about.get("budget", comparison.get("budget")), where)
-    config, options = _config(about["config"], comparison, where), options_of(about, where)
-    if comparison.get("feedback_options") and has_feedback(config, options):
-        options = on_top(options_of(comparison, source, "feedback_options"), options)
+    config = _config(about["config"], comparison, where)
     return Arm(
         name=name,
         label=about.get("label", LABELS.get(name, name.replace("_", " "))),
         config=config,
-        cfg_options=on_top(options_of(comparison, source), options),
+        cfg_options=arm_options(about, comparison, source, where, lambda: load_config(config).get("feedback")),
         budget=budget,
         steps_of=steps_of,
         designer_of=about.get("designer_of"),

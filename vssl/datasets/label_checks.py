@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer, UInt8
 
+from vssl.counts import counted
 from vssl.datasets.conventions import IGNORE, KNOWN_SCALES, LABEL_VALUES, UNSTATED, Convention
 from vssl.datasets.files import DataWarning, read_depth, read_labels
 from vssl.datasets.threads import in_threads
@@ -203,7 +204,7 @@ class ClassValues:
         order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] > 0]
         parts = [f"{called[i]} {100 * shares[i]:.3g} %" for i in order[:most]]
         if rest := order[most:]:
-            parts.append(f"and {len(rest)} classes of at most {100 * shares[rest[0]]:.2g} %")
+            parts.append(f"and {counted(len(rest), 'class')} of at most {100 * shares[rest[0]]:.2g} %")
         never = [called[i] for i in range(classes) if shares[i] == 0]
         absent = f"; never: {', '.join(never[:most])}{' …' * (len(never) > most)}" if never else ""
         unlabeled = 100 * (1 - self._of_classes(classes, values).sum() / max(self.counts.sum(), 1))

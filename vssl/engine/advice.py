@@ -21,6 +21,7 @@ from jaxtyping import Float, UInt8
 from mmengine.config import Config
 from torch import Tensor
 
+from vssl.counts import counted
 from vssl.datasets.stream import Stream
 from vssl.designers.base import Construction
 from vssl.distributed import rank_and_size
@@ -107,7 +108,7 @@ def measure(
         except KeyboardInterrupt:
             if len(rows) < ENOUGH:
                 raise
-            say(f"stopped by Ctrl-C after {len(rows)} draws; the page is made of these")
+            say(f"stopped by Ctrl-C after {counted(len(rows), 'draw')}; the page is made of these")
         images, _ = panel_images(loop, PICTURES)
         return Measured(
             values=np.array([of_all for of_all, _ in rows]),

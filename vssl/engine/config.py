@@ -14,7 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from mmengine.config import Config
 from mmengine.utils import get_object_from_string
 
-from vssl.config_files import read_config
+from vssl.config_files import ConfigError, read_config
 from vssl.engine import ranges
 from vssl.engine.budget import Budget
 from vssl.engine.collapse import ACTIONS
@@ -32,10 +32,6 @@ OPTIONAL = (
     "visualizer", "arm", "snapshots", "snapshot_images", "one_step_probe", "probes", "collapse",
 )  # fmt: skip
 CHOICES = {"precision": ("fp32", "bf16"), "collapse": ACTIONS, "sharding": ("none", "fsdp2")}
-
-
-class ConfigError(ValueError):
-    """A config that cannot be run; the message names the file or key, and the fix."""
 
 
 def load_config(path: str | Path, options: dict[str, Any] | None = None, given_as: str = "--cfg-options ") -> Config:

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from vssl.distributed import any_rank
@@ -20,6 +20,14 @@ class Interrupted(KeyboardInterrupt):
             f"stopped by {signal.Signals(number).name} after step {step}; the checkpoint is written. "
             f"Go on with the same command and --resume ({work_dir})"
         )
+        self.exit_code = EXIT_CODES[signal.Signals(number)]
+
+
+class Stopped(KeyboardInterrupt):
+    """Stopped at a signal; there was nothing to save. `exit_code` is the command's."""
+
+    def __init__(self, number: int):
+        super().__init__(f"stopped by {signal.Signals(number).name}")
         self.exit_code = EXIT_CODES[signal.Signals(number)]
 
 
@@ -41,18 +49,39 @@ class StopRequest:
 
 
 @contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """Inside the block SIGTERM, SIGUSR1 and SIGUSR2 raise `Stopped`, so that what the block has opened is closed.
+
+    By themselves they end Python where it stands. Ctrl-C raises anyway. In another thread than the main one nothing is
+    caught.
+    """
+
+    def stop(number: int, frame) -> None:
+        raise Stopped(number)
+
+    with _handled([number for number in EXIT_CODES if number != signal.SIGINT], stop):
+        yield
+
+
+@contextmanager
+def _handled(numbers: Iterable[signal.Signals], handler: Callable) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+@contextmanager
 def stop_requests() -> Iterator[StopRequest]:
     """Inside the block Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2 are remembered instead of acted upon at once.
 
     Python delivers signals to the main thread only; elsewhere nothing is caught.
     """
     request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
+    with _handled(EXIT_CODES, request.receive):
         yield request
-        return
-    before = {number: signal.signal(number, request.receive) for number in EXIT_CODES}
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

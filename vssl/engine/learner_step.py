@@ -82,7 +82,8 @@ class LearnerStep:
                 Without, they are averaged here.
 
         Raises:
-            FloatingPointError: the loss or the gradient is not finite. The learner is as it was.
+            FloatingPointError: the loss or the gradient is not finite, on this rank or another: all raise it together.
+                The learner is as it was.
         """
         learner, optimizer = self.learner, self.optimizer
         learner.objective.adopt(**construction.for_objective)
@@ -97,9 +98,10 @@ class LearnerStep:
         gradient_norm = self._gradient_norm(parameters)
         if self.clip_grad:
             clip_grads_with_norm_(parameters, self.clip_grad, gradient_norm)
+        (of_all,) = average([loss.float().clone()])  # a rank that went on alone would wait for the others for ever
         # the step's one device synchronisation: weights are never moved by a gradient that is not finite
-        if not torch.isfinite(loss + gradient_norm):
-            raise FloatingPointError(f"loss {loss.item():.4g}, gradient norm {gradient_norm.item():.4g}")
+        if not torch.isfinite(of_all + gradient_norm):
+            raise FloatingPointError(f"loss {of_all.item():.4g}, gradient norm {gradient_norm.item():.4g}")
         if self.anchor is not None:
             self.anchor.pull(learner.student, optimizer)
         optimizer.step()

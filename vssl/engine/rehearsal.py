@@ -10,9 +10,11 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from vssl.counts import counted
 from vssl.engine.collapse import PANEL, signs_of_collapse
 from vssl.engine.config import check_training_config
 from vssl.engine.hooks import peak_memory_mb
+from vssl.engine.interruption import stopping_at_once
 from vssl.engine.record_images import panel_images
 from vssl.engine.run_directory import check_free
 from vssl.engine.sharding import check_sharding, check_trunk, shardable_mb
@@ -50,13 +52,13 @@ class Rehearsal:
         share = 100 * self.saves * self.saving / (self.seconds + self.saves * self.saving)
         time_of_all = _clock(self.seconds + self.saves * self.saving)
         saved = "1 checkpoint, which is" if self.saves == 1 else f"{self.saves} checkpoints, which are"
-        told = [f"{name}: {count} steps of {seconds:.3g} s" for name, (count, seconds) in self.kinds.items()]
+        told = [f"{name}: {counted(count, 'step')} of {seconds:.3g} s" for name, (count, seconds) in self.kinds.items()]
         memory = f"memory: {self.memory_mb / 1024:.2f} GiB so far"
         if self.sharded_mb is not None:
             memory += f", in one process; sharding='fsdp2' spreads {self.sharded_mb / 1024:.2f} GiB of it over ranks"
         return [
             *told,
-            f"time: {time_of_all} for {self.steps} steps and {saved} {share:.1f} % of it; "
+            f"time: {time_of_all} for {counted(self.steps, 'step')} and {saved} {share:.1f} % of it; "
             "probes, RankMe and snapshots come on top",
             memory,
             f"disk: {self.disk_mb:.0f} MiB, {self.free_mb / 1024:.1f} GiB are free",
@@ -71,6 +73,7 @@ def rehearse(config: Config, work_dir: Path, seed: int) -> Rehearsal:
 
     Raises:
         What `train` raises before its first step, and in it. OSError: too little room on the disk for the run.
+        Stopped: by a signal; the folder is removed.
     """
     check_training_config(config)
     check_free(work_dir, resume=False, overwrite=False)
@@ -82,6 +85,7 @@ def rehearse(config: Config, work_dir: Path, seed: int) -> Rehearsal:
     if not os.access(place, os.W_OK):
         raise PermissionError(f"{place} cannot be written to; give another --work-dir")
     with (
+        stopping_at_once(),
         tempfile.TemporaryDirectory(prefix=".vssl-check-", dir=place) as folder,
         stepped(config, Path(folder), seed) as run,
     ):

@@ -14,6 +14,7 @@ import torch
 from timm.models import Eva, VisionTransformer, eva, vision_transformer
 from torch import Tensor
 
+from vssl.counts import counted
 from vssl.learner.networks import choose_network, read_tensors
 
 # What a network has for its pretraining or its classifier, and a backbone not.
@@ -55,7 +56,7 @@ def load_weights(vit: ViT, path: str | Path, key: str | None = None) -> list[str
     if missing or surplus or misshapen:
         lists = [_listed("missing", missing), _listed("not in the model", surplus)]
         shapes = [_shapes(n, weights[n], own[n]) for n in misshapen[:3]]
-        shapes += [f"and {len(misshapen) - 3} other shapes"] if len(misshapen) > 3 else []
+        shapes += [f"and {counted(len(misshapen) - 3, 'other shape')}"] if len(misshapen) > 3 else []
         raise ValueError(_other_architecture(path, [part for part in lists + shapes if part]))
     broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:

@@ -20,7 +20,7 @@ from mmseg.datasets import (
 )
 from torchvision.datasets import ImageFolder
 
-from vssl.data_folders import next_step
+from vssl.data_folders import next_step, refuse_missing
 from vssl.datasets import conventions
 from vssl.datasets.class_folders import class_folders
 from vssl.datasets.conventions import IGNORE
@@ -36,7 +36,7 @@ class _Checked(BaseSegDataset):
 
     def load_data_list(self) -> list[dict]:
         for folder in self.data_prefix.values():
-            require_folder(Path(folder), Path(self.data_root or "."))
+            refuse_missing(folder)
         folder = Path(self.data_prefix["img_path"])
         names = sorted(name for name in image_paths(folder) if name.endswith(self._ending()))
         if self.ann_file:
@@ -104,7 +104,7 @@ class SceneSegmentation(_Segmentation, BaseSegDataset):
     """ADE20K's layout with the classes that `dataset.json` lists (in `data_root` or the folder above)."""
 
     def __init__(self, data_root: str, **settings):
-        require_folder(Path(data_root), Path(data_root).parent)
+        refuse_missing(data_root)
         classes = conventions.class_names(data_root)
         if not classes:
             raise ValueError(f"{data_root}: its dataset.json lists no 'classes'. {next_step(data_root)}")
@@ -177,7 +177,7 @@ class KITTIDepth(NYUDepth):
     def load_data_list(self) -> list[dict]:
         images, depths = (Path(self.data_prefix[key]) for key in ("img_path", self.label_key))
         for folder in (images, depths):
-            require_folder(folder, Path(self.data_root or "."))
+            refuse_missing(folder)
         listing = Path(self.ann_file)
         if not listing.is_file():
             raise FileNotFoundError(f"ann_file {listing}: no such file")
@@ -205,7 +205,7 @@ class ClassFolder(ImageFolder):
     """ImageNet's layout, ``root/<class>/*.jpg``, listed by `class_folders`."""
 
     def __init__(self, root: str | Path, transform=None):
-        require_folder(Path(root), Path(root).parent)
+        refuse_missing(root)
         self._listed = class_folders(Path(root))
         super().__init__(str(root), transform=transform)
 
@@ -215,12 +215,3 @@ class ClassFolder(ImageFolder):
 
     def make_dataset(self, *args, **kwargs) -> list[tuple[str, int]]:
         return [(str(path), label) for path, label in self._listed[1]]
-
-
-def require_folder(folder: Path, root: Path) -> None:
-    """FileNotFoundError that says what is there instead."""
-    if folder.is_dir():
-        return
-    nearest = next((parent for parent in folder.parents if parent.is_dir()), Path("."))
-    found = ", ".join(sorted(entry.name for entry in nearest.iterdir())[:8]) or "nothing"
-    raise FileNotFoundError(f"{root}: no folder {folder} (found in {nearest}: {found}). {next_step(folder)}")

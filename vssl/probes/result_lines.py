@@ -1,5 +1,7 @@
 """Results of probes as lines of text."""
 
+from vssl.counts import counted
+
 
 def table(results: list[dict]) -> str:
     """One line per probe: name, scores (mean ± half range of several seeds), seconds, and what a score leaves out."""
@@ -8,7 +10,7 @@ def table(results: list[dict]) -> str:
         spread = result.get("card", {}).get("over_seeds")
         name, values = result["name"], result["scores"].items()
         scores = "  ".join(_mean(score, spread) if spread else _plain(score, value) for score, value in values)
-        seconds = f"{result['seconds']:.1f} s" + (f" a seed, {len(spread['seeds'])} seeds" if spread else "")
+        seconds = f"{result['seconds']:.1f} s" + (f" a seed, {counted(len(spread['seeds']), 'seed')}" if spread else "")
         line = f"{name:<16} {scores}  ({seconds}){_left_out(result)}"
         lines[name if spread else len(lines)] = line  # one for all seeds
     return "\n".join(lines.values())

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from vssl.counts import counted
 from vssl.reports import START
 from vssl.results.rows import digest, portable_protocol
 from vssl.results.store import Store
@@ -58,7 +59,7 @@ class Group:
     def counted(self, seeds: int) -> str:
         """``"3 seeds"`` of training, or ``"3 probe seeds"`` of weights that are the same for all."""
         kind = "seed" if self.runs and not is_start(self.runs[0]) else "probe seed"
-        return f"{seeds} {kind}{'' if seeds == 1 else 's'}"
+        return counted(seeds, kind)
 
     @property
     def settings(self) -> dict[str, Any]:

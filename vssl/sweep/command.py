@@ -11,6 +11,7 @@ from vssl.comparison.refusal import OtherSettings, refuse_other_settings
 from vssl.comparison.workers import Workers, default_workers
 from vssl.compat import add_note
 from vssl.config_files import read_config
+from vssl.counts import counted
 from vssl.engine.config import ConfigError
 from vssl.engine.settings import flat_settings
 from vssl.known_keys import nearest
@@ -47,7 +48,7 @@ def run_command(options: argparse.Namespace, command: str, workers: Workers | No
     probes = workers.load_probes(sweep.template.probes)
     info = score_info(sweep, probes)
     if options.check:
-        print(f"checked: {len(sweep.space)} keys, {', '.join(sweep.scores)}; nothing was run or written")
+        print(f"checked: {counted(len(sweep.space), 'key')}, {', '.join(sweep.scores)}; nothing was run or written")
         return
     template = settle_continues(sweep.template, {BASELINE: base}, workers)  # once, for all trials alike
     sweep = replace(sweep, template=template)
@@ -77,7 +78,8 @@ def run_command(options: argparse.Namespace, command: str, workers: Workers | No
     print(table(results), cost_line(results), sep="\n\n")
     print(f"report: {(sweep.work_dir / 'results.md').resolve()}")
     if others := results["cost"]["trials"][RUNNING]:
-        print(f"{others} trials are still run by other processes; the one that ends last writes the whole report")
+        still = counted(others, "trial")
+        print(f"{still} still run by other processes; the one that ends last writes the whole report")
     elif not results["best"]:
         raise ValueError(f"no trial has finished; {sweep.work_dir / 'trials.csv'} says why")
     if results["best"]:

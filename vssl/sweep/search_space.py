@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vssl.comparison.key_checks import check_keys
+from vssl.arm_settings import check_keys
 from vssl.engine import load_config
 from vssl.engine.config import ConfigError, build, check_training_config
 

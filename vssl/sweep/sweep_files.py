@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vssl.config_files import read_config
+from vssl.counts import counted
 from vssl.sweep.study import FINISHED, PRUNED
 from vssl.sweep.sweep_plan import Sweep
 from vssl.whole_files import write_json, write_text
@@ -125,13 +126,13 @@ def _arm(results: dict[str, Any], sweep: Sweep) -> str:
     file = next(iter(best_files(results, sweep.work_dir).values())).as_posix()
     continues = next(iter(sweep.template.arms.values())).continues
     of_start = f'continues="{continues}", ' if continues else ""  # None: as the comparison has it by default
-    label = f"best of {len(results['trials'])} trials by search ({results['cost']['budgets']:.1f} budgets)"
+    label = f"best of {counted(len(results['trials']), 'trial')} by search ({results['cost']['budgets']:.1f} budgets)"
     return f'    searched=dict(config="{file}", {of_start}label="{label}"),'
 
 
 def _done(results: dict[str, Any]) -> str:
     told = [f"{count} {state}" for state, count in results["cost"]["trials"].items() if count]
-    return f"{len(results['trials'])} trials: {', '.join(told)}"
+    return f"{counted(len(results['trials']), 'trial')}: {', '.join(told)}"
 
 
 def _title(results: dict[str, Any]):

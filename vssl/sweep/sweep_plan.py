@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vssl.arm_settings import check_keys, options_of
 from vssl.comparison import Comparison, read_comparison
-from vssl.comparison.key_checks import check_keys
-from vssl.comparison.shared_settings import options_of
 from vssl.engine.config import ConfigError
 from vssl.sweep.search_space import OF_THE_SWEEP, Parameter, TrialConfigs, read_space
 

@@ -196,7 +196,8 @@ def test_labels_out_of_range_and_of_another_size_are_named(segmentation, scenes,
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"), [("layout", "no folder .*training.*found in"), ("label", "1 of 12 images")]
+    ("damage", "message"),
+    [("layout", r"training: no such folder \(.*images holds: train/"), ("label", "1 of 12 images")],
 )
 def test_wrong_layout_and_missing_label_are_errors_at_load(damage, message, segmentation, tmp_path, scenes):
     import shutil

@@ -68,7 +68,7 @@ def test_bad_settings(folders, run, scenes, tmp_path):
         KNNProbe(**folders, k=[13]).load(run.data)
     with pytest.raises(ValueError, match="pool='max'"):
         LinearProbe(**folders, pool="max")
-    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere.*tools/prepare_data\.py"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder .*tools/prepare_data\.py"):
         LinearProbe(**{**folders, "val": str(tmp_path / "nowhere")}).load(run.data)
     (tmp_path / "val/left").mkdir(parents=True)
     (tmp_path / "val/left/a.jpg").write_bytes(b"not a picture")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vssl.compat import file_digest
+from vssl.counts import counted
 from vssl.data_folders import found_in
 from vssl.datasets.files import UnreadableImage, read_image, read_labels
 from vssl.datasets.label_checks import ClassValues, class_counts
@@ -99,7 +100,9 @@ def _pairs(files: "_Source", split: str, count: int) -> list[tuple[str, str]]:
     pairs = [(name, f"annotations/{name[len('images/') : -len('.jpg')]}.png") for name in sorted(names)]
     missing = [annotation for _, annotation in pairs if annotation not in files.names]
     if missing:
-        raise ValueError(f"{files.root}: {len(missing)} images of {split} have no annotation, e.g. {missing[0]}")
+        raise ValueError(
+            f"{files.root}: {counted(len(missing), 'image')} of {split} without annotation, e.g. {missing[0]}"
+        )
     if len(pairs) != count:
         raise ValueError(
             f"{files.root}: {len(pairs)} images under images/{split}, expected {count}. Was it unpacked completely?"

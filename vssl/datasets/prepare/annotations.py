@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image
 
+from vssl.counts import counted
 from vssl.datasets.conventions import IGNORE
 from vssl.datasets.files import UnreadableImage, opened
 from vssl.datasets.threads import in_threads
@@ -122,8 +123,8 @@ class ColourMasks:
             colour, count = tuple(int(v) for v in pixels[wrong][0]), int(wrong.sum())
             lossy = ". JPEG changes colours; masks must be lossless" if path.suffix.lower() in (".jpg", ".jpeg") else ""
             raise ValueError(
-                f"{path}: colour {colour} in {count} pixels, which {self.classes.path} does not list{lossy}. Add a "
-                "line for it; with --ignore NAME it counts as unlabeled"
+                f"{path}: colour {colour} in {counted(count, 'pixel')}, which {self.classes.path} does not list"
+                f"{lossy}. Add a line for it; with --ignore NAME it counts as unlabeled"
             )
         return labels
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from vssl.counts import counted
 from vssl.datasets.prepare.contact_sheet import write_contact_sheet
 from vssl.datasets.prepare.image_features import Features, finite, image_features, unit
 from vssl.datasets.prepare.writing import begin, finish
@@ -177,7 +178,7 @@ def _table(
             "likeness": float(found.likeness[own].mean()),
             "nearest": [printable(paths[row].relative_to(root)) for row in nearest],
         }
-        title = f"{name}: {len(own)} images, {100 * share:.1f} %"
+        title = f"{name}: {counted(len(own), 'image')}, {100 * share:.1f} %"
         shown.append((title, [paths[row] for row in nearest], [paths[row] for row in others]))
     write_contact_sheet(sheet, shown, SHOWN)
     return table

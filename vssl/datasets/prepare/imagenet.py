@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vssl.counts import counted
 from vssl.data_folders import found_in
 from vssl.datasets.files import EXTENSIONS
 from vssl.datasets.prepare.devkit import Devkit, read_devkit
@@ -60,7 +61,8 @@ def prepare_imagenet(
     for split, files in listing.items():
         if len(files) != release.counts[split]:
             raise ValueError(
-                f"{root / split}: {len(files)} images, expected {release.counts[split]}. Was it unpacked completely?"
+                f"{root / split}: {counted(len(files), 'image')}, expected {release.counts[split]}. "
+                "Was it unpacked completely?"
             )
     homes = _val_classes(root / "val", listing["val"], classes, kit)
     out = root if out is None else Path(out)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from vssl.counts import counted
 from vssl.datasets.files import EXTENSIONS
 
 
@@ -54,7 +55,9 @@ class Split:
             val = self._last(names)
             train = _others(names, val)
         if not train or not val:
-            raise ValueError(f"{self.words()}: {len(train)} images for training and {len(val)} for validation")
+            raise ValueError(
+                f"{self.words()}: {counted(len(train), 'image')} for training and {len(val)} for validation"
+            )
         return train, val
 
     def words(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
+from vssl.counts import counted
 from vssl.datasets.conventions import Convention
 from vssl.datasets.label_checks import DepthValues
 from vssl.probes.decoded_images import DenseSplit, ProbeData, transform_names
@@ -67,7 +68,7 @@ class DepthProbe(DenseProbe):
 
     def left_out(self, counts: dict[str, int]) -> str:
         without = counts["images_without_valid_depth"]
-        return f"{without} images have no valid depth" if without else ""
+        return f"{counted(without, 'image')} without valid depth" if without else ""
 
     def load(self, data: ProbeData) -> tuple[DenseSplit, DenseSplit]:
         splits = super().load(data)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from vssl.counts import counted
 from vssl.reports.compare.classes import per_class_tables
 from vssl.reports.compare.evidence import drops_table, signal_rows
 from vssl.reports.compare.headroom import headroom_table
@@ -92,7 +93,7 @@ def _tone(verdict: dict) -> str:
 
 
 def _extent(arm: dict) -> str:
-    seeds = f"{len(arm['runs'])} seed{'' if len(arm['runs']) == 1 else 's'}"
+    seeds = counted(len(arm["runs"]), "seed")
     if not any(run["steps"] for run in arm["runs"].values()):
         return f"probed with {seeds}"
     return f"{seeds} · {mean_of(arm, 'steps', 0)} steps · {mean_seconds(arm)} s"
@@ -153,7 +154,7 @@ def _settings(results: dict) -> dict | None:
         "labels": [results["arms"][name]["label"] for name in settings],
         "shared": [shown(key) for key in keys if key not in own],
         "own": [shown(key) for key in own],
-        "own_title": f"{len(own)} setting{'s' * (len(own) > 1)} of parts that the baseline does not have",
+        "own_title": f"{counted(len(own), 'setting')} of parts that the baseline does not have",
     }
 
 

@@ -1,5 +1,6 @@
 """The comparison in words: did the candidate help over the baseline, and by how much against noise."""
 
+from vssl.counts import counted
 from vssl.reports.compare.matched_budgets import matched_on
 from vssl.reports.metrics import format_difference
 from vssl.reports.statistics import ENOUGH_PAIRS, adjust_p_values
@@ -142,4 +143,4 @@ def _seed_count(lines: list[dict]) -> str:
         return ""
     if len(counts) > 1:
         return f" ({counts[0]} to {counts[-1]} seeds)"
-    return " (1 seed)" if counts == [1] else f" ({counts[0]} seeds)"
+    return f" ({counted(counts[0], 'seed')})"

@@ -1,11 +1,28 @@
-"""What the arms of a comparison share, written out: options of every arm, and arms that are like another one."""
+"""Settings of a comparison's arms, written out and checked: options of every arm, and arms that are like another one.
 
-from collections.abc import Mapping
-from pathlib import Path
+Nothing that takes long to import is needed here, so that a command can look at its arms first.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from vssl.comparison.key_checks import check_arm
-from vssl.engine.config import ConfigError, load_config
+from vssl.config_files import ConfigError
+from vssl.known_keys import nearest, refuse_unknown
+
+
+def check_keys(given: Mapping, known: set[str], required: set[str], where: str) -> None:
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{where} is {given!r}; expected dict({', '.join(f'{key}=…' for key in sorted(known))})")
+    refuse_unknown(given, known, where, ConfigError)
+    missing = required - set(given)
+    if missing:
+        raise ConfigError(f"{where}: missing {', '.join(sorted(missing))}")
+
+
+def check_arm(name: str, arms: Mapping, where: str) -> str:
+    if name not in arms:
+        raise ConfigError(f"{where}: no arm named {name!r} (arms: {', '.join(arms)}){nearest(name, arms)}")
+    return name
 
 
 def written_out(arms: Mapping[str, Mapping], source: str) -> dict[str, dict]:
@@ -18,6 +35,26 @@ def written_out(arms: Mapping[str, Mapping], source: str) -> dict[str, dict]:
         ConfigError: `like` names no arm, or goes round in a circle.
     """
     return {name: _written_out(name, arms, (), source) for name in arms}
+
+
+def arm_options(
+    about: Mapping, comparison: Mapping, source: str, where: str, feedback: Callable[[], Any]
+) -> dict[str, Any]:
+    """All `cfg_options` of an arm: those of every arm, those of arms with feedback, and on top its own.
+
+    Args:
+        about: the arm, `written_out`.
+        feedback: what the arm's config file has under ``feedback``; called only where that matters.
+
+    Raises:
+        ConfigError: one of the three is not a dict of names.
+    """
+    options = options_of(about, where)
+    if comparison.get("feedback_options"):
+        has = options["feedback"] if "feedback" in options else feedback()
+        if has is not None:
+            options = on_top(options_of(comparison, source, "feedback_options"), options)
+    return on_top(options_of(comparison, source), options)
 
 
 def options_of(about: Mapping, where: str, key: str = "cfg_options") -> dict[str, Any]:
@@ -37,11 +74,6 @@ def on_top(options: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     ``feedback``, no ``feedback.control`` is left."""
     kept = {key: value for key, value in options.items() if not any(key.startswith(f"{name}.") for name in own)}
     return {**kept, **own}
-
-
-def has_feedback(config: Path, options: Mapping[str, Any]) -> bool:
-    """Whether a run of this config file with these options has feedback."""
-    return (options["feedback"] if "feedback" in options else load_config(config).get("feedback")) is not None
 
 
 def _written_out(name: str, arms: Mapping[str, Mapping], chain: tuple[str, ...], source: str) -> dict:
