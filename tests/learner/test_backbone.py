@@ -4,10 +4,12 @@ import pytest
 import timm
 import torch
 from huggingface_hub import constants
+from timm.models.vision_transformer import ParallelScalingBlock
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vssl.learner import TimmBackbone
+from vssl.learner.last_block import block_at
 
 PREFIX = {"vit": 1, "registers": 5, "no class token": 0, "dinov3": 5, "eva02": 1}
 
@@ -18,27 +20,67 @@ def timm_features(backbone, images):
 
 @pytest.mark.parametrize("aligned_blocks", [1, 2, 4])
 def test_trunk_and_tail_are_timms_forward(make_backbone, kind, images, aligned_blocks):
-    backbone = make_backbone(kind, aligned_blocks=aligned_blocks).eval()
+    backbone, images = make_backbone(kind, aligned_blocks=aligned_blocks).double().eval(), images.double()
     expected = timm_features(backbone, images)
-    torch.testing.assert_close(backbone.tail(backbone.trunk(images)), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(backbone.tail(backbone.trunk(images)), expected, rtol=1e-10, atol=1e-12)
     assert torch.equal(backbone(images), backbone.tail(backbone.trunk(images)))
+
+
+@pytest.mark.parametrize("aligned_blocks", [1, 3])
+def test_the_first_tokens_alone_are_those_of_the_whole_tail(make_backbone, kind, images, aligned_blocks):
+    """With their gradients, at several tokens and at one, recomputed in the backward pass or not."""
+    backbone, images = make_backbone(kind, aligned_blocks=aligned_blocks).double(), images.double()
+    for first, recomputed in [(1, False), (3, False), (2, True)]:
+        whole = backbone.tail(backbone.trunk(images))[:, :first]
+        backbone.grad_checkpointing = recomputed
+        alone = backbone.tail(backbone.trunk(images), first)
+        backbone.grad_checkpointing = False
+        torch.testing.assert_close(alone, whole, rtol=1e-10, atol=1e-12)
+        parameters = list(backbone.parameters())
+        found, expected = (
+            torch.autograd.grad(tokens.pow(3).sum(), parameters, allow_unused=True) for tokens in (alone, whole)
+        )
+        for ours, theirs in zip(found, expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_the_first_tokens_save_the_last_blocks_mlp_for_the_others(make_backbone, kind, images):
+    backbone, seen = make_backbone(kind), []
+    for block in backbone.vit.blocks:
+        block.mlp.register_forward_hook(lambda mlp, given, _: seen.append(given[0].shape[1]))
+    backbone.tail(backbone.trunk(images), first=1)
+    assert seen == [PREFIX[kind] + 16] * 3 + [1]
+
+
+def test_drop_path_takes_the_same_images_whichever_tokens_are_read(make_backbone, images):
+    backbone = make_backbone("vit", drop_path_rate=0.5).train()
+    torch.manual_seed(3)
+    whole = backbone.tail(backbone.trunk(images))[:, :1]
+    torch.manual_seed(3)
+    torch.testing.assert_close(backbone.tail(backbone.trunk(images), first=1), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_a_block_of_another_kind_is_run_whole_and_read_at_the_same_tokens():
+    block = ParallelScalingBlock(32, 4).double()
+    x = torch.randn(2, 5, 32, dtype=torch.double)
+    assert torch.equal(block_at(block, slice(2, None), x), block(x)[:, 2:])
 
 
 def test_tokens_after_blocks_are_timms(make_backbone, kind, images):
     """timm has them without the final norm, and without prefix tokens."""
-    backbone = make_backbone(kind).eval()
+    backbone, images = make_backbone(kind).double().eval(), images.double()
     first, last, third = backbone.after_blocks(images, (1, 4, 3))
     assert torch.equal(last, backbone(images))
     theirs = (images - backbone.mean) / backbone.std
     theirs = backbone.vit.forward_intermediates(theirs, indices=[0, 2], output_fmt="NLC", intermediates_only=True)
     for ours, expected in zip((first, third), theirs, strict=True):
-        torch.testing.assert_close(backbone.patch_tokens(ours), expected, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(backbone.patch_tokens(ours), expected, rtol=1e-10, atol=1e-12)
 
 
 def test_other_image_sizes_are_timms_too(make_backbone, kind):
-    backbone, images = make_backbone(kind).eval(), torch.rand(2, 3, 48, 64)
+    backbone, images = make_backbone(kind).double().eval(), torch.rand(2, 3, 48, 64).double()
     assert backbone.grid(images) == (6, 8)
-    torch.testing.assert_close(backbone(images), timm_features(backbone, images), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(backbone(images), timm_features(backbone, images), rtol=1e-10, atol=1e-12)
 
 
 def test_prefix_tokens_come_first(make_backbone, kind, images):
@@ -85,14 +127,14 @@ def test_the_trunk_runs_kept_patches_only(make_backbone, kind, images):
 
 def test_a_mask_token_takes_the_place_of_a_patchs_embedding_before_its_position(make_backbone, kind, images):
     """As if the patch projection had given the token there: what a patch shows cannot matter, where it is does."""
-    backbone, token = make_backbone(kind).eval(), torch.randn(32)
+    backbone, token, images = make_backbone(kind).double().eval(), torch.randn(32).double(), images.double()
     mask = torch.zeros(2, 16, dtype=torch.bool)
     mask[0, [3, 6]] = mask[1, 9] = True
     masked = backbone.tail(backbone.trunk(images, mask=mask, mask_token=token))
     backbone.vit.patch_embed.proj.register_forward_hook(
         lambda module, inputs, x: torch.where(mask.view(2, 1, 4, 4), token.view(-1, 1, 1), x)
     )
-    torch.testing.assert_close(masked, timm_features(backbone, images), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(masked, timm_features(backbone, images), rtol=1e-10, atol=1e-12)
     one, other = backbone.patch_tokens(masked)[0, [3, 6]]
     assert (one - other).abs().max() > 1e-5
 

@@ -11,7 +11,7 @@ from vssl.draws import Draws
 from vssl.learner import TimmBackbone
 from vssl.objectives import DINO, IBOT, DINOv3
 from vssl.objectives.dino import _pair_sum
-from vssl.objectives.dino_head import DINOHead
+from vssl.objectives.dino_head import DINOHead, through_head
 
 SMALL = {"out_dim": 24, "hidden_dim": 32, "bottleneck_dim": 16}
 DRAWS = Draws(0, "views")
@@ -53,6 +53,20 @@ def test_the_head_is_lightlys_with_a_normalised_last_layer():
     theirs.last_layer.weight_v.data.copy_(ours.last.weight.data)
     x = torch.randn(5, 20)
     torch.testing.assert_close(ours(x), theirs(x), rtol=1e-5, atol=1e-6)
+
+
+def test_one_pass_through_the_head_gives_each_kind_of_rows_its_logits():
+    """Few and many rows, which the head treats apart, and none; divided by the temperature."""
+    head = DINOHead(20, **SMALL).double()
+    rows = {
+        "few": torch.randn(3, 20).double(),
+        "none": torch.randn(0, 20).double(),
+        "many": torch.randn(40, 20).double(),
+    }
+    found = through_head(head, rows, 0.1)
+    assert list(found) == list(rows)
+    for name, some in rows.items():
+        torch.testing.assert_close(found[name], head(some) / 0.1, rtol=1e-11, atol=1e-12)
 
 
 def test_without_local_crops_the_loss_is_that_of_the_two_global_pairs(backbone, make_views, make_teacher):

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from vssl.designers.base import Construction
 from vssl.distributed import average
@@ -94,8 +95,9 @@ class LearnerStep:
             average([p.grad for p in parameters if p.grad is not None])
         if self.anchor is not None:
             self.anchor.add_gradient(learner.student)
-        clip = torch.nn.utils.clip_grad_norm_ if self.shards is None else self.shards.clip
-        gradient_norm = clip(parameters, self.clip_grad or float("inf"))
+        gradient_norm = self._gradient_norm(parameters)
+        if self.clip_grad:
+            clip_grads_with_norm_(parameters, self.clip_grad, gradient_norm)
         (of_all,) = average([loss.float().clone()])  # a rank that went on alone would wait for the others for ever
         # the step's one device synchronisation: weights are never moved by a gradient that is not finite
         if not torch.isfinite(of_all + gradient_norm):
@@ -114,6 +116,11 @@ class LearnerStep:
             return [p for p in self.learner.parameters() if p.grad is not None]
         self.shards.take_gradients()
         return [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+    def _gradient_norm(self, parameters: list[Tensor]) -> Float[Tensor, ""]:
+        if self.shards is None:
+            return get_total_norm([p.grad for p in parameters if p.grad is not None])
+        return self.shards.norm(parameters)
 
     def _backward(
         self, construction: Construction, draws: Draws, model: Callable

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from mmengine.config import Config
 from torch import Tensor
 from torch.distributed.tensor import DTensor
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from vssl.engine.config import ConfigError, resolve
@@ -127,15 +127,13 @@ class Shards:
                 raise RuntimeError("a sharded weight has moved in memory, so that the optimizer would step a dead copy")
             own.grad, p.grad = p.grad.to_local() if isinstance(p.grad, DTensor) else None, None
 
-    def clip(self, parameters: Sequence[Tensor], limit: float) -> Float[Tensor, ""]:
-        """`torch.nn.utils.clip_grad_norm_` over whole parameters and own parts of sharded ones: their joint norm."""
+    def norm(self, parameters: Sequence[Tensor]) -> Float[Tensor, ""]:
+        """`torch.nn.utils.get_total_norm` of the gradients of whole parameters and own parts of sharded ones."""
         sharded = [p.grad for p in parameters if id(p) in self._of_own]
         whole = [p.grad for p in parameters if id(p) not in self._of_own]
         squares = get_total_norm(sharded).square().to(parameters[0].device)  # of no gradient: on the CPU
         dist.all_reduce(squares)
-        norm = (squares + get_total_norm(whole).square()).sqrt()
-        clip_grads_with_norm_(parameters, limit, norm)
-        return norm
+        return (squares + get_total_norm(whole).square()).sqrt()
 
     def of_optimizer(self, optimizer: Optimizer) -> dict[str, Any]:
         """Its `state_dict`, with shards in the place of this rank's rows."""

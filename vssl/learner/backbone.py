@@ -13,14 +13,16 @@ from typing import Any, NamedTuple
 
 import timm
 import torch
+import torch.nn.functional as F
 from huggingface_hub.constants import ENDPOINT
 from jaxtyping import Bool, Float, Int
-from timm.layers import PatchEmbed
+from timm.layers import Format, PatchEmbed
 from timm.models import Eva, VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
 from vssl.learner.hub import cache_alone_if_unreachable
+from vssl.learner.last_block import block_at
 from vssl.learner.lora import add_lora
 from vssl.learner.weights import ViT, load_weights
 
@@ -121,13 +123,24 @@ class TimmBackbone(nn.Module):
     ) -> Tokens:
         """Patch and position embedding, prefix tokens first; `mask` and `mask_token` are those of `trunk`."""
         self.grid(images)
-        x = self.vit.patch_embed((images - self.mean) / self.std)
+        x = self._embed_patches((images - self.mean).div_(self.std))
         if mask is not None:
             x = torch.where(mask.view(*x.shape[:-1], 1), mask_token.to(x.dtype), x)
         if isinstance(self.vit, Eva):
             x, rope = self.vit._pos_embed(x)
             return Tokens(self.vit.norm_pre(x), rope)
         return Tokens(self.vit.norm_pre(self.vit._pos_embed(x)))
+
+    def _embed_patches(self, images: Float[Tensor, "batch 3 height width"]) -> Tensor:
+        """`vit.patch_embed`, to rounding. Its convolution, whose windows do not overlap, is a product of matrices, and
+        that has the faster backward pass on a CPU."""
+        embed = self.vit.patch_embed
+        if embed.output_fmt != Format.NHWC:  # with dynamic_img_size=False
+            return embed(images)
+        # named axes: b batch, c channel, h/w patch row/column, p/q pixel row/column within the patch
+        bchpwq = images.unflatten(3, (-1, self.patch_size)).unflatten(2, (-1, self.patch_size))
+        pixels = bchpwq.permute(0, 2, 4, 1, 3, 5).flatten(3)
+        return embed.norm(F.linear(pixels, embed.proj.weight.flatten(1), embed.proj.bias))
 
     def trunk(
         self,
@@ -161,9 +174,17 @@ class TimmBackbone(nn.Module):
             self.run(tokens, self.trunk_blocks) if self.sharded_trunk is None else self.sharded_trunk(tokens, self.run)
         )
 
-    def tail(self, tokens: Tokens) -> Float[Tensor, "batch tokens dim"]:
-        """The last K blocks and the final norm."""
-        return self.vit.norm(self.run(tokens, self.vit.blocks[self.depth - self.aligned_blocks :]).x)
+    def tail(self, tokens: Tokens, first: int | None = None) -> Float[Tensor, "batch tokens dim"]:
+        """The last K blocks and the final norm.
+
+        Args:
+            first: give the first so many tokens alone (the class token is the first of all), which saves the last
+                block's MLP for the others. None: all of them.
+        """
+        blocks = [*self.vit.blocks[self.depth - self.aligned_blocks :]]
+        if first is not None:
+            blocks[-1] = partial(block_at, blocks[-1], slice(first))
+        return self.vit.norm(self.run(tokens, blocks).x)
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch tokens dim"]:
         return self.tail(self.trunk(images))
@@ -184,6 +205,10 @@ class TimmBackbone(nn.Module):
         from vssl.learner.backbone_file import export_backbone  # which imports this file
 
         export_backbone(self, path, card)
+
+    def class_tokens(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
+        """The class tokens of images; raises ValueError where the model has none."""
+        return self.class_token(self.tail(self.trunk(images), first=1))
 
     def class_token(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch dim"]:
         """The class token of normalised tokens.
@@ -212,7 +237,7 @@ class TimmBackbone(nn.Module):
             rope = rope[keep].unsqueeze(1)
         return Tokens(torch.cat([prefix, kept], dim=1), rope)
 
-    def run(self, tokens: Tokens, blocks: Iterable[nn.Module], after: dict[nn.Module, Tensor] | None = None) -> Tokens:
+    def run(self, tokens: Tokens, blocks: Iterable[Callable], after: dict[nn.Module, Tensor] | None = None) -> Tokens:
         """Tokens through blocks, which are recomputed in the backward pass where `grad_checkpointing` is set.
 
         Args:

@@ -8,6 +8,8 @@ from timm.layers import build_sincos2d_pos_embed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from vssl.learner.last_block import block_at
+
 
 class TokenDecoder(nn.Module):
     """Predicts `out_dim` values at hidden patches from the tokens of visible ones.
@@ -60,5 +62,9 @@ class TokenDecoder(nn.Module):
         seen = torch.cat([prefix, seen + positions[visible]], dim=1)
         seen = seen.unsqueeze(1).expand(-1, hidden.shape[1], -1, -1).flatten(0, 1)
         asked = (self.mask_token + positions[hidden].flatten(0, 1)).to(seen.dtype)
-        x = self.blocks(torch.cat([seen, asked], dim=1))
-        return self.predict(self.norm(x)[:, -hidden.shape[2] :]).unflatten(0, hidden.shape[:2])
+        *blocks, last = self.blocks
+        x = torch.cat([seen, asked], dim=1)
+        for block in blocks:
+            x = block(x)
+        x = block_at(last, slice(seen.shape[1], None), x)
+        return self.predict(self.norm(x)).unflatten(0, hidden.shape[:2])

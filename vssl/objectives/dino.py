@@ -18,7 +18,7 @@ from vssl.learner.backbone import TimmBackbone
 from vssl.learner.schedules import cosine, linear, warmup
 from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import Objective, State, mean_over_images, pack, unpack
-from vssl.objectives.dino_head import DINOHead, full_precision
+from vssl.objectives.dino_head import DINOHead, full_precision, through_head
 from vssl.views.crops import Views
 
 
@@ -51,6 +51,8 @@ class DINO(Objective):
     n_global_crops = 2
     takes_local_crops = True
     uses_teacher = True
+    reads_patches = False
+    """Whether the loss reads the student's patches of global crops; of local ones it reads none."""
     paper = "Caron et al. 2021, arXiv 2104.14294, and its code"
     works_on = "class token"
 
@@ -123,7 +125,7 @@ class DINO(Objective):
         crops = self.crops_of(views)
         rows = crops.flatten(0, 1)
         with self._graph_of_teacher():
-            logits = self._class_logits(teacher, teacher.backbone(rows))
+            logits = self._class_logits(teacher, rows)
             targets = self._targets(logits, self.center, self.teacher_temperature).unflatten(0, crops.shape[:2])
         return {
             **pack(student.trunk(rows), "global"),
@@ -142,8 +144,10 @@ class DINO(Objective):
         return self.losses(student, self._tokens(student, state), state)
 
     def _tokens(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, "rows tokens dim"]]:
-        """The tail's output for the crops that the state holds, ``"global"`` and ``"local"``."""
-        return {name: student.tail(unpack(state, name)) for name in ("global", "local") if f"{name}.x" in state}
+        """The tail's output for the crops that the state holds, ``"global"`` and ``"local"``: of those whose patches
+        nobody reads, the class token alone."""
+        read = {"global": None if self.reads_patches else 1, "local": 1}
+        return {name: student.tail(unpack(state, name), first) for name, first in read.items() if f"{name}.x" in state}
 
     def component_weights(self) -> dict[str, float]:
         return {name: 1.0 if self.weights is None else self.weights.get(name, 0.0) for name in self.component_names()}
@@ -176,11 +180,21 @@ class DINO(Objective):
         Args:
             tokens: the tail's output for the crops that the state holds, ``"global"`` and ``"local"``.
         """
+        return self._terms_of(self._logits(student, tokens, state), state)
+
+    def _logits(
+        self, student: TimmBackbone, tokens: dict[str, Float[Tensor, "rows tokens dim"]], state: State
+    ) -> dict[str, Float[Tensor, "rows prototypes"]]:
+        """The student's logits of all that the loss compares, divided by its temperature; class tokens by crops."""
+        rows = {kind: student.class_token(crops) for kind, crops in tokens.items()}
+        return through_head(self.head, rows, self.student_temperature)
+
+    def _terms_of(self, logits: dict[str, Float[Tensor, "rows prototypes"]], state: State) -> dict[str, Tensor]:
         targets = state["targets"]
         terms: dict[str, Tensor] = {}
-        for kind, crops in tokens.items():
-            logits = full_precision(self.head(student.class_token(crops))).unflatten(0, (-1, targets.shape[1]))
-            of_kind = _pair_sum(targets, logits / self.student_temperature, skip_diagonal=kind == "global")
+        for kind in [kind for kind in ("global", "local") if kind in logits]:
+            of_crops = logits[kind].unflatten(0, (-1, targets.shape[1]))
+            of_kind = _pair_sum(targets, of_crops, skip_diagonal=kind == "global")
             name = f"{kind}_pairs" if self.crop_pairs else "cls"
             terms[name] = terms[name] + of_kind if name in terms else of_kind
         return terms
@@ -193,22 +207,22 @@ class DINO(Objective):
         return first, rest
 
     def answers(self, teacher: EMATeacher, views: Views) -> Float[Tensor, "rows prototypes"]:
-        logits = self._class_logits(teacher, teacher.backbone(self.crops_of(views).flatten(0, 1)))
+        logits = self._class_logits(teacher, self.crops_of(views).flatten(0, 1))
         return (logits - self.center) / self.teacher_temperature
 
     def targets_of(self, state: State) -> Float[Tensor, "rows prototypes"]:
         return state["targets"].detach().flatten(0, 1)
 
     def _class_logits(
-        self, teacher: EMATeacher, tokens: Float[Tensor, "rows tokens dim"]
+        self, teacher: EMATeacher, rows: Float[Tensor, "rows 3 height width"]
     ) -> Float[Tensor, "rows prototypes"]:
-        return full_precision(teacher.heads["head"](teacher.backbone.class_token(tokens)))
+        return full_precision(teacher.heads["head"](teacher.backbone.class_tokens(rows)))
 
     def _targets(
         self, logits: Float[Tensor, "rows prototypes"], center: Float[Tensor, " prototypes"], temperature: float
     ) -> Float[Tensor, "rows prototypes"]:
         """What the student must predict, from the teacher's logits."""
-        return ((logits - center) / temperature).softmax(-1)
+        return (logits - center).div_(temperature).softmax(-1)
 
     def _graph_of_teacher(self) -> AbstractContextManager:
         return nullcontext() if self.flow_through_teacher else torch.no_grad()

@@ -17,7 +17,7 @@ from vssl.learner.teacher import EMATeacher
 from vssl.objectives.base import State, pack, unpack
 from vssl.objectives.centring import move_centre
 from vssl.objectives.dino import DINO
-from vssl.objectives.dino_head import DINOHead, full_precision
+from vssl.objectives.dino_head import DINOHead, through_head
 from vssl.objectives.patch_masks import BlockMasks, RandomMasks
 from vssl.objectives.patch_weights import relative_weights
 from vssl.views.crops import Views
@@ -47,6 +47,7 @@ class IBOT(DINO):
     """
 
     takes_patch_scores = True
+    reads_patches = True
     paper = "Zhou et al. 2022, arXiv 2111.07832, and its code"
     works_on = "class token, hidden patches"
 
@@ -122,12 +123,15 @@ class IBOT(DINO):
         mask, hidden = self.masks(draws, crops.shape[1], len(crops), student.grid(rows), views.patch_scores)
         with self._graph_of_teacher():
             tokens = teacher.backbone(rows)
-            logits = self._class_logits(teacher, tokens)
             # Departure from iBOT's code, which applies the head to all patches and centres by all of them: as in
             # DINOv2's code, only hidden ones count, since nobody reads the other targets.
-            patches = teacher.backbone.patch_tokens(tokens).flatten(0, 1).index_select(0, hidden)
-            patch_head = teacher.heads["head" if self.own_patch_head is None else "patch_head"]
-            patch_logits = full_precision(patch_head(patches))
+            found = self._through_heads(
+                teacher.heads["head"],
+                None if self.own_patch_head is None else teacher.heads["patch_head"],
+                {"global": teacher.backbone.class_token(tokens)},
+                _at(teacher.backbone.patch_tokens(tokens), hidden),
+            )
+            logits, patch_logits = found["global"], found["patch"]
             targets = self._targets(logits, self.center, self.teacher_temperature).unflatten(0, crops.shape[:2])
             patch_targets = self._targets(patch_logits, self.patch_center, self.patch_temperature)
         state = {
@@ -160,37 +164,53 @@ class IBOT(DINO):
     def component_names(self) -> tuple[str, ...]:
         return (*super().component_names(), "patch")
 
-    def terms(
+    def _logits(
         self, student: TimmBackbone, tokens: dict[str, Float[Tensor, "rows tokens dim"]], state: State
-    ) -> dict[str, Float[Tensor, " batch"]]:
-        terms = super().terms(student, tokens, state)
-        if "global" in tokens:
-            terms["patch"] = self.patch_weight * self._patch_losses(student.patch_tokens(tokens["global"]), state)
+    ) -> dict[str, Float[Tensor, "rows prototypes"]]:
+        if "global" not in tokens:
+            return super()._logits(student, tokens, state)
+        rows = {kind: student.class_token(crops) for kind, crops in tokens.items()}
+        patches = _at(student.patch_tokens(tokens["global"]), state["hidden"])
+        return self._through_heads(self.head, self.own_patch_head, rows, patches, self.student_temperature)
+
+    def _through_heads(
+        self,
+        head: DINOHead,
+        own_patch_head: DINOHead | None,
+        rows: dict[str, Float[Tensor, "rows dim"]],
+        patches: Float[Tensor, "hidden dim"],
+        temperature: float = 1.0,
+    ) -> dict[str, Float[Tensor, "rows prototypes"]]:
+        if own_patch_head is None:
+            return through_head(head, {**rows, "patch": patches}, temperature)
+        return through_head(head, rows, temperature) | through_head(own_patch_head, {"patch": patches}, temperature)
+
+    def _terms_of(self, logits: dict[str, Float[Tensor, "rows prototypes"]], state: State) -> dict[str, Tensor]:
+        terms = super()._terms_of(logits, state)
+        if "patch" in logits:
+            terms["patch"] = self.patch_weight * self._patch_losses(logits["patch"], state)
         return terms
 
     def patch_losses(self, student: TimmBackbone, state: State) -> dict[str, Float[Tensor, " predictions"]]:
         patches = student.patch_tokens(student.tail(unpack(state, "global")))
         weight = self.patch_weight * self.component_weights()["patch"]
-        return {"patches": weight * self._losses_of_hidden(patches, state)}
+        logits = through_head(self.patch_head, {"patch": _at(patches, state["hidden"])}, self.student_temperature)
+        return {"patches": weight * self._losses_of_hidden(logits["patch"], state)}
 
     def predicted_patches(self, state: State) -> dict[str, Int[Tensor, " predictions"]]:
         return {"patches": state["hidden"]}
 
-    def _patch_losses(self, patches: Float[Tensor, "rows patches dim"], state: State) -> Float[Tensor, " batch"]:
+    def _patch_losses(self, logits: Float[Tensor, "hidden prototypes"], state: State) -> Float[Tensor, " batch"]:
         mask, hidden = state["mask"], state["hidden"]
-        losses = self._losses_of_hidden(patches, state)
+        losses = self._losses_of_hidden(logits, state)
         of_patch = losses.new_zeros(mask.numel()).index_copy(0, hidden, losses).view_as(mask)
         of_crop = of_patch.sum(1) / mask.sum(1).clamp(min=1)
         return of_crop.unflatten(0, (self.n_global_crops, -1)).mean(0)
 
     def _losses_of_hidden(
-        self, patches: Float[Tensor, "rows patches dim"], state: State
+        self, logits: Float[Tensor, "hidden prototypes"], state: State
     ) -> Float[Tensor, " predictions"]:
-        hidden = state["hidden"]
-        logits = full_precision(self.patch_head(patches.flatten(0, 1).index_select(0, hidden)))
-        logits = logits / self.student_temperature
-        # The cross-entropy, without a table of log-probabilities: the targets sum to 1.
-        entropy = logits.logsumexp(-1) - (state["patch_targets"] * logits).sum(-1)
+        entropy = -(state["patch_targets"] * logits.log_softmax(-1)).sum(-1)
         return state["patch_weights"] * entropy if "patch_weights" in state else entropy
 
     def teacher_modules(self) -> dict[str, nn.Module]:
@@ -214,3 +234,7 @@ class IBOT(DINO):
         super().update(state)
         sums, count = state["observed.patch_sum"], state["observed.patch_count"]
         move_centre(self.patch_center, sums, count, self.center_momentum)
+
+
+def _at(patches: Float[Tensor, "rows patches dim"], hidden: Int[Tensor, " hidden"]) -> Float[Tensor, "hidden dim"]:
+    return patches.flatten(0, 1).index_select(0, hidden)
