@@ -109,7 +109,8 @@ def kill_and_compare(
         Numbers for the table, and a line for each killed run that differs from the unbroken one.
 
     Raises:
-        RuntimeError: the unbroken run fails, or two unbroken runs differ.
+        ValueError: the unbroken run fails.
+        RuntimeError: two unbroken runs differ.
     """
     place.mkdir(parents=True)
     begun = time.monotonic()
