@@ -17,7 +17,9 @@ from torch.distributed.nn.functional import all_gather, all_reduce
 
 Tensors = TypeVar("Tensors", bound=Sequence[Tensor])
 
-_FAILURE, _HEARD = "vssl/failure", "vssl/heard"  # keys of the group's store
+# Keys of the group's store, which a restart of torchrun's may share with the attempt before it.
+_ATTEMPT = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+_FAILURE, _HEARD = f"vssl/failure/{_ATTEMPT}", f"vssl/heard/{_ATTEMPT}"
 LOOK = 1.0  # seconds between two looks for another rank's failure
 PATIENCE = 10.0  # seconds until a rank that waits for one that has failed is ended
 
@@ -70,7 +72,8 @@ def _failing_together(store: dist.Store, rank: int) -> Iterator[None]:
     signal is no error: ranks agree on that.
     """
     ended = threading.Event()
-    watch = threading.Thread(target=_end_with_others, args=(store, ended), daemon=True)
+    # a connection of its own: whoever waits for a key keeps the other one
+    watch = threading.Thread(target=_end_with_others, args=(store.clone(), ended), daemon=True)
     watch.start()
     try:
         yield
@@ -114,8 +117,9 @@ def _has_heard(store: dist.Store) -> None:
 def _await_heard(store: dist.Store, size: int) -> None:
     """On the rank that has the store: until all have heard of a failure, or ought to have."""
     until = time.monotonic() + 2 * PATIENCE
-    while store.add(_HEARD, 0) < size and time.monotonic() < until:
-        time.sleep(0.05)
+    with suppress(RuntimeError):  # torchrun, which may have the store, is gone
+        while store.add(_HEARD, 0) < size and time.monotonic() < until:
+            time.sleep(0.05)
 
 
 def leave_group() -> None:

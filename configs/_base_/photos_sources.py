@@ -1,4 +1,4 @@
-"""What the comparisons of folders of photographs share (configs/photos/landscape_sources.py, verdict_sources.py)."""
+"""What comparisons of folders of photographs share (configs/photos/landscape_sources.py)."""
 
 from vssl.designers import Identity
 

@@ -59,6 +59,7 @@ def test_a_part_is_stopped_at_the_end_of_its_time(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_cut_leaves_what_was_measured(tmp_path, number):
     def cut(arguments, section):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in a shell's background begin with it ignored
         os.kill(os.getpid(), number)
 
     session = Session(tmp_path / "gpu", {}, 60)

@@ -147,6 +147,8 @@ def test_what_is_wrong_is_told(folders):
         measure(folders, ("one",))
     with pytest.raises(ValueError, match="7 nearest images: expected 1 to 6, the number of images in"):
         measure(folders, neighbours=7)
+    with pytest.raises(ValueError, match="4 nearest of 3 images a folder: take more images"):
+        measure(folders, neighbours=4, per_folder=3)
     with pytest.raises(ValueError, match="of 5 images are not finite"):
         measure(folders, features=lambda images: torch.full((len(images), 3), torch.nan))
 

@@ -138,6 +138,7 @@ def test_a_dumped_config_loads_and_checks(path, tmp_path):
         ({"budget.steps": 7}, {"steps": 7}),
         ({"budget": "dict(seconds=3)"}, {"seconds": 3}),
         ({"budget": dict(seconds=3, clock="processor")}, {"seconds": 3, "clock": "processor"}),
+        ({"budget.steps": 7, "budget": dict(seconds=3)}, {"seconds": 3}),
     ],
 )
 def test_a_limit_given_on_the_command_line_takes_the_place_of_the_configs(path, options, budget):

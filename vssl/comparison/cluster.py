@@ -242,5 +242,5 @@ def _check_times(given: Mapping[str, Any]) -> None:
     if 60 * minutes <= (early := delay + EARLY):
         raise ValueError(
             f"--slurm time={minutes}: Slurm may ask a job to stop {early} s before its end, which leaves no time; "
-            f"give time={early // 60 + 2} or more, or a smaller signal_delay_s"
+            f"give time={early // 60 + 1} or more, or a smaller signal_delay_s"
         )

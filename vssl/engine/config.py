@@ -61,10 +61,10 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None, given_a
     limits = {"budget.steps", "budget.seconds"} & options.keys()
     if limits and isinstance(config.get("budget"), dict):
         config.budget = {key: value for key, value in config.budget.items() if key not in ("steps", "seconds")}
-    if isinstance(options.get("budget"), dict):
-        config.budget = {}
     for key, value in options.items():  # one may be below another, which replaces a whole part
         _check_option(config, key, value, given_as)
+        if key == "budget" and isinstance(value, dict):
+            config.budget = {}
         config.merge_from_dict({key: _instead(config, key, value)})
     return config
 

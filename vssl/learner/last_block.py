@@ -12,8 +12,10 @@ def block_at(
     """``block(x, **extra)[:, some]``, to rounding: attention sees all tokens, the MLP is run for these alone.
 
     The MLP is half of a block or more, and in objectives on the class token the last block's other outputs are not
-    read. Blocks of other kinds than timm's two plain ones are run whole.
+    read. Compiled blocks, and blocks of other kinds than timm's two plain ones, are run whole.
     """
+    if block._compiled_call_impl is not None:
+        return block(x, **extra)[:, some]
     if type(block) is Block:
         x = (x + block.drop_path1(block.ls1(block.attn(block.norm1(x), **extra))))[:, some]
         return x + block.drop_path2(block.ls2(block.mlp(block.norm2(x))))

@@ -88,11 +88,11 @@ def measure_likeness(
 
     Raises:
         FileNotFoundError, ValueError: see `UnlabeledMixture` and `UnlabeledImages`; fewer than two labeled images,
-            fewer images in a folder than `neighbours`, or features that are not finite.
+            fewer images of a folder than `neighbours`, or features that are not finite.
         UnreadableImage: more files are unreadable than is tolerated.
     """
     mixture, labeled = UnlabeledMixture(roots, size), [UnlabeledImages(root, size) for root in like]
-    _check_counts(mixture, labeled, neighbours)
+    _check_counts(mixture, labeled, neighbours, per_folder)
     few = min(per_folder, *map(len, mixture.sources))
     pool = []
     for name, source in zip(mixture.names, mixture.sources, strict=True):
@@ -100,6 +100,11 @@ def measure_likeness(
         pool.append(_features(source, drawn.tolist(), features, batch_size, name))
     looked = [_features(found, range(len(found)), features, batch_size, "labeled images") for found in labeled]
     few = min(map(len, pool))  # of those that could be read
+    if few < neighbours or sum(map(len, looked)) < 2:
+        raise ValueError(
+            f"{sum(map(len, looked))} labeled images and {few} of each folder could be read; expected two and "
+            f"{neighbours}, the number of nearest images, or more"
+        )
     likeness = find_likeness(np.concatenate(looked), [rows[:few] for rows in pool], neighbours, centred)
     return Folders(mixture.names, len(likeness.cosine), few, likeness)
 
@@ -155,7 +160,11 @@ def shares_by_likeness(
     return dict(zip(names, (least + (1 - len(names) * least) * np.asarray(share, dtype=float)).tolist(), strict=True))
 
 
-def _check_counts(mixture: UnlabeledMixture, labeled: Sequence[UnlabeledImages], neighbours: int) -> None:
+def _check_counts(
+    mixture: UnlabeledMixture, labeled: Sequence[UnlabeledImages], neighbours: int, per_folder: int
+) -> None:
+    if per_folder < neighbours:
+        raise ValueError(f"{neighbours} nearest of {per_folder} images a folder: take more images, or fewer nearest")
     if sum(map(len, labeled)) < 2:
         raise ValueError(f"{labeled[0].root} has one image; give two or more labeled images")
     for source in mixture.sources:
